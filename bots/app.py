@@ -25,6 +25,7 @@ from bots.dispatcher import Dispatcher
 from bots.externals import Externals
 from bots.notifications import AnswerRedelivery, NotificationSender
 from bots.platform_payments import StarsPayments, StorePurchases
+from bots.readiness import PlatformStates, Readiness
 from bots.register import build_commands, build_seller
 from bots.render.queue import ConversationQueue
 from bots.services import Services
@@ -53,6 +54,7 @@ class Chat:
     redelivery: AnswerRedelivery
     update_inbox: UpdateInbox
     update_policy: UpdatePolicy
+    readiness: Readiness
     #: What front ends do about their platform's own payments, where those are sold by.
     stars: StarsPayments | None
     store_purchases: StorePurchases | None
@@ -186,6 +188,7 @@ def _build_chat(services: Services) -> Chat:
             process_id=base.process_id,
         ),
         update_policy=UpdatePolicy(commands.registry, forms, dispatcher.work_budget),
+        readiness=Readiness(ledger, clock, PlatformStates(services.admin.alerts)),
         stars=_build_stars(services),
         store_purchases=_build_store_purchases(services),
     )
@@ -250,6 +253,8 @@ def _list_jobs(services: Services, chat: Chat) -> Iterator[Job]:
     yield Job("forget buttons", 3_600.0, chat.buttons.delete_expired_buttons)
     yield Job("forget prompts", 3_600.0, chat.forms.delete_expired_forms)
     yield Job("look out here", 30.0, admin.monitor.check_process, **every)
+    platforms = chat.readiness.platform_states
+    yield Job("look out for platforms", 30.0, platforms.check_platforms, **every)
     yield Job("look out", 600.0, admin.monitor.check_service)
     yield Job("audit", 43_200.0, admin.monitor.audit_ledger)
     yield Job("close days", 3_600.0, close_yesterday)

@@ -74,7 +74,9 @@ async def demo(config: Config) -> int:
         stack.push_async_callback(app.stop)
         payments = app.services.payments
         routes = build_payment_routes(payments.inbox, payments.gateways)
-        server = HttpServer(build_service_app(db, routes), "127.0.0.1", 0, HttpLimits())
+        server = HttpServer(
+            build_service_app(app.chat.readiness, routes), "127.0.0.1", 0, HttpLimits()
+        )
         stack.push_async_callback(server.stop)
         gateway.set_public_url(f"http://127.0.0.1:{await server.start()}")
         await app.services.pool.pool.wait_for_first_check(_CHECK_SECONDS_MAX)

@@ -26,14 +26,12 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from bots.http_connections import BoundedProtocol, ConnectionTable, HttpLimits
+from bots.readiness import PlatformStates, Readiness
 from core.admin.monitor import Monitor
 from core.asks.service import AskService
-from core.db import schema
-from core.db.database import Database
 from core.errors import Refusal
 from core.pool.pool import Pool
 
-_READY_SECONDS_MAX = 3.0
 #: Connections that the kernel holds for us: more at once could take every file of this process.
 _BACKLOG = 128
 
@@ -47,19 +45,15 @@ class PortInUse(Refusal):
         self.host, self.port = host, port
 
 
-def build_service_app(db: Database, routes: Sequence[Route]) -> Starlette:
-    """`/healthz`: the process lives. `/readyz`: the database answers."""
+def build_service_app(readiness: Readiness, routes: Sequence[Route]) -> Starlette:
+    """`/healthz`: the process lives. `/readyz`: it can write, and hears a platform."""
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok")
 
     async def readyz(_: Request) -> Response:
-        try:
-            async with asyncio.timeout(_READY_SECONDS_MAX):
-                await db.fetch(schema.meta.select().limit(1))
-        except (Refusal, TimeoutError):
-            return JSONResponse({"ready": False, "database": "unavailable"}, status_code=503)
-        return JSONResponse({"ready": True})
+        described = await readiness.describe()
+        return JSONResponse(described, status_code=200 if described["ready"] else 503)
 
     async def forget(_: Request, __: Exception) -> Response:
         """Nobody is there to read it."""
@@ -130,8 +124,15 @@ class _LiveMetrics(Collector):
     """Metrics that are read at each scrape; those of the database are as the monitor saw them
     last."""
 
-    def __init__(self, ask_service: AskService, pool: Pool, monitor: Monitor) -> None:
+    def __init__(
+        self,
+        ask_service: AskService,
+        pool: Pool,
+        monitor: Monitor,
+        platform_states: PlatformStates,
+    ) -> None:
         self._ask_service, self._pool, self._monitor = ask_service, pool, monitor
+        self._platform_states = platform_states
 
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily(
@@ -150,6 +151,12 @@ class _LiveMetrics(Collector):
         for outcome, number in self._ask_service.outcome_counts.items():
             ended_asks.add_metric([outcome], number)
         yield ended_asks
+        heard = GaugeMetricFamily(
+            "creditbot_platform_heard", "1 while a platform is heard", labels=["platform"]
+        )
+        for platform, is_heard in self._platform_states.list_states().items():
+            heard.add_metric([platform], int(is_heard))
+        yield heard
         yield from self._collect_monitored()
 
     def _collect_monitored(self) -> Iterable[Metric]:
@@ -177,9 +184,9 @@ class _LiveMetrics(Collector):
 
 
 def build_metrics_registry(
-    ask_service: AskService, pool: Pool, monitor: Monitor
+    ask_service: AskService, pool: Pool, monitor: Monitor, platform_states: PlatformStates
 ) -> CollectorRegistry:
     """A registry of this service alone."""
     metrics_registry = CollectorRegistry()
-    metrics_registry.register(_LiveMetrics(ask_service, pool, monitor))
+    metrics_registry.register(_LiveMetrics(ask_service, pool, monitor, platform_states))
     return metrics_registry

@@ -86,10 +86,12 @@ async def _serve(app: App) -> None:
             await telegram.start()
             stops.append(telegram.stop)
             app.chat.redelivery.register_notifier("telegram", telegram)
+            app.chat.readiness.platform_states.register("telegram", telegram.is_heard)
         if discord is not None:
             await _start_discord(discord)
             stops.append(discord.stop)
             app.chat.redelivery.register_notifier("discord", discord)
+            app.chat.readiness.platform_states.register("discord", discord.is_heard)
         print_line("creditbot runs. Stop it with Ctrl-C.")
         await stopped.wait()
         log.info("stopping: running answers may finish")
@@ -114,11 +116,14 @@ def _build_servers(app: App, telegram: TelegramAdapter | None) -> list[HttpServe
     if settings.http_port:
         routes = [] if telegram is None else telegram.build_routes()
         routes += build_payment_routes(services.payments.inbox, services.payments.gateways)
-        served = build_service_app(services.base.db, routes)
+        served = build_service_app(app.chat.readiness, routes)
         servers.append(HttpServer(served, settings.http_host, settings.http_port, limits))
     if settings.metrics_port:
         registry = build_metrics_registry(
-            services.asks.asks, services.pool.pool, services.admin.monitor
+            services.asks.asks,
+            services.pool.pool,
+            services.admin.monitor,
+            app.chat.readiness.platform_states,
         )
         measured = build_metrics_app(registry)
         servers.append(HttpServer(measured, settings.http_host, settings.metrics_port, limits))

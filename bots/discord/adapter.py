@@ -140,6 +140,13 @@ class DiscordAdapter:
             await asyncio.gather(self._connection_task, return_exceptions=True)
         self._filter.detach()
 
+    def is_heard(self) -> bool:
+        """Whether events can come: the gateway is there, by one of its shards at least."""
+        connection = self._connection_task
+        if not self._is_open or connection is None or connection.done():
+            return False
+        return any(not shard.is_closed() for shard in self._client.shards.values())
+
     async def deliver_answer(self, undelivered: UndeliveredAnswer) -> Sequence[str]:
         """See `Notifier`; raises `NotDelivered` or `DiscordRefused`."""
         return await self._presenter.deliver_answer(undelivered)

@@ -132,6 +132,11 @@ class TelegramAdapter:
         await self._app.shutdown()
         self._filter.detach()
 
+    def is_heard(self) -> bool:
+        """Whether updates can come: polls are answered, or there is a webhook, of which Telegram
+        tells nothing."""
+        return self._is_open and (self._poller is None or self._poller.is_heard())
+
     async def deliver_answer(self, undelivered: UndeliveredAnswer) -> Sequence[str]:
         """See `Notifier`; raises `NotDelivered` or `TelegramRefused`."""
         return await self._presenter.deliver_answer(undelivered)

@@ -55,6 +55,8 @@ class UpdatePoller:
         )
         self._offset = 0
         self._pause = 0.0
+        #: When Telegram last answered a poll.
+        self._heard_at = 0.0
         self._task: asyncio.Task[None] | None = None
         #: What was handed over and isn't taken yet, or stands behind one that isn't.
         self._taken: dict[int, asyncio.Task[bool]] = {}
@@ -71,7 +73,15 @@ class UpdatePoller:
                 await asyncio.sleep(_PAUSE_SECONDS * 2**attempt)
             else:
                 break
+        self._heard_at = asyncio.get_running_loop().time()
         self._task = asyncio.create_task(self._poll_on(), name="telegram polling")
+
+    def is_heard(self) -> bool:
+        """Whether polls are answered in the time that they take."""
+        if self._task is None or self._task.done():
+            return False
+        silence = asyncio.get_running_loop().time() - self._heard_at
+        return silence <= self._poll_seconds + 2 * _MARGIN_SECONDS
 
     async def stop(self) -> None:
         """Polls no more; tells Telegram what was taken."""
@@ -102,6 +112,7 @@ class UpdatePoller:
                 await asyncio.sleep(self._pause)
                 continue
             self._pause = 0.0
+            self._heard_at = asyncio.get_running_loop().time()
             if not await self._hand_over(updates):
                 slow = any(not task.done() for task in self._taken.values())
                 await asyncio.sleep(_SLOW_SECONDS if slow else _PAUSE_SECONDS)

@@ -30,6 +30,7 @@ AlertKind = Literal[
     "usage-gap",
     "unknown-fault",
     "audio",
+    "platform",
 ]
 _HOUR_MS: Final = 3_600_000
 #: How many hours a muted alert stays quiet.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -61,6 +62,10 @@ class Ledger:
         self._book_clock = BookClock(clock)
         self._companion_statements = CompanionStatements(db.dialect)
         self._queued = 0
+        #: When the last commit of this process was known to be durable, in steady seconds; and
+        #: whether a write has failed since for the database's sake.
+        self.committed_at: float | None = None
+        self.is_failing = False
         self._writer: Writer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -169,8 +174,13 @@ class Ledger:
         self._writer.enqueue(item)
         return item.future
 
-    def _count_answered(self, count: int) -> None:
-        self._queued -= count
+    def _count_answered(self, results: Sequence[object]) -> None:
+        self._queued -= len(results)
+        for result in results:
+            if isinstance(result, LedgerUnavailable):
+                self.is_failing = True
+            elif not isinstance(result, (Exception, dict)):  # not refused, nor only read
+                self.is_failing, self.committed_at = False, time.monotonic()
 
 
 def _find_receipt(connection: sa.Connection, submission_id: str) -> SubmissionReceipt | None:

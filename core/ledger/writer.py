@@ -53,10 +53,10 @@ class Writer:
         session: LedgerSession,
         clock: BookClock,
         batch_max: int,
-        on_answered: Callable[[int], None],
+        on_answered: Callable[[Sequence[object]], None],
         on_phase: batch.PhaseHook,
     ) -> None:
-        """`on_answered` is called, on the loop, with how many items were just answered."""
+        """`on_answered` is called, on the loop, with what was just answered, an item each."""
         self._session, self._clock, self._batch_max = session, clock, batch_max
         self._on_answered, self._on_phase = on_answered, on_phase
         self._loop = asyncio.get_running_loop()
@@ -161,7 +161,7 @@ class Writer:
             return
 
     def _resolve_futures(self, results: list[_Result]) -> None:
-        self._on_answered(len(results))
+        self._on_answered([result for _, result in results])
         for future, result in results:
             if future.done():
                 continue

@@ -1,4 +1,4 @@
-"""The HTTP app: it lives, it is ready when its database answers, metrics are on their own port."""
+"""The HTTP app: it lives, it is ready when it can write and is heard; metrics have their port."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ async def test_health_readiness_and_metrics(sqlite_url: str, clock: TestClock) -
     async with service.running(sqlite_url, clock) as tom, aiohttp.ClientSession() as client:
         await tom.answer("why is the sky blue?")
         web = HttpServer(
-            build_service_app(tom.app.services.base.db, []), "127.0.0.1", 0, HttpLimits()
+            build_service_app(tom.app.chat.readiness, []), "127.0.0.1", 0, HttpLimits()
         )
         await tom.app.services.admin.monitor.check_process()
         app = tom.app
         figures = http.build_metrics_registry(
-            app.services.asks.asks, app.services.pool.pool, app.services.admin.monitor
+            app.services.asks.asks,
+            app.services.pool.pool,
+            app.services.admin.monitor,
+            app.chat.readiness.platform_states,
         )
         watching = HttpServer(build_metrics_app(figures), "127.0.0.1", 0, HttpLimits())
         base = f"http://127.0.0.1:{await web.start()}"
@@ -30,7 +33,10 @@ async def test_health_readiness_and_metrics(sqlite_url: str, clock: TestClock) -
             async with client.get(f"{base}/healthz") as answer:
                 assert (answer.status, await answer.text()) == (200, "ok")
             async with client.get(f"{base}/readyz") as answer:
-                assert (answer.status, await answer.json()) == (200, {"ready": True})
+                assert (answer.status, await answer.json()) == (
+                    200,
+                    {"ready": True, "database": "written", "platforms": {}},
+                )
             async with client.get(f"{base}/metrics") as answer:
                 assert answer.status == 404
             async with client.get(f"{measured}/metrics/") as answer:
@@ -49,13 +55,13 @@ async def test_health_readiness_and_metrics(sqlite_url: str, clock: TestClock) -
 async def test_a_port_that_is_taken_is_a_refusal(sqlite_url: str, clock: TestClock) -> None:
     async with service.running(sqlite_url, clock) as tom:
         first = HttpServer(
-            build_service_app(tom.app.services.base.db, []), "127.0.0.1", 0, HttpLimits()
+            build_service_app(tom.app.chat.readiness, []), "127.0.0.1", 0, HttpLimits()
         )
         port = await first.start()
         try:
             with pytest.raises(PortInUse):
                 await HttpServer(
-                    build_service_app(tom.app.services.base.db, []), "127.0.0.1", port, HttpLimits()
+                    build_service_app(tom.app.chat.readiness, []), "127.0.0.1", port, HttpLimits()
                 ).start()
         finally:
             await first.stop()

@@ -85,7 +85,7 @@ async def opened(url: str, clock: TestClock, limits: HttpLimits) -> AsyncIterato
 
     routes = [Route("/in", read, methods=["POST"]), Route("/no", refuse, methods=["POST"])]
     async with service.running(url, clock) as tom:
-        app = build_service_app(tom.app.services.base.db, routes)
+        app = build_service_app(tom.app.chat.readiness, routes)
         server = HttpServer(app, "127.0.0.1", 0, limits)
         place.port = await server.start()
         try:

@@ -140,7 +140,7 @@ async def market(url: str, *, outside: bool = True, welcome: int = 0) -> AsyncIt
             shop = tom.app.services.payments
             routes = build_payment_routes(shop.inbox, shop.gateways)
             server = HttpServer(
-                build_service_app(tom.app.services.base.db, routes), "127.0.0.1", 0, HttpLimits()
+                build_service_app(tom.app.chat.readiness, routes), "127.0.0.1", 0, HttpLimits()
             )
             ours = f"http://127.0.0.1:{await server.start()}"
             gateway.set_public_url(ours)

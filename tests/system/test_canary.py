@@ -159,7 +159,10 @@ async def test_no_canary_is_anywhere_but_where_it_belongs(
 async def _metrics_are_clean(tom: Service) -> None:
     await tom.app.services.admin.monitor.check_process()
     figures = http.build_metrics_registry(
-        tom.app.services.asks.asks, tom.app.services.pool.pool, tom.app.services.admin.monitor
+        tom.app.services.asks.asks,
+        tom.app.services.pool.pool,
+        tom.app.services.admin.monitor,
+        tom.app.chat.readiness.platform_states,
     )
     server = HttpServer(build_metrics_app(figures), "127.0.0.1", 0, HttpLimits())
     port = await server.start()

@@ -181,7 +181,10 @@ async def _all_is_clean(there: Fair, url: str, folder: Path) -> None:
         "the metrics",
         generate_latest(
             http.build_metrics_registry(
-                app.services.asks.asks, app.services.pool.pool, app.services.admin.monitor
+                app.services.asks.asks,
+                app.services.pool.pool,
+                app.services.admin.monitor,
+                app.chat.readiness.platform_states,
             )
         ),
     )

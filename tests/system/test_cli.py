@@ -138,7 +138,10 @@ async def test_from_nothing_to_a_service_with_an_owner(
     assert "✗ keys: none." in checked.out
     service = await serving(town)
     assert await fetched(town, "http_port", "/healthz") == (200, "ok")
-    assert await fetched(town, "http_port", "/readyz") == (200, '{"ready":true}')
+    assert await fetched(town, "http_port", "/readyz") == (
+        200,
+        '{"ready":true,"database":"written","platforms":{"telegram":true}}',
+    )
     assert "creditbot_asks_running 0.0" in await metrics(town)
     assert (await fetched(town, "http_port", "/metrics"))[0] == 404
     checked = await town.creditbot("check")

@@ -125,7 +125,7 @@ async def open_market(platform: str, url: str, least: int = 0) -> AsyncIterator[
             shop = town.service.app.services.payments
             routes = build_payment_routes(shop.inbox, shop.gateways)
             server = HttpServer(
-                build_service_app(town.service.app.services.base.db, routes),
+                build_service_app(town.service.app.chat.readiness, routes),
                 "127.0.0.1",
                 0,
                 HttpLimits(),

@@ -89,7 +89,7 @@ async def bazaar(url: str) -> AsyncIterator[Bazaar]:
             shop = tom.app.services.payments
             routes = build_payment_routes(shop.inbox, shop.gateways)
             server = HttpServer(
-                build_service_app(tom.app.services.base.db, routes), "127.0.0.1", 0, HttpLimits()
+                build_service_app(tom.app.chat.readiness, routes), "127.0.0.1", 0, HttpLimits()
             )
             ours = f"http://127.0.0.1:{await server.start()}"
             told = Told()

@@ -47,7 +47,10 @@ async def test_stored_names_stay(sqlite_url: str) -> None:
     async with running(sqlite_url, clock, gateways={"sandbox": gateway}, policy=policy) as service:
         app = service.app
         measured = http.build_metrics_registry(
-            app.services.asks.asks, app.services.pool.pool, app.services.admin.monitor
+            app.services.asks.asks,
+            app.services.pool.pool,
+            app.services.admin.monitor,
+            app.chat.readiness.platform_states,
         ).collect()
         registry, chores = app.chat.dispatcher._registry, app.scheduler._jobs
         found = {

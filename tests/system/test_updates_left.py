@@ -88,7 +88,7 @@ async def left_behind(service: Service, fake: FakeDiscord, tom: User, how: str) 
         asked = fake.slash(tom, "/ask", {"question": QUESTION}, fake.text)
         await fake.wait_for(lambda: asked.callbacks, PATIENCE_S)
     else:
-        fake.says(tom, QUESTION, fake.dm(tom).id)
+        fake.says(tom, QUESTION)
         await stored_count(service, 1)
     (row,) = await stored(service)
     assert QUESTION.encode() not in bytes(row.sealed)

@@ -86,6 +86,7 @@ _ACTIONS: Final[Mapping[str, tuple[str, Mapping[str, str | int]]]] = {
     "usage-gap": ("report", {"days": "today"}),
     "unknown-fault": ("pool", {}),
     "audio": ("user", {}),
+    "platform": ("report", {"days": "today"}),
 }
 _TITLES: Final[Mapping[str, Phrase]] = {
     "audit": say("⚠️ The audit found something"),
@@ -97,6 +98,7 @@ _TITLES: Final[Mapping[str, Phrase]] = {
     "usage-gap": say("⚠️ A supplier's counts can't be true"),
     "unknown-fault": say("⚠️ A supplier says what nobody knows"),
     "audio": say("⚠️ Audio longer than counted"),
+    "platform": say("⚠️ A platform isn't heard"),
 }
 _LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
     "audit": lambda facts: (
@@ -154,5 +156,12 @@ _LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
             held=format_length(Seconds(int(facts["held"]))),
         ),
         say("The key paid what was heard. No more audio of theirs is written down today (UTC)."),
+    ),
+    "platform": lambda facts: (
+        say(
+            "Nothing has come from {platform} for two minutes: a process can't reach it. What"
+            " people send is kept there as far as the platform keeps it.",
+            platform=str(facts["platform"]).capitalize(),
+        ),
     ),
 }
