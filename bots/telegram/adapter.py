@@ -283,9 +283,8 @@ class TelegramAdapter:
             press = read_press(query)
             if press is None:
                 return None
-            self._spawn(self._stop_spinner(query.id))
             received = ReceivedUpdate(_press_id(press), "telegram", press.sender.id, data)
-            return TakenUpdate(received, press, lambda: self._spawn(self._handle_press(press)))
+            return TakenUpdate(received, press, lambda: self._begin_press(press))
         if message is None or message.from_user is None:
             return None
         # What may be its first part is perhaps on its way in, too: it is read again behind that.
@@ -317,6 +316,10 @@ class TelegramAdapter:
         ids = _message_ids(incoming)
         if not self._spawn(self._present(target, incoming.place, outputs, ids)):
             self._intake.finish(incoming.sender.id, ids)
+
+    def _begin_press(self, press: ButtonPress) -> bool:
+        self._spawn(self._stop_spinner(press.id))
+        return self._spawn(self._handle_press(press))
 
     async def _handle_press(self, press: ButtonPress) -> None:
         target = TelegramTarget(
