@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from bots.chat.reply import Phrase, plain, say
 from core.asks.run import AskRun
@@ -18,6 +20,17 @@ from core.money import (
 )
 from core.pricing.prices import Price
 from payments.types import Cash
+
+#: Commas of both widths, where thousands have them.
+_COUNT: Final = re.compile(r"\d{1,12}|\d{1,3}(?:[,，]\d{3}){1,3}")
+
+
+def parse_count(text: str) -> int | None:
+    """A whole number as people write it, in any script's digits and below a million million; None
+    for anything else."""
+    if _COUNT.fullmatch(typed := text.strip()) is None:
+        return None
+    return int(typed.replace(",", "").replace("，", ""))
 
 
 def format_credits(amount: Credits) -> Phrase:

@@ -15,7 +15,7 @@ from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say
 from bots.commands.errors import UsageError
 from bots.commands.payout_texts import compose_payout_notification
-from bots.commands.text import format_credits
+from bots.commands.text import format_credits, parse_count
 from core import ids
 from core.clock import as_datetime
 from core.earnings.payout_methods import PayoutMethods
@@ -38,7 +38,6 @@ from core.pool.health_tracker import KEY_COOLDOWN
 from core.pool.suppliers import SUPPLIERS
 from core.users.service import Users
 
-_AMOUNT: Final = re.compile(r"(\d[\d,，]{0,11})")
 _HOW = say("Write it like this: /withdraw, or /withdraw 20000. Nothing was withdrawn.")
 _SHOWN_MAX: Final = 5
 
@@ -344,10 +343,9 @@ def _parse_credits(text: str) -> Credits | None:
     typed = text.strip()
     if not typed:
         return None
-    matched = _AMOUNT.fullmatch(typed)
-    if matched is None:
+    if (number := parse_count(typed)) is None:
         raise UsageError(_HOW)
-    return Credits(int(matched[1].replace(",", "").replace("，", "")))
+    return Credits(number)
 
 
 def _payout_row(payout: Payout) -> tuple[Phrase, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Reply, plain, say
 from bots.commands.errors import UsageError
-from bots.commands.text import format_credits
+from bots.commands.text import format_credits, parse_count
 from core.asks.audit import audit_asks
 from core.clock import Clock
 from core.db.database import Database
@@ -63,14 +63,14 @@ class GrantCommands:
     async def grant(self, request: Request, given: GrantArguments) -> Reply:
         """Shows whom and how much, in words; a second tap does it."""
         del request
-        amount = given.credits
-        if not amount.isascii() or not amount.isdigit() or not 0 < int(amount) <= _GRANT_MAX:
+        amount = parse_count(given.credits)
+        if amount is None or not 0 < amount <= _GRANT_MAX:
             raise UsageError(_GRANT_HOW)
         if not given.reason:
             raise UsageError(say("A grant needs a reason. Nothing was moved."))
         person = await self._users.find(given.user)
         identities = await self._users.list_identities(person.id)
-        credits_given = Credits(int(amount))
+        credits_given = Credits(amount)
         data: dict[str, str | int] = {
             "person": person.id,
             "credits": credits_given.units,

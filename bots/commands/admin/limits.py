@@ -9,7 +9,7 @@ from typing import Final
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from bots.commands.errors import UsageError
-from bots.commands.text import format_credits
+from bots.commands.text import format_credits, parse_count
 from core.admin_log import Facts, admin_log_row
 from core.clock import Clock, as_datetime
 from core.db.writes import Insert
@@ -201,10 +201,11 @@ class LimitCommands:
     )
     async def limit(self, request: Request, given: LimitArguments) -> Reply:
         """Asks a minute, asks at once, Credits a day, of one person or this group."""
-        if not given.number.isdecimal() or int(given.number[:12]) > 10**9:
+        number = parse_count(given.number)
+        if number is None or number > 10**9:
             raise UsageError(_LIMIT_HOW)
         subject = await self._find_subject(request, given.user)
-        override, number = self._user_limits.get_override(subject), int(given.number[:12])
+        override = self._user_limits.get_override(subject)
         match given.which.casefold():
             case "minute":
                 new = replace(override, per_minute=number or None)

@@ -283,6 +283,8 @@ def _parse_number(word: str) -> tuple[Decimal, str] | None:
         number = Decimal(digits)
     except InvalidOperation:
         return None
+    if "_" in digits:  # programs write that, people don't
+        return None
     return (number, _RATE_UNITS.get(unit, "")) if number.is_finite() else None
 
 
