@@ -24,7 +24,12 @@ from bots.commands.text import (
 from bots.render.queue import QueueFull
 from core.admin.broadcasts import BroadcastInProgress
 from core.admin.erasure import NotErasable
-from core.asks.rate_limit import DailyLimitReached, RateLimited, TooManyConcurrentAsks
+from core.asks.rate_limit import (
+    DailyLimitReached,
+    OwnDailyLimitReached,
+    RateLimited,
+    TooManyConcurrentAsks,
+)
 from core.asks.types import (
     CreditsOwed,
     EmptyQuestion,
@@ -369,6 +374,10 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     DailyLimitReached: say(
         "Your limit of {per_day} a day is reached. Nothing was charged. It begins again at midnight"
         " UTC."
+    ),
+    OwnDailyLimitReached: say(
+        "The {per_day} that you let yourself spend in a day are spent. Nothing was charged. It"
+        " begins again at midnight UTC; /settings changes the limit."
     ),
     UnpaidWorkSpent: say(
         "Too many of your questions today cost something without an answer that can be charged:"

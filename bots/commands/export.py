@@ -71,6 +71,7 @@ class ExportCommands:
                 "model": person.model,
                 "footer": person.footer,
                 "operator_keys_only": person.own_keys_only,
+                "daily_limit": None if person.daily_limit is None else person.daily_limit.units,
             },
             "credits": await self._export_credits(person.id),
             "answers": [

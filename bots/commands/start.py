@@ -13,6 +13,7 @@ from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from bots.commands.answers import MACHINE_ANSWERS
 from bots.commands.models import ModelCommands
 from bots.commands.text import format_credits
+from core.money import Credits
 from core.users.balances import Balances
 from core.users.referrals import REFERRAL_PREFIX, Referrals
 from core.users.roles import OPERATOR_CODE_PREFIX, Roles
@@ -35,6 +36,10 @@ ZONES = (
     "Asia/Tokyo",
     "Australia/Sydney",
 )
+
+
+#: What people may let themselves spend in a day, in Credits.
+DAILY_LIMITS = (20, 50, 200, 1_000, 5_000, 20_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +193,7 @@ class StartCommands:
         )
 
     @command(
-        "settings", title=say("Settings"), description=say("Footer, keys, time zone, language")
+        "settings", title=say("Settings"), description=say("Footer, keys, daily limit, time zone")
     )
     @action("settings")
     async def settings(self, request: Request) -> Reply:
@@ -201,6 +206,36 @@ class StartCommands:
         name = str(request.data["name"])
         assert name in {"footer", "own_keys_only"}
         await self._users.update_settings(request.person, **{name: bool(request.data["value"])})
+        return self._settings_card(await self._users.find(request.person.id))
+
+    @action("daily-limits")
+    async def list_daily_limits(self, request: Request) -> Reply:
+        """Daily limits as buttons; no limit is one, too."""
+        limit = request.person.daily_limit
+        choices = [
+            Choice(format_credits(Credits(units)), "set-daily-limit", {"credits": units})
+            for units in DAILY_LIMITS
+        ]
+        return Reply(
+            title=say("Daily limit"),
+            lines=(
+                say("You let yourself spend as many Credits a day as you have.")
+                if limit is None
+                else say("You let yourself spend {limit} a day.", limit=format_credits(limit)),
+                say("Beyond it questions are refused until midnight UTC."),
+            ),
+            choices=(
+                *(tuple(choices[at : at + 2]) for at in range(0, len(choices), 2)),
+                (Choice(say("No limit"), "set-daily-limit", {"credits": 0}),),
+            ),
+            replace=True,
+        )
+
+    @action("set-daily-limit")
+    async def set_daily_limit(self, request: Request) -> Reply:
+        """A daily limit chosen by button."""
+        units = int(request.data["credits"])
+        await self._users.update_settings(request.person, daily_limit=units or None)
         return self._settings_card(await self._users.find(request.person.id))
 
     @action("zones")
@@ -243,6 +278,11 @@ class StartCommands:
             choices=(
                 (switch(say("Footer"), "footer", value=person.footer),),
                 (switch(say("Operator's keys only"), "own_keys_only", value=person.own_keys_only),),
+                (
+                    Choice(
+                        say("Daily limit: {limit}", limit=_describe_limit(person)), "daily-limits"
+                    ),
+                ),
                 (
                     Choice(say("Time zone: {zone}", zone=person.zone), "zones"),
                     Choice(say("🌐 Language"), "language"),
@@ -307,6 +347,10 @@ class StartCommands:
         """Destroys the key that everything was sealed by."""
         await self._users.erase_history(request.person)
         return Reply((say("Erased. Nobody can read what was said before."),), replace=True)
+
+
+def _describe_limit(person: Person) -> Phrase:
+    return say("none") if person.daily_limit is None else format_credits(person.daily_limit)
 
 
 def _format_help_line(command: Command) -> Phrase:

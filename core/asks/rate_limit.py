@@ -53,6 +53,15 @@ class DailyLimitReached(AskRefusal):
         self.per_day = per_day
 
 
+class OwnDailyLimitReached(AskRefusal):
+    """The Credits that a person lets themselves spend this UTC day are spent or held."""
+
+    code: ClassVar[str] = "own_day_is_spent"
+
+    def __init__(self, per_day: Credits) -> None:
+        self.per_day = per_day
+
+
 class RateLimiter:
     """Admits asks within the limits of the person and the group that they come from."""
 
@@ -74,14 +83,13 @@ class RateLimiter:
     async def admit(self, question: Question) -> AsyncIterator[Question]:
         """Counts an ask that is admitted inside, until `release`, unless it is refused there; gives
         the question as it may be asked. Raises `FeaturePaused`, `PersonBlocked`, `RateLimited`,
-        `TooManyConcurrentAsks`, `DailyLimitReached`, `UnpaidWorkSpent`, `NoOwnKeyAvailable`."""
+        `TooManyConcurrentAsks`, `DailyLimitReached`, `OwnDailyLimitReached`, `UnpaidWorkSpent`,
+        `NoOwnKeyAvailable`."""
         await self._deals.load_person(question.person.id)
         self._check_limits(question)
         self._record_start(question)
         try:
-            per_day = self._limits.get_allowance(question.person.id).per_day
-            if per_day is not None and not question.is_privileged:
-                await self._check_daily_limit(question.person.id, per_day)
+            await self._check_daily_limits(question)
             allowed = await self._unpaid_work.restrict_question(question)
             try:
                 yield allowed
@@ -117,7 +125,20 @@ class RateLimiter:
             oldest = recent[len(recent) - allowance.per_minute] if allowance.per_minute else now
             raise RateLimited(allowance.per_minute, max(1, round(_MINUTE - (now - oldest))))
 
-    async def _check_daily_limit(self, person: str, per_day: Credits) -> None:
+    async def _check_daily_limits(self, question: Question) -> None:
+        """Operators' limits don't hold for themselves; one's own holds for everybody."""
+        person, own = question.person.id, question.person.daily_limit
+        per_day = None if question.is_privileged else self._limits.get_allowance(person).per_day
+        if own is None and per_day is None:
+            return
+        used = await self._measure_day(person)
+        if own is not None and used >= own:
+            raise OwnDailyLimitReached(own)
+        if per_day is not None and used >= per_day:
+            raise DailyLimitReached(per_day)
+
+    async def _measure_day(self, person: str) -> Credits:
+        """What somebody spent this UTC day, and what their asks hold."""
         today = self._clock.now_ms() // DAY_MS * DAY_MS
         usage, ask = schema.usage.c, schema.ask.c
         spent = sa.select(sa.func.coalesce(sa.func.sum(usage.charge), 0)).where(
@@ -129,8 +150,7 @@ class RateLimiter:
         rows = await self._db.fetch(
             sa.select(spent.scalar_subquery().label("spent"), held.scalar_subquery().label("held"))
         )
-        if int(rows[0].spent) + int(rows[0].held) >= per_day.units:
-            raise DailyLimitReached(per_day)
+        return Credits(int(rows[0].spent) + int(rows[0].held))
 
     def _record_start(self, question: Question) -> None:
         now = self._clock.monotonic()

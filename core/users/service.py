@@ -15,6 +15,7 @@ from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, Submission
+from core.money import Credits
 from core.pool.vault import DataKey, Vault
 from core.users.types import Person, UnknownPerson, WelcomeGift
 
@@ -96,7 +97,8 @@ class Users:
         return True
 
     async def update_settings(self, person: Person, **changes: object) -> None:
-        """Changes settings of a person: language, zone, model, footer, own_keys_only."""
+        """Changes settings of a person: language, zone, model, footer, own_keys_only, daily_limit
+        (Credits as an integer)."""
         await self._ledger.record(Update(schema.person, {"id": person.id}, changes))
         self._cache.clear()
 
@@ -176,6 +178,7 @@ class Users:
             "model": "",
             "footer": True,
             "own_keys_only": False,
+            "daily_limit": None,
             "data_key": wrapped,
         }
 
@@ -237,4 +240,8 @@ def _select_by_identity(platform: str, external_id: str) -> sa.Select[Any]:
 
 async def _fetch_person(db: Database, statement: sa.Select[Any]) -> Person | None:
     rows = await db.fetch(statement)
-    return Person(**rows[0]._mapping) if rows else None  # noqa: SLF001
+    if not rows:
+        return None
+    found = dict(rows[0]._mapping)  # noqa: SLF001
+    limit = found.pop("daily_limit")
+    return Person(**found, daily_limit=None if limit is None else Credits(limit))

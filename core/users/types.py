@@ -25,6 +25,8 @@ class Person:
     footer: bool
     #: Served only by keys of the operator's own.
     own_keys_only: bool
+    #: What they let themselves spend in a UTC day; None: as much as they have.
+    daily_limit: Credits | None
     #: Their data key, wrapped by a master key; None once their history was erased.
     data_key: bytes | None
 

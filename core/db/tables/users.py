@@ -18,6 +18,8 @@ person = sa.Table(
     required_column("footer", sa.Boolean),
     #: Served only by keys of the operator's own.
     required_column("own_keys_only", sa.Boolean),
+    #: The Credits that they let themselves spend in a UTC day; NULL: as many as they have.
+    sa.Column("daily_limit", sa.BigInteger),
     #: The person's data key, wrapped by a master key: seals their questions and answers.
     sa.Column("data_key", sa.LargeBinary),
     #: The person that this one became a part of by `/link`, and when.

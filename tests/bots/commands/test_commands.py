@@ -244,6 +244,26 @@ async def test_settings_are_kept(sqlite_url: str, clock: TestClock) -> None:
         assert (await tom.screen("/balance")).title == "💎 我的余额"
 
 
+async def test_a_daily_limit_of_ones_own_holds_for_everybody(
+    sqlite_url: str, clock: TestClock
+) -> None:
+    async with service.running(sqlite_url, clock) as one:
+        for who in (one, one.someone("1")):  # an owner's own limit is theirs, too
+            limits = (await who.presses(button(await who.screen("/settings"), "limit: none")))[0]
+            assert isinstance(limits, Card)
+            kept = (await who.presses(button(limits, "20 Credits")))[0]
+            assert button(kept, "Daily limit: 20 Credits")  # type: ignore[arg-type]
+            who.openai.script(*[Says("word " * 980, usage=Used(16, 980))] * 4)
+            for _ in range(4):
+                await who.says("/new")
+                await who.answer("/ask gpt-4 why?")
+            told = text_of(await who.screen("/ask gpt-4 why?"))
+            assert "The 20 Credits that you let yourself spend" in told
+        clock.advance(days=1)
+        one.openai.script(Says("Because."))
+        assert (await one.answer("/ask gpt-4 why?")).text == "Because."
+
+
 async def test_export_has_everything_and_erasing_leaves_the_credits(
     sqlite_url: str, clock: TestClock
 ) -> None:
