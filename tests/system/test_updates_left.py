@@ -108,7 +108,7 @@ async def test_what_a_process_left_is_worked_by_the_next(
         async with on_discord(service, fake):
             await service.app.chat.update_inbox.work_left_updates()
             await fake.wait_for(
-                lambda: any("999 left" in plain(each.content) for each in fake.messages(where)),
+                lambda: any("◈" in plain(each.content) for each in fake.messages(where)),
                 PATIENCE_S,
             )
             await stored_count(service, 0)
