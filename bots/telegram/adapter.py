@@ -15,7 +15,7 @@ from typing import Any, Final, final
 from starlette.routing import Route
 from telegram import Bot, LinkPreviewOptions, Message, Update
 from telegram.error import InvalidToken, NetworkError, TelegramError
-from telegram.ext import AIORateLimiter, Application, Defaults
+from telegram.ext import Application, Defaults
 from telegram.request import HTTPXRequest
 
 from bots.chat.types import (
@@ -38,6 +38,7 @@ from bots.telegram import menus
 from bots.telegram.inbound import BotIdentity, get_place, get_sender, read_message, read_press
 from bots.telegram.payments import PaymentUpdates
 from bots.telegram.presenter import TelegramPresenter, TelegramTarget
+from bots.telegram.rate_limiter import FairRateLimiter
 from bots.telegram.sender import TelegramDestination, TelegramRefused, TelegramSender
 from bots.telegram.streaming import DraftSupport
 from bots.telegram.update_poller import UpdatePoller
@@ -166,9 +167,7 @@ class TelegramAdapter:
             .base_url(f"{url}/bot")
             .base_file_url(f"{url}/file/bot")
             .defaults(Defaults(link_preview_options=LinkPreviewOptions(is_disabled=True)))
-            # It spreads what is sent over Telegram's limits. A 429 is waited out by the chat that
-            # got it (`bots.render.throttle`): this limiter's own retry would hold every chat.
-            .rate_limiter(AIORateLimiter(max_retries=0))
+            .rate_limiter(FairRateLimiter())
             .job_queue(None)
             .connection_pool_size(128)
             .connect_timeout(10)
