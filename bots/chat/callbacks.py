@@ -102,7 +102,7 @@ class ButtonRepository:
             )
             for row in rows
             for id_, choice in row
-            if not (choice.url or choice.sku)
+            if not (choice.url or choice.sku or choice.copy)
         ]
         if inserts:
             await self._ledger.record(*inserts)
@@ -170,7 +170,8 @@ async def render_card(
         table=tuple(tuple(map(localize, row)) for row in reply.table),
         buttons=tuple(
             tuple(
-                Button(id_, localize(choice.label), choice.url, choice.sku) for id_, choice in row
+                Button(id_, localize(choice.label), choice.url, choice.sku, choice.copy)
+                for id_, choice in row
             )
             for row in rows
         ),

@@ -48,6 +48,14 @@ class Choice:
     url: str = ""
     #: Buys this in the platform's own store instead; the platform itself writes what is on it.
     sku: str = ""
+    #: Puts this on the reader's clipboard instead, where the platform can; elsewhere it isn't
+    #: shown.
+    copy: str = ""
+
+
+def make_copy_choice(text: str) -> Choice:
+    """A button that copies an id or a code which is to be typed or told elsewhere."""
+    return Choice(say("📋 Copy"), "", copy=text)
 
 
 @dataclass(frozen=True, slots=True)

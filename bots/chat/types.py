@@ -109,15 +109,23 @@ class ButtonPress:
 @dataclass(frozen=True, slots=True)
 class Button:
     """A button has an opaque id and a label; with `url` it leads there and the bot hears nothing,
-    with `sku` it buys that in the platform's own store."""
+    with `sku` it buys that in the platform's own store, with `copy` it puts that on the clipboard
+    (where a platform can't, the button isn't shown)."""
 
     id: str
     label: str
     url: str = ""
     sku: str = ""
+    copy: str = ""
 
 
 ButtonRows = tuple[tuple[Button, ...], ...]
+
+
+def without_copies(rows: ButtonRows) -> ButtonRows:
+    """The buttons of a platform that has no clipboard."""
+    kept = (tuple(button for button in row if not button.copy) for row in rows)
+    return tuple(filter(None, kept))
 
 
 @dataclass(frozen=True, slots=True)

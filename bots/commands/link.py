@@ -14,7 +14,7 @@ from typing import Final
 
 from bots.chat.callbacks import ButtonRepository, render_card
 from bots.chat.command import Arguments, Request, action, argument, command
-from bots.chat.reply import Choice, Phrase, Reply, plain, say
+from bots.chat.reply import Choice, Phrase, Reply, make_copy_choice, plain, say
 from bots.chat.types import Notifier, Place
 from core.errors import describe_failure
 from core.users.limits import UserLimits
@@ -90,6 +90,7 @@ class LinkCommands:
                 say("Then I ask you here whether that is you, and both agree. (/link asks again.)"),
                 say("Give this code to nobody: it leads to your Credits."),
             ),
+            choices=((make_copy_choice(f"/link {code}"),),),
             private=True,
         )
 

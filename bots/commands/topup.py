@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import render
-from bots.chat.reply import Choice, Invoice, Phrase, Reply, plain, say
+from bots.chat.reply import Choice, Invoice, Phrase, Reply, make_copy_choice, plain, say
 from bots.commands.cancel import CONSENT, describe_right, make_cancel_choice
 from bots.commands.errors import UsageError
 from bots.commands.models import ModelCommands
@@ -235,7 +235,7 @@ class TopUpCommands:
         return Reply(
             title=title,
             lines=(how, *self._list_rights(), say("Order {order}", order=order.id)),
-            choices=choices,
+            choices=(*choices, (make_copy_choice(order.id),)),
             invoice=invoice,
             private=True,
             replace=True,

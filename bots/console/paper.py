@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, TextIO, final
 
-from bots.chat.types import Button, ButtonRows, Card
+from bots.chat.types import Button, ButtonRows, Card, without_copies
 from bots.render.blocks import format_table
 from bots.render.plain_text import clean_text, defuse_footer_marks, format_footer, to_one_line
 
@@ -51,7 +51,7 @@ class ConsolePrinter:
 
     def print_buttons(self, buttons: ButtonRows) -> list[Button]:
         """Prints buttons with their numbers, and gives them in that order."""
-        all_buttons = [button for row in buttons for button in row]
+        all_buttons = [button for row in without_copies(buttons) for button in row]
         for link in (button for button in all_buttons if button.url):
             self.print_line(f"{to_one_line(link.label)}: {link.url}")
         numbered = [button for button in all_buttons if not button.url]

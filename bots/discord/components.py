@@ -10,7 +10,7 @@ from typing import Final
 from discord import ButtonStyle, SelectOption
 from discord.ui import Button as UiButton, Label, Modal, Select, TextInput, View
 
-from bots.chat.types import Button, ButtonRows, Form
+from bots.chat.types import Button, ButtonRows, Form, without_copies
 from bots.render.plain_text import to_one_line
 
 ROWS_MAX: Final = 5
@@ -29,7 +29,7 @@ _HINT_MAX: Final = 100
 
 def build_view(buttons: ButtonRows) -> View | None:
     """The components of a message; None for none."""
-    rows = tuple(row for row in buttons if row)
+    rows = without_copies(buttons)
     if not rows:
         return None
     view = View(timeout=None)

@@ -15,6 +15,7 @@ from typing import Final, TypeVar, final
 
 from telegram import (
     Bot,
+    CopyTextButton,
     InlineKeyboardButton,
     InlineKeyboardMarkup,
     InputFile,
@@ -32,7 +33,7 @@ from telegram.error import (
     TelegramError,
 )
 
-from bots.chat.types import Attachment, ButtonRows, Place, StarsInvoice
+from bots.chat.types import Attachment, Button, ButtonRows, Place, StarsInvoice
 from bots.config.settings import TelegramConfig
 from bots.render.answer_delivery import ChatRefused
 from bots.render.entity_style import FormattedText, TextEntity
@@ -385,18 +386,16 @@ def build_keyboard(buttons: ButtonRows) -> InlineKeyboardMarkup | None:
     for row in buttons:
         for button in row:
             is_own_id = 0 < len(button.id.encode()) <= _CALLBACK_BYTES_MAX
-            assert button.url or is_own_id, "an id, not data"
-    return InlineKeyboardMarkup(
-        [
-            [
-                InlineKeyboardButton(each.label, url=each.url)
-                if each.url
-                else InlineKeyboardButton(each.label, callback_data=each.id)
-                for each in row
-            ]
-            for row in buttons
-        ]
-    )
+            assert button.url or button.copy or is_own_id, "an id, not data"
+    return InlineKeyboardMarkup([[_build_button(each) for each in row] for row in buttons])
+
+
+def _build_button(button: Button) -> InlineKeyboardButton:
+    if button.url:
+        return InlineKeyboardButton(button.label, url=button.url)
+    if button.copy:
+        return InlineKeyboardButton(button.label, copy_text=CopyTextButton(button.copy))
+    return InlineKeyboardButton(button.label, callback_data=button.id)
 
 
 def _reply_parameters(message: int | None) -> ReplyParameters | None:

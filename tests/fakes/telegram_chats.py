@@ -142,6 +142,12 @@ def checked_buttons(markup: dict[str, Any] | None) -> list[list[tuple[str, str]]
     for row in (markup or {}).get("inline_keyboard", []):
         cells = []
         for button in row:
+            if "copy_text" in button:
+                copied = button["copy_text"]["text"]
+                if not 1 <= len(copied) <= 256 or set(button) != {"text", "copy_text"}:
+                    raise Refusal(400, "Bad Request: BUTTON_COPY_TEXT_INVALID")
+                cells.append((button["text"], copied))
+                continue
             data = button.get("callback_data", "")
             if "url" not in button and not 1 <= len(data.encode()) <= 64:
                 raise Refusal(400, "Bad Request: BUTTON_DATA_INVALID")

@@ -143,3 +143,20 @@ async def test_a_topic_of_a_private_chat_is_a_conversation(world: World) -> None
 
 def _count_answers(world: World) -> int:
     return sum("◈" in each.text for each in world.telegram.chat(7).bot_messages)
+
+
+async def test_a_code_to_be_typed_elsewhere_is_copied_by_a_button(
+    world: World, discord: on_discord.World
+) -> None:
+    telegram, ann = world.telegram, world.telegram.user(7)
+    card = await world.says(ann, "/link", "within ten minutes")
+    ((copied,),) = card.buttons
+    assert copied[0] == "📋 Copy"
+    assert copied[1].startswith("/link ")
+    assert copied[1] in card.text
+    assert telegram.called("answerCallbackQuery") == []
+    # Discord has no such buttons: the code is in the text.
+    fake, bob = discord.discord, discord.discord.user(8)
+    fake.says(bob, "/link")
+    shown = await discord.next(fake.dm(bob).id, "within ten minutes")
+    assert shown.labels == []

@@ -78,7 +78,7 @@ async def test_a_pack_is_paid_in_the_chat_and_its_card_says_so(
         assert "$90" not in card.text
         assert any("61,539 ⭐" in label for label in card.labels)
         card, invoice = await order(world, ann)
-        assert card.labels == []
+        assert card.labels == [words("📋 Copy", SPOKEN[language])]
         assert (
             say(
                 "{credits} for {cash}",
