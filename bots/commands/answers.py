@@ -76,13 +76,13 @@ class AnswerRenderer:
         stop_button = (
             (Button(make_answer_button_id("stop", run.id), _localize(STOP_LABEL, person)),),
         )
-        notes = phrases.list_answer_notes(run, is_private=is_private)
-        if not is_private and await self._is_first_answer(run.question.place):
-            notes.insert(0, MACHINE_ANSWERS)
-        note = "\n".join(_localize(said, person) for said in notes)
         # A chat of which it isn't known that it takes messages is tried before a supplier is asked.
         run.delay_serving()
         try:
+            notes = phrases.list_answer_notes(run, is_private=is_private)
+            if not is_private and await self._is_first_answer(run.question.place):
+                notes.insert(0, MACHINE_ANSWERS)
+            note = "\n".join(_localize(said, person) for said in notes)
             yield AnswerProgress(ask=run.id, text="", buttons=stop_button, note=note)
         finally:
             run.begin_serving()

@@ -18,7 +18,7 @@ import aiohttp
 import discord
 from pydantic import SecretStr
 
-from bots.chat.attachments import AttachmentKind, QuotedText, SentAttachment, is_text_file
+from bots.chat.attachments import AttachmentKind, QuotedText, SentAttachment
 from bots.chat.audio import AudioAttachment, DownloadFailed
 from bots.chat.types import ButtonPress, FormSubmission, IncomingMessage, MenuItem, Place, Sender
 from bots.discord.components import FORM_PREFIX
@@ -137,8 +137,8 @@ def read_message(message: discord.Message, bot_user: discord.ClientUser) -> Inco
         mentioned = re.search(rf"<@!?{bot_user.id}>", text) is not None
         # Of a reply without a mention Discord shows what it holds only with a right that is not
         # asked.
-        is_readable = bool(text) or audio is not None or any(map(is_text_file, attachments))
-        if not mentioned and not (is_readable and _is_reply_to_bot(message, bot_user)):
+        has_content = bool(text) or audio is not None or bool(attachments)
+        if not mentioned and not (has_content and _is_reply_to_bot(message, bot_user)):
             return None
         if is_forward:
             return None  # nobody asks by what others said elsewhere

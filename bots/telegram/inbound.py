@@ -31,7 +31,7 @@ from telegram import (
 from telegram.constants import ChatType
 from telegram.error import TelegramError
 
-from bots.chat.attachments import AttachmentKind, QuotedText, SentAttachment, is_text_file
+from bots.chat.attachments import AttachmentKind, QuotedText, SentAttachment
 from bots.chat.audio import AudioAttachment, DownloadFailed
 from bots.chat.types import ButtonPress, IncomingMessage, Place, Sender
 from core.clock import as_ms
@@ -64,11 +64,11 @@ def read_message(
     if not (is_own or private):
         return None  # nobody asks by what others said elsewhere
     addressed = _get_addressed_text(message, text, bot, private=private)
-    is_readable = bool(text) or audio is not None or any(map(is_text_file, attachments))
-    is_for_us = addressed is not None and (is_readable or (private and bool(attachments)))
+    has_content = bool(text) or audio is not None or bool(attachments)
+    is_for_us = addressed is not None and has_content
     is_part = is_awaited and audio is None and bool(text or attachments)
     if not (is_for_us or is_part):
-        return None  # someone joined, a title changed, somebody answers with a sticker, …
+        return None  # someone joined, a title changed, …
     quotes, quoted_attachments = _find_quotes(message, bot)
     return IncomingMessage(
         place=get_place(message),

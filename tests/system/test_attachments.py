@@ -135,9 +135,10 @@ async def test_in_groups_only_what_is_for_the_bot_is_told(world: World) -> None:
     await telegram.seen(ROOM, "I can't read a picture")
     ours = group.last
     telegram.says(ann, "", chat=ROOM, sticker=STICKER, reply_to=ours)
+    await telegram.seen(ROOM, "I can't read a sticker")
     await world.says(ann, "@credit_test_bot why?", "An answer.", chat=ROOM)
     assert asked(world) == ["why?"]
-    assert len(group.bot_messages) == 2
+    assert len(group.bot_messages) == 3
 
 
 async def test_an_album_is_told_of_once(world: World) -> None:
