@@ -497,7 +497,13 @@ class DiscordAdapter:
     def _track_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        """One event's oddity is no other's, and its traceback is nobody's."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            _log.error("an event could not be worked: %s", describe_failure(failure))
 
 
 def _update_id(name: str) -> str:

@@ -256,11 +256,14 @@ class TelegramAdapter:
             raise ValueError("an update that was stored is for nobody")
 
     async def _handle_payment(self, update: Update) -> bool:
+        """One that nobody can read is passed over: asked for again it would hold up everybody, and
+        what was paid is in the list of Stars."""
         try:
             return await self._payment_updates.handle_update(update)
         except Exception as failure:  # noqa: BLE001 - one update's bug is no other's
+            self.unreadable_count += 1
             _log.error("a payment in chat failed: %s", describe_failure(failure))
-            return False
+            return True
 
     async def _take_update(
         self, update: Update, data: Mapping[str, Any], *, stored_id: str = ""

@@ -106,6 +106,15 @@ UNREADABLE: dict[str, dict[str, Any]] = {
         }
     },
     "a question whether to pay of nobody": {"pre_checkout_query": {"id": "1"}},
+    "a question whether to pay for what is no order": {
+        "pre_checkout_query": {
+            "id": "1",
+            "from": {"id": 7, "is_bot": False, "first_name": "A"},
+            "currency": "XTR",
+            "total_amount": 5,
+            "invoice_payload": [[]],
+        }
+    },
 }
 CANARY = "is sk-proj-canary-of-ann-000000000001 a good key?"
 
