@@ -34,7 +34,7 @@ QUESTION = "canary-question-of"
 SECRET = "s3cret_of_the_webhook"
 
 
-@pytest.fixture(params=["polling", "webhook"])
+@pytest.fixture(params=["webhook", "polling"][: size(small=1, full=2)])
 def is_polling(request: pytest.FixtureRequest) -> bool:
     return bool(request.param == "polling")
 
