@@ -22,6 +22,7 @@ from bots.chat.types import (
     Place,
     Sender,
 )
+from bots.chat.update_inbox import UpdateInbox
 from bots.commands.topup import PaymentTerms
 from bots.config.settings import ModelsConfig
 from core import chart
@@ -150,6 +151,17 @@ class Service:
     async def person(self) -> Person:
         return await self.app.services.users.users.get_or_create(
             "telegram", self.sender, language=self.language
+        )
+
+    def open_inbox(self, process_id: str) -> UpdateInbox:
+        """The inbox of another process on the same database."""
+        base = self.app.services.base
+        return UpdateInbox(
+            db=base.db,
+            ledger=base.ledger,
+            vault=self.app.services.pool.vault,
+            clock=self.clock,
+            process_id=process_id,
         )
 
     async def credits(self) -> Credits:

@@ -45,8 +45,6 @@ def _perform(arguments: argparse.Namespace) -> int:
     except Refusal as refusal:
         print_line(describe_error(refusal), error=True)
         return 1
-    except BrokenPipeError:
-        raise
     except OSError as failure:
         if failure.filename is None:
             raise

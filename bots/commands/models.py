@@ -10,7 +10,7 @@ from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from bots.commands.text import compute_average_charge, format_price, format_short_price
 from core.asks.admission import RECORDING_SECONDS_MAX
-from core.money import Credits, Seconds, Tokens
+from core.money import Credits, Seconds
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue, Model
 from core.pricing.deals import Deals
@@ -315,4 +315,4 @@ def _split_rows(choices: list[Choice], width: int) -> tuple[tuple[Choice, ...], 
 
 def _compute_usual_rate(price: Price) -> int:
     """What a thousand average answers cost, in Credits: no rounding hides which price is lower."""
-    return price.calculate_charge(Tokens(667_000), Tokens(333_000)).units
+    return compute_average_charge(price, answers=1_000).units

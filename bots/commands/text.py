@@ -69,9 +69,10 @@ def format_short_price(price: Price) -> Phrase:
 _AVERAGE_ANSWER_TOKENS = (Tokens(667), Tokens(333))
 
 
-def compute_average_charge(price: Price) -> Credits:
-    """What an average answer costs."""
-    return price.calculate_charge(*_AVERAGE_ANSWER_TOKENS)
+def compute_average_charge(price: Price, answers: int = 1) -> Credits:
+    """What so many average answers cost together: rounded up once."""
+    prompt, answer = _AVERAGE_ANSWER_TOKENS
+    return price.calculate_charge(Tokens(prompt.units * answers), Tokens(answer.units * answers))
 
 
 def format_footer_line(result: AskResult, model: str) -> Phrase:

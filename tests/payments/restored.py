@@ -1,8 +1,11 @@
-"""Copies of a test's database, and a database that is what it was when one was taken."""
+"""Copies of a test's database, and a database that is what it was when one was taken, under
+processes that share it."""
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +13,42 @@ from pathlib import Path
 import psycopg
 import pysqlite3.dbapi2 as sqlite
 
-from tests.databases import EMPTIED
+from core.db.database import Database
+from core.ledger.ledger import Ledger
+from payments.gateways.base import Gateway
+from tests.databases import EMPTIED, TestClock
+from tests.payments.conftest import Shop
+
+
+class RestorableWorld:
+    """Processes with gateways of their own, and the database that they share."""
+
+    def __init__(self, url: str, clock: TestClock) -> None:
+        self.url, self.clock = url, clock
+        self.shop: Shop
+
+    async def open(self) -> None:
+        """The database is there; who adds processes starts them then."""
+        store = await Database.open(self.url, kind="live", clock=self.clock)
+        ledger = Ledger(store, self.clock)
+        await ledger.start()
+        self.shop = Shop(store, ledger, self.clock)
+
+    def list_gateways(self) -> Sequence[Gateway]:
+        """Those of all processes."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        for gateway in self.list_gateways():
+            await gateway.close()
+        await self.shop.ledger.stop()
+        await self.shop.store.close()
+
+    async def restore(self, copy: Copy) -> None:
+        """The database is what it was before."""
+        await self.close()
+        await asyncio.to_thread(restore_database, self.url, copy)
+        await self.open()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,11 @@ import pytest
 import sqlalchemy as sa
 
 from core.db import schema
-from core.db.database import Database
 from core.errors import Refusal
-from core.ledger.ledger import Ledger
 from core.money import Credits, NanoUsd
 from core.pool.vault import Vault
 from payments.fulfillment import PAID
+from payments.gateways.base import Gateway
 from payments.gateways.btcpay import checkout
 from payments.offer import from_cents, to_cents
 from payments.types import GatewayUnavailable, Order
@@ -35,7 +34,7 @@ from tests.fakes.stripe import FakeStripe
 from tests.payments.conftest import Counter, Shop
 from tests.payments.gateway_money import BtcPayMoney, Money, PayPalMoney, StripeMoney, Wire
 from tests.payments.ours import gateway_of
-from tests.payments.restored import Copy, copy_database, restore_database
+from tests.payments.restored import Copy, RestorableWorld, copy_database
 from tests.size import size
 
 #: Prices at the free rate.
@@ -43,34 +42,28 @@ CENTS = (700, 1_300, 2_500)
 STEPS = 25
 
 
-class World:
+class World(RestorableWorld):
     """Our two processes at one gateway, and the database that they share."""
 
     def __init__(self, url: str, clock: TestClock, name: str, peer_url: str) -> None:
-        self.url, self.clock, self._name, self._peer_url = url, clock, name, peer_url
+        super().__init__(url, clock)
+        self._name, self._peer_url = name, peer_url
         self._chance = random.Random(f"{name}/answers")
         self._spends: Iterator[int] = itertools.count()
         self.counters: list[Counter] = []
-        self.shop: Shop
 
     async def open(self) -> None:
         """The processes start."""
-        store = await Database.open(self.url, kind="live", clock=self.clock)
-        ledger = Ledger(store, self.clock)
-        await ledger.start()
-        self.shop = Shop(store, ledger, self.clock)
+        await super().open()
         setattr(self.shop, "_causes", self._spends)  # noqa: B010 - none comes twice
-        self._vault = await Vault.open([bytes(32)], store, ledger)
+        self._vault = await Vault.open([bytes(32)], self.shop.store, self.shop.ledger)
         before = self.counters
         self.counters = [self._start_process() for _ in range(2)]
         for counter, earlier in zip(self.counters, before, strict=False):
             counter.presses = earlier.presses
 
-    async def close(self) -> None:
-        for counter in self.counters:
-            await counter.gateway.close()
-        await self.shop.ledger.stop()
-        await self.shop.store.close()
+    def list_gateways(self) -> list[Gateway]:
+        return [counter.gateway for counter in self.counters]
 
     async def restart_process(self, number: int) -> None:
         """Another process takes the place of one that died, and knows nothing of it."""
@@ -78,12 +71,6 @@ class World:
         await died.gateway.close()
         self.counters[number] = self._start_process()
         self.counters[number].presses = died.presses
-
-    async def restore(self, copy: Copy) -> None:
-        """The database is what it was before."""
-        await self.close()
-        await asyncio.to_thread(restore_database, self.url, copy)
-        await self.open()
 
     def _start_process(self) -> Counter:
         gateway = gateway_of(self._name, self._peer_url, clock=self.clock)

@@ -21,9 +21,7 @@ import sqlalchemy as sa
 
 from core import chart
 from core.db import schema
-from core.db.database import Database
 from core.errors import Refusal
-from core.ledger.ledger import Ledger
 from core.ledger.types import Move, Submission
 from core.money import Credits, parse_usd
 from payments.fulfillment import PAID
@@ -37,7 +35,6 @@ from tests.databases import TestClock
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.telegram import FakeTelegram
 from tests.payments import inchat
-from tests.payments.conftest import Shop
 from tests.payments.inchat_money import (
     PACK_PRICES,
     STAR_PRICES,
@@ -46,7 +43,7 @@ from tests.payments.inchat_money import (
     StarsMoney,
     Told,
 )
-from tests.payments.restored import Copy, copy_database, restore_database
+from tests.payments.restored import Copy, RestorableWorld, copy_database
 from tests.size import size
 
 STEPS = 25
@@ -62,41 +59,29 @@ class Backup:
     used: dict[int, int]
 
 
-class World:
+class World(RestorableWorld):
     """Our processes at one platform, and the database that they share."""
 
     def __init__(
         self, url: str, clock: TestClock, platform: str, api_url: str, packs: dict[int, str]
     ) -> None:
-        self.url, self.clock, self.platform = url, clock, platform
+        super().__init__(url, clock)
+        self.platform = platform
         self._api_url, self._packs = api_url, packs
         self.chance = random.Random(0)
         self.counters: list[inchat.Counter] = []
-        self.shop: Shop
 
     async def open(self) -> None:
         """The processes start."""
-        store = await Database.open(self.url, kind="live", clock=self.clock)
-        ledger = Ledger(store, self.clock)
-        await ledger.start()
-        self.shop = Shop(store, ledger, self.clock)
+        await super().open()
         self.counters = [await self.start_process() for _ in range(PROCESSES)]
 
     async def start_process(self) -> inchat.Counter:
         gateway = self._build_gateway()
         return await inchat.counter(gateway, self.shop.store, self.shop.ledger, self.clock)
 
-    async def close(self) -> None:
-        for counter in self.counters:
-            await counter.gateway.close()
-        await self.shop.ledger.stop()
-        await self.shop.store.close()
-
-    async def restore(self, copy: Copy) -> None:
-        """The database is what it was before."""
-        await self.close()
-        await asyncio.to_thread(restore_database, self.url, copy)
-        await self.open()
+    def list_gateways(self) -> list[Gateway]:
+        return [counter.gateway for counter in self.counters]
 
     async def get_person(self, user: int) -> str:
         people = self.counters[0].people

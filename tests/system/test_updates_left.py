@@ -11,7 +11,6 @@ import pytest
 from pydantic import SecretStr
 
 from bots.chat.types import ButtonPress, IncomingMessage, Output
-from bots.chat.update_inbox import UpdateInbox
 from bots.chat.update_intake import UpdateIntake
 from bots.config.settings import DiscordConfig, DiscordTiming
 from bots.discord.adapter import DiscordAdapter
@@ -46,17 +45,6 @@ class Stuck:
         yield  # type: ignore[misc]
 
 
-def inbox_of(service: Service, process_id: str) -> UpdateInbox:
-    base = service.app.services.base
-    return UpdateInbox(
-        db=base.db,
-        ledger=base.ledger,
-        vault=service.app.services.pool.vault,
-        clock=service.clock,
-        process_id=process_id,
-    )
-
-
 async def stored(service: Service) -> list[Any]:
     return list(await service.app.services.base.db.fetch(schema.chat_update.select()))
 
@@ -76,7 +64,7 @@ async def left_behind(service: Service, fake: FakeDiscord, tom: User, how: str) 
         gateway_url=fake.gateway_url,
         timing=DiscordTiming(interval_seconds=0.02, stop_seconds=0),
     )
-    inbox, chat = inbox_of(service, "gone"), service.app.chat
+    inbox, chat = service.open_inbox("gone"), service.app.chat
     front = DiscordAdapter(
         config,
         Stuck(chat.dispatcher),

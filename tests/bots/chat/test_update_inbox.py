@@ -31,17 +31,6 @@ async def tom(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
         yield tom
 
 
-def inbox_of(tom: Service, process_id: str) -> UpdateInbox:
-    base = tom.app.services.base
-    return UpdateInbox(
-        db=base.db,
-        ledger=base.ledger,
-        vault=tom.app.services.pool.vault,
-        clock=base.clock,
-        process_id=process_id,
-    )
-
-
 def received(name: str, sender: str = "7", text: str = WORDS) -> ReceivedUpdate:
     return ReceivedUpdate(f"telegram/{sender}/{name}", "telegram", sender, {"text": text})
 
@@ -67,7 +56,7 @@ class Worker:
 
 
 async def test_a_row_is_sealed_and_goes_when_it_is_worked(tom: Service) -> None:
-    inbox = inbox_of(tom, "p1")
+    inbox = tom.open_inbox("p1")
     assert await inbox.store(received("1"))
     (row,) = await rows(tom)
     assert WORDS.encode() not in bytes(row.sealed)
@@ -80,7 +69,7 @@ async def test_a_row_is_sealed_and_goes_when_it_is_worked(tom: Service) -> None:
 async def test_what_a_process_left_is_worked_once_by_one_of_the_others(
     tom: Service, clock: TestClock
 ) -> None:
-    gone, first, second = (inbox_of(tom, name) for name in ("gone", "first", "second"))
+    gone, first, second = (tom.open_inbox(name) for name in ("gone", "first", "second"))
     for number in range(9, 12):
         await gone.store(received(str(number)))
     workers = [Worker(first), Worker(second)]
@@ -99,7 +88,7 @@ async def test_what_a_process_left_is_worked_once_by_one_of_the_others(
 
 
 async def test_they_come_in_their_order(tom: Service, clock: TestClock) -> None:
-    gone, other = inbox_of(tom, "gone"), inbox_of(tom, "other")
+    gone, other = tom.open_inbox("gone"), tom.open_inbox("other")
     for number in (9, 10, 8, 100):
         await gone.store(received(str(number)))
     worker = Worker(other)
@@ -109,7 +98,7 @@ async def test_they_come_in_their_order(tom: Service, clock: TestClock) -> None:
 
 
 async def test_a_process_that_lives_keeps_its_rows(tom: Service, clock: TestClock) -> None:
-    busy, other = inbox_of(tom, "busy"), inbox_of(tom, "other")
+    busy, other = tom.open_inbox("busy"), tom.open_inbox("other")
     worker, own = Worker(other), Worker(busy)
     await busy.store(received("1"))
     for _ in range(5):
@@ -125,11 +114,11 @@ async def test_a_process_that_lives_keeps_its_rows(tom: Service, clock: TestCloc
 
 
 async def test_what_ends_every_process_is_given_up(tom: Service, clock: TestClock) -> None:
-    await inbox_of(tom, "gone").store(received("1"))
+    await tom.open_inbox("gone").store(received("1"))
     counts = []
     for number in range(25):
         clock.advance(seconds=LEASE_MS / 1000 + 1)
-        inbox = inbox_of(tom, f"p{number}")
+        inbox = tom.open_inbox(f"p{number}")
         Worker(inbox)
         counts.append(await inbox.work_left_updates())
     assert counts == [1] * 20 + [0] * 5
@@ -137,7 +126,7 @@ async def test_what_ends_every_process_is_given_up(tom: Service, clock: TestCloc
 
 
 async def test_nothing_is_kept_for_longer_than_a_day(tom: Service, clock: TestClock) -> None:
-    inbox = inbox_of(tom, "p1")
+    inbox = tom.open_inbox("p1")
     await inbox.store(received("1"))
     await inbox.delete_old()
     assert len(await rows(tom)) == 1
@@ -147,7 +136,7 @@ async def test_nothing_is_kept_for_longer_than_a_day(tom: Service, clock: TestCl
 
 
 async def test_who_is_erased_leaves_no_update(tom: Service) -> None:
-    inbox = inbox_of(tom, "p1")
+    inbox = tom.open_inbox("p1")
     await tom.says("/balance")
     await inbox.store(received("1"))
     await inbox.store(received("2", sender="8"))
@@ -165,7 +154,7 @@ class Front:
 
     def __init__(self, tom: Service) -> None:
         self.tom = tom
-        self.inbox = inbox_of(tom, "front")
+        self.inbox = tom.open_inbox("front")
         self.intake = UpdateIntake(tom.app.chat.update_policy, self.inbox)
         self.handed: list[str] = []
         #: How many rows there were as it was handed on.
@@ -302,7 +291,7 @@ async def test_one_place_keeps_its_order_and_a_batch_is_one_write(tom: Service) 
 
 async def test_the_same_again_is_acknowledged_and_not_worked_twice(tom: Service) -> None:
     front, other = Front(tom), Front(tom)
-    other.inbox = inbox_of(tom, "other")
+    other.inbox = tom.open_inbox("other")
     other.intake = UpdateIntake(tom.app.chat.update_policy, other.inbox)
     incoming = tom.incoming("once", message="3")
     assert await front.take(incoming, works=False)
