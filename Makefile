@@ -7,6 +7,8 @@ RUNTIME := $(VENV)/.runtime
 DEVELOP := $(VENV)/.develop
 # Tests wait for disks and processes more than they reckon: one more of them than two cores.
 WORKERS ?= 3
+# A file's tests share a worker; files begin in the order that tests/conftest.py gives them.
+SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
@@ -29,10 +31,10 @@ run: $(RUNTIME) ## the real service, by the settings in .env
 	@$(BIN)/creditbot run
 
 test: $(DEVELOP) ## every test, small sizes
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -q $(SPREAD)
 
 soak: $(DEVELOP) ## the same tests at full size
-	@CREDITBOT_TEST_SIZE=full $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+	@CREDITBOT_TEST_SIZE=full $(BIN)/python -m pytest -q $(SPREAD)
 
 check: format lint types arrows test ## format, lint, types, arrows, tests
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.databases import (
     clock,
     database_url,
@@ -25,3 +27,9 @@ __all__ = [
     "sqlite_url",
     "store",
 ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Backwards: tests of the whole system are the longest, and a long one that begins last is
+    waited for while other processors have nothing to do."""
+    items.sort(key=lambda item: item.path, reverse=True)

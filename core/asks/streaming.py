@@ -45,6 +45,10 @@ _QUESTION_FAULTS = {Fault.TOO_LONG: AskFailure.TOO_LONG, Fault.REFUSED_CONTENT: 
 #: supplier that fails may do so because of this very question: it is asked once more only.
 _RESTS_MAX = {Fault.RATE_LIMITED: 3, Fault.UNAVAILABLE: 1}
 
+#: So many keys of one supplier say that a question is wrong, in words that nobody knows, before its
+#: others are believed to say the same: each try is work that other people wait for.
+_BAD_REQUESTS_MAX = 2
+
 #: How often one ask asks a key again for a shorter answer: its supplier's count may move a little.
 _SHORTENINGS_MAX = 2
 
@@ -69,6 +73,7 @@ class AnswerStream:
         delivered."""
         tried_keys = {run.candidate.key}
         rests: Counter[Fault] | None = None
+        bad_requests = Counter[str]()
         while True:
             try:
                 return await self._stream_once(run, end_user)
@@ -85,6 +90,9 @@ class AnswerStream:
                     return ending
                 if run.is_stopping:
                     return replace(ending, outcome=Outcome.STOPPED, failure=AskFailure.NONE)
+                if fault.kind is Fault.BAD_REQUEST and fault.status:
+                    bad_requests[run.candidate.supplier] += 1
+                tried_keys |= self._list_hopeless_keys(bad_requests)
                 if await self._fail_over(run, tried_keys, maybe_billed=maybe_billed):
                     continue
                 if _shorten_answer(run, fault):
@@ -95,6 +103,11 @@ class AnswerStream:
                     return ending
                 if not await self._hold_resting_key(run):
                     return ending
+
+    def _list_hopeless_keys(self, bad_requests: Counter[str]) -> set[str]:
+        """The keys of suppliers that said often enough that this question is wrong."""
+        suppliers = [name for name, count in bad_requests.items() if count >= _BAD_REQUESTS_MAX]
+        return set().union(*map(self._pool.list_supplier_keys, suppliers))
 
     async def _stream_once(self, run: AskRun, end_user: str) -> AnswerEnding:
         first_text_seconds = (

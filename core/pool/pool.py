@@ -207,6 +207,10 @@ class Pool:
         kept = (record for record in self._records.values() if record.state != "withdrawn")
         return [self._router.summarize_key(record) for record in kept]
 
+    def list_supplier_keys(self, supplier: str) -> set[str]:
+        """The ids of all keys of a supplier's that are known here."""
+        return {id_ for id_, record in self._records.items() if record.provider == supplier}
+
     async def list_key_records(self) -> list[KeyRecord]:
         """The record of every key, also of those that don't serve yet or any more."""
         await self.reload()

@@ -9,10 +9,11 @@ import pytest
 from bots.discord.streaming import STYLE as DISCORD
 from bots.render.pieces import fit_progress, split_answer
 from bots.telegram.streaming import STYLE as TELEGRAM
+from tests.size import size
 
 #: Twice the text may take three times as long: twice, and what a busy machine adds.
 RATIO_MAX = 3.2
-SHORT_CHARS = 8_000
+SHORT_CHARS = size(small=4_000, full=8_000)
 #: Plain words, of which everything adversarial is allowed some multiple.
 WORDS = "some plain words, nothing else. "
 #: A frame looks at a bounded part: its cost against that of as many plain words.

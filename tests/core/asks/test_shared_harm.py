@@ -52,3 +52,19 @@ async def test_the_others_lose_nothing(
         served = parse_usd("0.013").multiply_by(TIMES)
         spent = sum(key.budget.units - key.headroom.units for key in keys)
         assert spent <= (served + BUDGET + EACH).units
+
+
+async def test_two_keys_that_call_a_question_wrong_speak_for_their_supplier(
+    sqlite_url: str, clock: TestClock
+) -> None:
+    async with service.running(sqlite_url, clock, keys=4) as one:
+        before = await one.credits()
+        one.openai.always(REFUSALS["unknown words"])
+        assert "Nothing was charged" in (await one.answer(QUESTION)).text
+        assert len({call.key for call in one.openai.calls}) == len(one.openai.calls) == 2
+        assert await one.credits() == before
+        one.openai.always(SEEN)
+        assert (await one.answer(QUESTION)).text == "Because.", "none of the keys is blamed"
+        # One key's trouble is not yet the question's.
+        one.openai.script(REFUSALS["unknown words"], SEEN)
+        assert (await one.answer(QUESTION)).text == "Because."
