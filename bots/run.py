@@ -140,6 +140,7 @@ def _build_telegram(app: App) -> TelegramAdapter | None:
         base.clock,
         app.chat.stars,
         app.chat.create_intake(),
+        app.services.asks.chat_moves,
     )
 
 

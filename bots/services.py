@@ -25,6 +25,7 @@ from core.admin.erasure import Erasure
 from core.admin.monitor import Monitor
 from core.admin.user_search import UserSearch
 from core.asks.admission import Admission
+from core.asks.chat_moves import ChatMoves
 from core.asks.conversations import Conversations
 from core.asks.heartbeat import Heartbeat
 from core.asks.rate_limit import RateLimiter
@@ -149,6 +150,7 @@ class AskServices:
     history: AskHistory
     conversations: Conversations
     recovery: AskRecovery
+    chat_moves: ChatMoves
 
 
 @dataclass(frozen=True, slots=True)
@@ -490,6 +492,7 @@ def build_asks(
             clock=clock,
             process_id=base.process_id,
         ),
+        chat_moves=ChatMoves(db=db, ledger=ledger, limits=users.limits, clock=clock),
     )
 
 

@@ -19,6 +19,7 @@ from bots.chat.i18n import render
 from bots.chat.reply import Choice, Invoice, Phrase, Reply
 from bots.chat.types import Attachment, Button, Card, Place, StarsInvoice
 from core import ids
+from core.asks.chat_moves import is_same_place
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
@@ -122,7 +123,7 @@ class ButtonRepository:
             _log.info("refused: an unknown button by %s in %s", person, place)
             raise ButtonExpired
         row = found[0]
-        if row.person != person or row.place != place:
+        if row.person != person or not await is_same_place(self._db, place, row.place):
             _log.warning("refused: somebody's %s by %s in %s", row.action, person, place)
             raise NotYourButton
         if row.used_at is not None and press and row.used_by == press:

@@ -333,7 +333,9 @@ class AskCommands:
         saved = await self._ask_repository.get(str(request.data["ask"]))
         if saved is None:
             raise ButtonExpired
-        if saved.person.id != request.person.id or saved.place != request.place.code:
+        here = request.place.code
+        is_here = await self._ask_repository.is_same_place(here, saved.place)
+        if saved.person.id != request.person.id or not is_here:
             raise NotYourButton
         return saved
 

@@ -35,7 +35,15 @@ from bots.platform_payments import StarsPayments
 from bots.render.paste_joiner import PasteJoiner
 from bots.render.throttle import ChatThrottles, NotDelivered
 from bots.telegram import menus
-from bots.telegram.inbound import BotIdentity, get_place, get_sender, read_message, read_press
+from bots.telegram.inbound import (
+    BotIdentity,
+    ChatMove,
+    get_place,
+    get_sender,
+    read_message,
+    read_move,
+    read_press,
+)
 from bots.telegram.payments import PaymentUpdates
 from bots.telegram.presenter import TelegramPresenter, TelegramTarget
 from bots.telegram.rate_limiter import FairRateLimiter
@@ -43,6 +51,7 @@ from bots.telegram.sender import TelegramDestination, TelegramRefused, TelegramS
 from bots.telegram.streaming import DraftSupport
 from bots.telegram.update_poller import UpdatePoller
 from bots.telegram.webhook import build_webhook_route
+from core.asks.chat_moves import ChatMoves
 from core.clock import Clock
 from core.errors import Refusal, describe_failure
 
@@ -78,8 +87,10 @@ class TelegramAdapter:
         clock: Clock,
         stars_payments: StarsPayments | None = None,
         intake: UpdateIntake | None = None,
+        chat_moves: ChatMoves | None = None,
     ) -> None:
-        """`stars_payments`: where Credits are sold for them; `intake` stores what comes."""
+        """`stars_payments`: where Credits are sold for them; `intake` stores what comes;
+        `chat_moves` are told of groups that became supergroups."""
         self._config = config
         self._chat_handler = chat_handler
         self._clock = clock
@@ -90,6 +101,7 @@ class TelegramAdapter:
         self._payment_updates = PaymentUpdates(self._app.bot, stars_payments)
         self._drafts = DraftSupport()
         self._intake = intake or UpdateIntake()
+        self._chat_moves, self._move_lock = chat_moves, asyncio.Lock()
         pause = config.timing.join_seconds
         self._paste_joiner = PasteJoiner(self._handle_message, pause_seconds=pause)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -245,9 +257,24 @@ class TelegramAdapter:
             return True
         if is_payment:
             return await self._handle_payment(update)
+        # What was written in the new chat is read after the move is known.
+        async with self._move_lock:
+            if (move := read_move(update)) is not None:
+                return await self._follow_move(move)
         if len(self._tasks) >= _CONCURRENT_UPDATES_MAX:
             return False
         return await self._take_update(update, data)
+
+    async def _follow_move(self, move: ChatMove) -> bool:
+        """Whether it is recorded; else Telegram is to tell it again."""
+        self._sender.follow_move(move.was, move.chat)
+        if self._chat_moves is not None:
+            try:
+                await self._chat_moves.record_move("telegram", str(move.was), str(move.chat))
+            except Refusal as refused:
+                _log.warning("a group's move was not recorded: %s", refused.code)
+                return False
+        return True
 
     async def _work_left_update(self, received: ReceivedUpdate) -> None:
         """What another process stored and left behind."""

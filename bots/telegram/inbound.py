@@ -131,6 +131,26 @@ def read_press(query: CallbackQuery) -> ButtonPress | None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ChatMove:
+    """A group became a supergroup, which has another id."""
+
+    was: int
+    chat: int
+
+
+def read_move(update: Update) -> ChatMove | None:
+    """A group's move to another id: it is told in the old chat and in the new one."""
+    message = update.message
+    if message is None:
+        return None
+    if message.migrate_to_chat_id is not None:
+        return ChatMove(message.chat.id, message.migrate_to_chat_id)
+    if message.migrate_from_chat_id is not None:
+        return ChatMove(message.migrate_from_chat_id, message.chat.id)
+    return None
+
+
 def _is_from_somebody(message: Message) -> bool:
     """Whether a person wrote it, if only in the name of a group or a channel: whose it is can't be
     told then."""

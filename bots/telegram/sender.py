@@ -312,6 +312,12 @@ class TelegramSender:
         )
         return message.message_id
 
+    def follow_move(self, was: int, chat: int) -> None:
+        """Sends to `chat` what is for the chat that it `was`."""
+        self._migrated_chats[was] = chat
+        while len(self._migrated_chats) > _MIGRATED_MAX:
+            self._migrated_chats.popitem(last=False)
+
     async def _call(
         self, destination: TelegramDestination, call: Callable[[int], Awaitable[Result]]
     ) -> Result:
@@ -324,9 +330,7 @@ class TelegramSender:
                 seconds.total_seconds() if isinstance(seconds, timedelta) else float(seconds)
             ) from None
         except ChatMigrated as moved:
-            self._migrated_chats[destination.chat] = moved.new_chat_id
-            while len(self._migrated_chats) > _MIGRATED_MAX:
-                self._migrated_chats.popitem(last=False)
+            self.follow_move(destination.chat, moved.new_chat_id)
             raise RetryLater(0.0) from None
         # A refusal of the content is a kind of network error to this client: it must come first.
         except BadRequest as refused:

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from core.asks.chat_moves import is_same_place, select_former_place
 from core.asks.settlement import AUDIO_DOUBT, DELIVERY_LEASE_SECONDS
 from core.asks.types import AskResult, Outcome
 from core.clock import Clock
@@ -124,10 +125,13 @@ class AskRepository:
             ),
         )
 
+    async def is_same_place(self, place: str, other: str) -> bool:
+        """Whether `place` is `other`, or was that before its chat moved."""
+        return await is_same_place(self._db, place, other)
+
     async def has_shown(self, place: str) -> bool:
         """Whether an answer was ever shown in a place."""
-        table = schema.shown
-        rows = await self._db.fetch(sa.select(table.c.ask).where(table.c.place == place).limit(1))
+        rows = await self._db.fetch(sa.select(schema.shown.c.ask).where(_stands_in(place)).limit(1))
         return bool(rows)
 
     async def find_by_message(self, person: str, place: str, message: str) -> str:
@@ -137,14 +141,16 @@ class AskRepository:
             sa.select(ask.c.id)
             .select_from(shown.join(ask, ask.c.id == shown.c.ask))
             .where(
-                shown.c.place == place,
+                _stands_in(place),
                 shown.c.message == message,
                 ask.c.person == person,
                 ask.c.state == "settled",
                 ask.c.answer.is_not(None),
             )
+            # A chat that moved counts its messages anew.
+            .order_by(shown.c.place == place)
         )
-        return rows[0].id if rows else ""
+        return rows[-1].id if rows else ""
 
     async def get_result(self, ask: str) -> AskResult:
         """How an ask ended, by its rows; raises `LedgerUnavailable` while it is still open."""
@@ -386,3 +392,9 @@ def unseal_part(data_key: DataKey, ask: str, part: str, sealed: bytes | None) ->
         return data_key.unseal(f"ask/{ask}/{part}", sealed).decode()
     except Unsealable:
         return ""
+
+
+def _stands_in(place: str) -> sa.ColumnElement[bool]:
+    """The messages of a place, and of what it was before its chat moved."""
+    shown, former = schema.shown, select_former_place(place)
+    return sa.or_(shown.c.place == place, shown.c.place == former.scalar_subquery())

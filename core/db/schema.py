@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from core.db.tables.asks import (
     ask as ask,
+    chat_move as chat_move,
     conversation as conversation,
     shown as shown,
     unpaid_work as unpaid_work,

@@ -152,6 +152,15 @@ class UserLimits:
         }
         await self._upsert(schema.allowance, {"subject": subject}, row, companion)
 
+    async def copy_allowance(self, subject: str, to: str) -> None:
+        """What was set for a group holds for it under another id, where nothing is set for that."""
+        table = schema.allowance
+        rows = await self._db.fetch(sa.select(table).where(table.c.subject == subject))
+        if rows:
+            row = {**rows[0]._mapping, "subject": to}  # noqa: SLF001 - its public name
+            await self._ledger.record(Insert(table, row, ignore=True))
+            await self.load()
+
     async def _upsert(
         self, table: sa.Table, key: Mapping[str, Any], row: Mapping[str, Any], companion: Companion
     ) -> None:

@@ -123,6 +123,17 @@ class FakeTelegram:
         self.chats[chat] = Chat(chat, "supergroup", title, forum=forum)
         return self.chats[chat]
 
+    def upgrade(self, was: int, chat: int) -> Chat:
+        """A group becomes a supergroup, which counts its messages from the beginning; both chats
+        tell it, and the old one refuses whatever is sent to it."""
+        old, new = self.chats[was], self.group(chat, self.chats[was].title)
+        old.moved_to, new.own_count = chat, 0
+        about = {"date": int(time.time()), "from": {"id": 1, "is_bot": False, "first_name": "A"}}
+        for where, moved in ((old, "migrate_to_chat_id"), (new, "migrate_from_chat_id")):
+            told = {"message_id": self.next_message(where), "chat": where.as_json(), **about}
+            self.update("message", told | {moved: chat if where is old else was})
+        return new
+
     def chat(self, chat: int) -> Chat:
         return self.chats[chat]
 
@@ -138,7 +149,7 @@ class FakeTelegram:
     ) -> int:
         """A person writes; gives the message's id. `fields` go into the message as they are."""
         where = self.chats[chat if chat is not None else user.id]
-        message = Message(self.next_message(), where.id, user.id, text, thread=thread)
+        message = Message(self.next_message(where), where.id, user.id, text, thread=thread)
         where.messages.append(message)
         content: dict[str, Any] = {
             **self.message_json(message),
@@ -268,7 +279,10 @@ class FakeTelegram:
         except TimeoutError:
             pass
 
-    def next_message(self) -> int:
+    def next_message(self, chat: Chat) -> int:
+        if chat.own_count is not None:
+            chat.own_count += 1
+            return chat.own_count
         self._next_message += 1
         return self._next_message
 

@@ -80,6 +80,10 @@ class Chat:
     drafts_refused: bool = False
     #: The status and description with which it refuses whatever is sent to it.
     refuses: tuple[int, str] | None = None
+    #: The supergroup that it became.
+    moved_to: int | None = None
+    #: How many messages it counted, where it counts its own.
+    own_count: int | None = None
 
     @property
     def private(self) -> bool:

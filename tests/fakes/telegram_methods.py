@@ -190,6 +190,9 @@ class Methods(StarsMethods):
         chat = self._world.chats.get(int(params["chat_id"]))
         if chat is None:
             raise Refusal(400, "Bad Request: chat not found")
+        if chat.moved_to is not None:
+            text = "Bad Request: group chat was upgraded to a supergroup chat"
+            raise Refusal(400, text, migrate_to_chat_id=chat.moved_to)
         if chat.refuses is not None:
             status, description = chat.refuses
             raise Refusal(status, description, **({"retry_after": 1} if status == 429 else {}))
@@ -221,7 +224,7 @@ class Methods(StarsMethods):
             if found is None:
                 raise Refusal(400, "Bad Request: message to be replied not found")
         message = Message(
-            self._world.next_message(),
+            self._world.next_message(chat),
             chat.id,
             0,
             text,

@@ -112,7 +112,7 @@ class Stars:
         self._world.update(
             "message",
             {
-                "message_id": self._world.next_message(),
+                "message_id": self._world.next_message(chat),
                 "date": int(time.time()),
                 "chat": chat.as_json(),
                 "from": user.as_json(),

@@ -32,7 +32,7 @@ BANNED_METHODS = {
 LINES_LEAST = 60
 #: Ports, types and rows, which are short by nature.
 SHORT_MODULES = {
-    *("core/admin_log.py", "core/errors.py", "core/notification.py"),
+    *("core/admin_log.py", "core/errors.py", "core/notification.py", "core/asks/chat_moves.py"),
     *("core/db/errors.py", "core/db/writes.py", "core/db/tables/base.py"),
     *("core/db/tables/pool.py", "core/users/types.py", "payments/gateways/stripe_client.py"),
     *("core/ledger/day_correction.py",),

@@ -142,7 +142,12 @@ async def products_world(url: str, telegram: FakeTelegram) -> AsyncIterator[Worl
 async def _on(telegram: FakeTelegram, service: Service) -> AsyncIterator[None]:
     config, app = CONFIG.model_copy(update={"api_url": telegram.url}), service.app
     front = TelegramAdapter(
-        config, app.chat.dispatcher, service.clock, app.chat.stars, app.chat.create_intake()
+        config,
+        app.chat.dispatcher,
+        service.clock,
+        app.chat.stars,
+        app.chat.create_intake(),
+        app.services.asks.chat_moves,
     )
     await front.start()
     app.chat.redelivery.register_notifier("telegram", front)

@@ -86,6 +86,15 @@ shown = sa.Table(
     required_column("ask", sa.Text),
 )
 
+#: What place a place was before its group became a supergroup: the same chat, to its people.
+chat_move = sa.Table(
+    "chat_move",
+    metadata,
+    sa.Column("place", sa.Text, primary_key=True),
+    required_column("was", sa.Text),
+    required_column("at", sa.BigInteger),
+)
+
 #: One row for each served ask: what it used, was charged and cost. It outlives erasure.
 usage = sa.Table(
     "usage",
