@@ -125,6 +125,10 @@ class Dispatcher:
             quotes=tuple(replace(one, text=repair_text(one.text)) for one in incoming.quotes),
             options={name: repair_text(value) for name, value in incoming.options.items()},
         )
+        if incoming.is_edit:
+            async for output in self._handle_edit(incoming):
+                yield output
+            return
         update = (incoming.place.code, incoming.message)
         if self._seen_updates.get(update):
             return
@@ -150,6 +154,37 @@ class Dispatcher:
         async with self._forms.lock_place(incoming.place.code, prompts=opens_form):
             async for output in self._handle_new_message(incoming, command):
                 yield output
+
+    async def _handle_edit(self, incoming: IncomingMessage) -> AsyncIterator[Output]:
+        """A question that was edited is remembered; a command was carried out as it was sent."""
+        language = find_nearest_language(incoming.sender.language)
+        secrets = find_secrets(incoming.text)
+        if secrets:
+            warning = explain_refusal(SecretSent(secrets[0].kind, is_own_message=True))
+            yield replace(self._text_card(warning, language), erase_incoming=True)
+            return
+        word, rest = split_command(incoming.text.strip())
+        if word not in {"", self._registry.ask_command.name}:
+            return
+        if self._take_budget(incoming.place, incoming.sender) is not None:
+            return
+        try:
+            person = await self._users.get_or_create(
+                incoming.place.platform, incoming.sender.id, language=language
+            )
+            request = replace(
+                self._build_request(person, incoming.place, incoming.sender, incoming.message),
+                at_ms=incoming.at_ms,
+                is_own=True,
+                text=rest if word else incoming.text.strip(),
+                attachments=incoming.attachments,
+                quotes=incoming.quotes,
+                replies_to=incoming.replies_to,
+            )
+            async for output in self._perform(self._registry.edit_action, request):
+                yield output
+        except Refusal as refused:
+            _log.info("an edited question was not taken: %s", refused.code)
 
     async def _handle_new_message(
         self, incoming: IncomingMessage, command: Command | None

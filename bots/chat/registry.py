@@ -60,6 +60,11 @@ class CommandRegistry:
         """What a message with audio is."""
         return self._actions["write-down"]
 
+    @property
+    def edit_action(self) -> Action:
+        """What becomes of a question that was edited."""
+        return self._actions["edit-question"]
+
     def find_command(self, name: str) -> Command | None:
         """The command of that name."""
         return self._by_name.get(name)

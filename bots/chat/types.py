@@ -81,6 +81,8 @@ class IncomingMessage:
     is_anonymous: bool = False
     #: Nobody named the bot in it: it is for the bot only as a part of what came before.
     is_part: bool = False
+    #: It was sent before: it says anew what it said then.
+    is_edit: bool = False
     #: What several messages share that were sent as one album; empty if it is none.
     album: str = ""
     #: The messages of which it was joined, after the first.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from textwrap import shorten
 from typing import Self
 
-from bots.chat.attachments import SentAttachment
+from bots.chat.attachments import QuotedText, SentAttachment
 from bots.chat.callbacks import ButtonExpired, NotYourButton
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import render
@@ -96,17 +96,8 @@ class AskCommands:
     async def ask(self, request: Request, given: AskArguments) -> AskRun | Reply:
         """A question, with or without a model in front; a card where it must be chosen first what
         is asked."""
-        place, replies_to = request.place, ""
-        if request.replies_to:
-            # Only an answer of theirs: what others were told is not theirs to go on from.
-            replies_to = await self._ask_repository.find_by_message(
-                request.person.id, place.code, request.replies_to
-            )
-        quotes, attachments = request.quotes, request.attachments
-        if replies_to:  # the conversation holds it
-            quotes = tuple(one for one in quotes if one.kind != "reply")
-            attachments = tuple(one for one in attachments if not one.is_from_reply)
-        id_ = ids.derive_id("ask", request.at_ms, place.platform, place.chat, request.message)
+        replies_to, quotes, attachments = await self._find_context(request)
+        id_ = _derive_ask_id(request)
         unreadable = list_unreadable(attachments)
         if unreadable:
             composed = await compose_question(given.question, quotes, ())
@@ -121,6 +112,34 @@ class AskCommands:
             return await self._ask_which_model(request, unsure, draft, named)
         draft = QuestionDraft(id_, composed.text, model.id, replies_to, composed.sources)
         return await self._start_draft(request, draft, model)
+
+    @action("edit-question", is_ask=True)
+    async def edit_question(self, request: Request) -> None:
+        """A question that was edited: nothing is asked by that, but asking again takes the new
+        words."""
+        _, quotes, attachments = await self._find_context(request)
+        unreadable = list_unreadable(attachments)
+        _, text, _ = self._choose_model(request, AskArguments.from_text(request.text))
+        readable = [one for one in attachments if one not in unreadable]
+        composed = await compose_question(text, quotes, readable)
+        await self._ask_repository.record_edit(
+            _derive_ask_id(request), request.person, composed.text
+        )
+
+    async def _find_context(
+        self, request: Request
+    ) -> tuple[str, Sequence[QuotedText], Sequence[SentAttachment]]:
+        """The ask whose answer a question replies to, and what it is about besides."""
+        replies_to, quotes, attachments = "", request.quotes, request.attachments
+        if request.replies_to:
+            # Only an answer of theirs: what others were told is not theirs to go on from.
+            replies_to = await self._ask_repository.find_by_message(
+                request.person.id, request.place.code, request.replies_to
+            )
+        if replies_to:  # the conversation holds it
+            quotes = tuple(one for one in quotes if one.kind != "reply")
+            attachments = tuple(one for one in attachments if not one.is_from_reply)
+        return replies_to, quotes, attachments
 
     @action(ASK_DRAFT_ACTION, is_ask=True)
     async def ask_draft(self, request: Request) -> AskRun | Reply:
@@ -351,7 +370,7 @@ class AskCommands:
     ) -> Question:
         """An ask that follows another: its id comes from the button, so one press is one ask."""
         ask = saved.result.ask
-        text = saved.question
+        text = saved.edited_question or saved.question
         if follow_up == "continue":
             text = render(_CONTINUE_QUESTION, request.person.language)
         return Question(
@@ -365,3 +384,9 @@ class AskCommands:
             way_back=request.way_back,
             is_privileged=request.is_admin,
         )
+
+
+def _derive_ask_id(request: Request) -> str:
+    """The id of the ask that a message makes: the same however often it is delivered."""
+    place = request.place
+    return ids.derive_id("ask", request.at_ms, place.platform, place.chat, request.message)

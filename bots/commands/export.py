@@ -82,6 +82,7 @@ class ExportCommands:
                     "tier": turn.tier,
                     "promotion": turn.promotion,
                     "question": turn.question,
+                    "edited_question": turn.edited_question,
                     "answer": turn.answer,
                 }
                 for turn in (await self._list_turns(person_ids) if with_words else ())

@@ -89,6 +89,7 @@ class DiscordAdapter:
             config,
             on_interaction_created=self._handle_interaction,
             on_message_written=self._handle_message,
+            on_message_edited=self._handle_edit,
             on_connected=self._connected.set,
             on_purchase=self._handle_purchase,
             on_reversal=self._handle_reversal,
@@ -231,6 +232,18 @@ class DiscordAdapter:
         if not self._spawn(self._take_message(message, incoming, get_raw_event())):
             self._left.discard(_update_id(incoming.message))
 
+    def _handle_edit(self, message: discord.Message) -> None:
+        bot_user = self._client.user
+        # Discord itself changes messages, too: it adds previews of links.
+        if not self._is_open or bot_user is None or message.edited_at is None:
+            return
+        read = read_message(message, bot_user)
+        if read is None or not read.is_own:
+            return
+        edit = replace(read, is_own=False, is_edit=True)
+        outputs = self._chat_handler.handle_message(edit)
+        self._spawn(self._present(self._target_of(edit), edit.place, outputs, ()))
+
     async def _work_left_update(self, received: ReceivedUpdate) -> None:
         """What another process stored and left behind."""
         self._left.add(received.id)
@@ -269,15 +282,18 @@ class DiscordAdapter:
         )
 
     def _answer_message(self, incoming: IncomingMessage) -> None:
-        private, message = incoming.place.private, int(incoming.message)
-        responder = ChannelResponder.from_place(
-            self._client, incoming.place, None if private else message
-        )
-        target = DiscordTarget(responder, incoming.sender.id, is_private=private, incoming=message)
+        target = self._target_of(incoming)
         outputs = self._chat_handler.handle_message(incoming)
         ids = tuple(map(_update_id, (incoming.message, *incoming.more)))
         if not self._spawn(self._present(target, incoming.place, outputs, ids)):
             self._intake.finish(incoming.sender.id, ids)
+
+    def _target_of(self, incoming: IncomingMessage) -> DiscordTarget:
+        private, message = incoming.place.private, int(incoming.message)
+        responder = ChannelResponder.from_place(
+            self._client, incoming.place, None if private else message
+        )
+        return DiscordTarget(responder, incoming.sender.id, is_private=private, incoming=message)
 
     async def _handle_message_command(
         self, interaction: discord.Interaction, event: Mapping[str, Any]

@@ -63,6 +63,7 @@ class DiscordClient(discord.AutoShardedClient):
         *,
         on_interaction_created: Callable[[discord.Interaction], None] = lambda _: None,
         on_message_written: Callable[[discord.Message], None] = lambda _: None,
+        on_message_edited: Callable[[discord.Message], None] = lambda _: None,
         on_connected: Callable[[], None] = lambda: None,
         on_purchase: Callable[[discord.Entitlement], None] = lambda _: None,
         on_reversal: Callable[[discord.Entitlement], None] = lambda _: None,
@@ -76,6 +77,7 @@ class DiscordClient(discord.AutoShardedClient):
             on_message_written,
             on_connected,
         )
+        self._edit_callback = on_message_edited
         self._purchase_callback, self._reversal_callback = on_purchase, on_reversal
         super().__init__(
             intents=_intents(),
@@ -122,6 +124,10 @@ class DiscordClient(discord.AutoShardedClient):
     async def on_message(self, message: discord.Message) -> None:
         """The library's event."""
         self._message_callback(message)
+
+    async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:
+        """The library's event; of messages that it keeps none, it tells what is there now."""
+        self._edit_callback(event.message)
 
     async def on_entitlement_create(self, entitlement: discord.Entitlement) -> None:
         """The library's event; only shard 0 hears of it."""

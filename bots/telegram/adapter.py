@@ -40,6 +40,7 @@ from bots.telegram.inbound import (
     ChatMove,
     get_place,
     get_sender,
+    read_edit,
     read_message,
     read_move,
     read_press,
@@ -57,7 +58,12 @@ from core.errors import Refusal, describe_failure
 
 _log = logging.getLogger(__name__)
 
-_UPDATES: Final = [Update.MESSAGE, Update.CALLBACK_QUERY, Update.PRE_CHECKOUT_QUERY]
+_UPDATES: Final = [
+    Update.MESSAGE,
+    Update.EDITED_MESSAGE,
+    Update.CALLBACK_QUERY,
+    Update.PRE_CHECKOUT_QUERY,
+]
 #: Updates being answered at once; beyond it they are left to be sent again or dropped.
 _CONCURRENT_UPDATES_MAX: Final = 5_000
 _START_ATTEMPTS: Final = 5
@@ -314,6 +320,10 @@ class TelegramAdapter:
                 return None
             received = ReceivedUpdate(_press_id(press), "telegram", press.sender.id, data)
             return TakenUpdate(received, press, lambda: self._begin_press(press))
+        edit = read_edit(update, self._bot_identity)
+        if edit is not None:
+            received = ReceivedUpdate(_edit_id(update), "telegram", edit.sender.id, data)
+            return TakenUpdate(received, edit, lambda: self._begin_edit(update, edit))
         if message is None or message.from_user is None:
             return None
         # What may be its first part is perhaps on its way in, too: it is read again behind that.
@@ -345,6 +355,12 @@ class TelegramAdapter:
         ids = _message_ids(incoming)
         if not self._spawn(self._present(target, incoming.place, outputs, ids)):
             self._intake.finish(incoming.sender.id, ids)
+
+    def _begin_edit(self, update: Update, edit: IncomingMessage) -> bool:
+        destination = TelegramDestination.from_place(edit.place)
+        target = TelegramTarget(destination, edit.sender.id, incoming=int(edit.message))
+        outputs = self._chat_handler.handle_message(edit)
+        return self._spawn(self._present(target, edit.place, outputs, (_edit_id(update),)))
 
     def _begin_press(self, press: ButtonPress) -> bool:
         self._spawn(self._stop_spinner(press.id))
@@ -403,6 +419,10 @@ def _message_ids(incoming: IncomingMessage) -> tuple[str, ...]:
         f"telegram/{incoming.place.chat}/{message}"
         for message in (incoming.message, *incoming.more)
     )
+
+
+def _edit_id(update: Update) -> str:
+    return f"telegram/edit/{update.update_id}"
 
 
 def _press_id(press: ButtonPress) -> str:

@@ -57,12 +57,29 @@ def read_message(
     message = update.message
     if message is None or not _is_from_somebody(message):
         return None
+    is_own = _is_own(message)
+    if not (is_own or message.chat.type == ChatType.PRIVATE):
+        return None  # nobody asks by what others said elsewhere
+    return _read_words(message, bot, is_own=is_own, is_awaited=is_awaited)
+
+
+def read_edit(update: Update, bot: BotIdentity) -> IncomingMessage | None:
+    """A message for the bot that its sender edited, as it is now; None for all others."""
+    message = update.edited_message
+    if message is None or message.edit_date is None or not _is_from_somebody(message):
+        return None
+    if message.sender_chat is not None or not _is_written_by_sender(message):
+        return None
+    read = _read_words(message, bot, is_own=False, is_awaited=False)
+    return None if read is None else replace(read, is_edit=True, may_fill_form=False)
+
+
+def _read_words(
+    message: Message, bot: BotIdentity, *, is_own: bool, is_awaited: bool
+) -> IncomingMessage | None:
     private = message.chat.type == ChatType.PRIVATE
     text = message.text or message.caption or ""
     audio, attachments = find_audio(message), find_attachments(message)
-    is_own = _is_own(message)
-    if not (is_own or private):
-        return None  # nobody asks by what others said elsewhere
     addressed = _get_addressed_text(message, text, bot, private=private)
     has_content = bool(text) or audio is not None or bool(attachments)
     is_for_us = addressed is not None and has_content
@@ -167,10 +184,13 @@ def _is_from_somebody(message: Message) -> bool:
 
 def _is_own(message: Message) -> bool:
     """Whether the sender wrote the words themselves, here and now."""
+    return message.edit_date is None and _is_written_by_sender(message)
+
+
+def _is_written_by_sender(message: Message) -> bool:
     return (
         message.forward_origin is None
         and message.via_bot is None
-        and message.edit_date is None
         and not message.is_automatic_forward
     )
 

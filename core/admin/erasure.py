@@ -210,9 +210,9 @@ class Erasure:
                 Delete(schema.prompt, {"place": places}),
             )
         blank = {"place": "", "asked_in": "", "shown_in": ""}
-        sealed = {"question": None, "answer": None, "way_back": None, "landed_at": now}
+        words = {"question": None, "answer": None, "edited": None, "way_back": None}
         rows += (
-            UpdateAll(schema.ask, {"person": all_ids}, {**blank, **sealed}),
+            UpdateAll(schema.ask, {"person": all_ids}, {**blank, **words, "landed_at": now}),
             UpdateAll(schema.conversation, {"person": all_ids}, {"place": "", "ended_at": now}),
             UpdateAll(schema.order, {"person": all_ids}, {"place": "", "shown_in": "", "url": ""}),
             UpdateAll(schema.payout, {"person": all_ids}, {"hint": "", "sealed": None}),

@@ -5,6 +5,7 @@ processes; and what people asked and were charged, for `/usage` and `/export`.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +41,8 @@ class SettledAsk:
     shown_in: str
     question: str
     result: AskResult
+    #: The question as it was edited since; empty: it wasn't.
+    edited_question: str = ""
     #: How its platform can be answered later (see `Question`); a secret, may be empty.
     way_back: str = field(default="", repr=False)
 
@@ -108,6 +111,16 @@ class AskRepository:
         except CompanionRefused:
             return False
         return True
+
+    async def record_edit(self, ask: str, person: Person, text: str) -> None:
+        """Records the question of an ask as its person edited it; where that asked nothing, or it
+        is another's, nothing is changed."""
+        data_key = await self._users.get_data_key(person)
+        sealed = data_key.seal(f"ask/{ask}/edited", text.encode())
+        with suppress(CompanionRefused):
+            await self._ledger.record(
+                Update(schema.ask, {"id": ask}, {"edited": sealed}, {"person": person.id})
+            )
 
     async def mark_started(self, ask: str, message: str) -> None:
         """Records the message that will show the answer."""
@@ -246,6 +259,7 @@ class AskRepository:
             asked_in=row.asked_in,
             shown_in=row.shown_in,
             question=unseal_part(data_key, row.id, "question", row.question),
+            edited_question=unseal_part(data_key, row.id, "edited", row.edited),
             result=result,
             way_back=unseal_part(data_key, row.id, "way_back", row.way_back),
         )
@@ -273,6 +287,8 @@ class ExportedTurn:
     charge: Credits
     question: str
     answer: str
+    #: The question as it was edited since; empty: it wasn't.
+    edited_question: str = ""
     #: What made its price lower; empty: nothing.
     tier: str = ""
     promotion: str = ""
@@ -347,6 +363,7 @@ class AskHistory:
                 ask.c.model,
                 ask.c.question,
                 ask.c.answer,
+                ask.c.edited,
                 ask.c.tier,
                 ask.c.promotion,
                 usage.c.charge,
@@ -363,6 +380,7 @@ class AskHistory:
                 charge=Credits(row.charge or 0),
                 question=unseal_part(data_key, row.id, "question", row.question),
                 answer=unseal_part(data_key, row.id, "answer", row.answer),
+                edited_question=unseal_part(data_key, row.id, "edited", row.edited),
                 tier=row.tier or "",
                 promotion=row.promotion or "",
             )
@@ -384,8 +402,8 @@ class AskHistory:
 
 
 def unseal_part(data_key: DataKey, ask: str, part: str, sealed: bytes | None) -> str:
-    """Unseals an ask's `question`, `answer` or `way_back`; empty when there is none or it was
-    erased."""
+    """Unseals an ask's `question`, `answer`, `edited` or `way_back`; empty when there is none or it
+    was erased."""
     if sealed is None:
         return ""
     try:

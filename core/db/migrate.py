@@ -56,6 +56,7 @@ REVISIONS = (
     "0023",
     "0024",
     "0025",
+    "0026",
 )
 #: Any number will do, as long as every version of the product uses this one.
 _POSTGRES_LOCK = 0x6372_6564_6974

@@ -26,6 +26,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
@@ -265,6 +266,19 @@ class FakeDiscord(Payloads):
             content["content"] = ""  # no right to read what is said to others
         self.tell("MESSAGE_CREATE", content | fields, where.guild)
         return message
+
+    def edits(self, message: Message, text: str, *, mention: bool = False) -> None:
+        """A person edits what they wrote; without a text Discord itself added a preview to it."""
+        where = self.channels[message.channel]
+        if text:
+            message.content = f"<@{BOT_ID}> {text}" if mention else text
+        content = self.message_json(message)
+        content["edited_timestamp"] = datetime.now(UTC).isoformat() if text else None
+        if mention:
+            content["mentions"] = [self.bot.as_json()]
+        elif where.guild is not None:
+            content["content"] = ""
+        self.tell("MESSAGE_UPDATE", content, where.guild)
 
     def sends(
         self,

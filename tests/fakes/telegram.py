@@ -72,6 +72,7 @@ class FakeTelegram:
         self.updates: list[dict[str, Any]] = []
         self._next_update = 1
         self._next_message = 100
+        self._said: dict[tuple[int, int], dict[str, Any]] = {}
         #: By file id.
         self.files: dict[str, bytes] = {}
         #: Invoices, and who pays them.
@@ -162,8 +163,16 @@ class FakeTelegram:
             content |= {"message_thread_id": thread, "is_topic_message": True}
         if reply_to is not None:
             content["reply_to_message"] = self.message_json(reply_to)
+        self._said[where.id, message.id] = content
         self.update("message", content)
         return message.id
+
+    def edits(self, user: User, message: int, text: str, *, chat: int | None = None) -> None:
+        """A person edits what they wrote."""
+        where = self.chats[chat if chat is not None else user.id]
+        said = {**self._said[where.id, message], "text": text, "entities": _mentions(text)}
+        self._said[where.id, message] = said
+        self.update("edited_message", said | {"edit_date": int(time.time())})
 
     def sends(
         self,

@@ -58,6 +58,8 @@ ask = sa.Table(
     #: Sealed by the person's data key.
     sa.Column("question", sa.LargeBinary),
     sa.Column("answer", sa.LargeBinary),
+    #: The question as its person edited it since, which asking again takes; sealed likewise.
+    sa.Column("edited", sa.LargeBinary),
     #: What its platform needs to be answered, besides place and message; sealed likewise.
     sa.Column("way_back", sa.LargeBinary),
     #: Another ask that this one repeats (Again) or goes on from (Continue).

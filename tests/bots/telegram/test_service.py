@@ -75,7 +75,7 @@ async def test_updates_by_webhook(fake: FakeTelegram, front: ScriptedFront) -> N
     )
     async with running(fake, front, config) as telegram:
         server = await served(telegram)
-        kinds = ["message", "callback_query", "pre_checkout_query"]
+        kinds = ["message", "edited_message", "callback_query", "pre_checkout_query"]
         assert fake.webhook["allowed_updates"] == kinds
         fake.says(fake.user(7), "by push")
         await fake.seen(7, "echo: by push")

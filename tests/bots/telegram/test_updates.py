@@ -34,7 +34,9 @@ async def test_in_private_everything_people_say_counts(
     fake.says(ann, "/ask@credit_test_bot why")
     fake.says(ann, "/ask@other_bot why")
     fake.update("edited_message", fake.updates[-1]["message"] | {"edit_date": 1, "text": "edited"})
-    assert await texts_after(fake, front, chat=7) == ["hi @credit_test_bot", "", "/ask why"]
+    told = await texts_after(fake, front, chat=7)
+    assert told == ["hi @credit_test_bot", "", "/ask why", "edited"]
+    assert [one.is_edit for one in front.handled[:4]] == [False, False, False, True]
     first = front.handled[0]
     assert (first.message, first.sender.id, first.sender.language) == (str(message), "7", "zh-hans")
     assert first.place.code == "telegram:7:"
