@@ -9,7 +9,8 @@ DEVELOP := $(VENV)/.develop
 WORKERS ?= 3
 # A file's tests share a worker; files begin in the order that tests/conftest.py gives them.
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Twice quiet: without warnings, of indexes that are tried again say. Errors are shown.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-new init run test soak check format lint types arrows bench lock clean
@@ -72,11 +73,14 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(RUNTIME): $(VENV)/bin/python requirements.lock pyproject.toml
-	@echo "Setting up (once, under a minute)…" >&2
+	@echo "Setting up, this once. It takes a minute or two, and longer where packages come slowly." >&2
+	@echo "  1/2  $$(grep -c '^[a-z].*==' requirements.lock) packages, each checked against its hash …" >&2
 	@$(PIP) install --no-compile --require-hashes -r requirements.lock
+	@echo "  2/2  creditbot itself …" >&2
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(DEVELOP): $(RUNTIME) requirements-dev.lock
+	@echo "Setting up what tests need, this once …" >&2
 	@$(PIP) install --no-compile --require-hashes -r requirements-dev.lock
 	@touch $@

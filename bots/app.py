@@ -20,9 +20,9 @@ from bots.chat.update_intake import UpdateIntake
 from bots.chat.update_policy import UpdatePolicy
 from bots.commands.answers import AnswerRenderer
 from bots.commands.spending_notes import SpendingNotes
-from bots.config.settings import Config
+from bots.config.settings import Config, SupplierConfig, name_supplier_setting
 from bots.dispatcher import Dispatcher
-from bots.externals import Externals
+from bots.externals import Externals, SettingRefused
 from bots.notifications import AnswerRedelivery, NotificationSender
 from bots.platform_payments import StarsPayments, StorePurchases
 from bots.readiness import PlatformStates, Readiness
@@ -36,6 +36,7 @@ from core.jobs.notifications import NotificationQueue
 from core.jobs.scheduler import Job, Scheduler, create_registration_job, unregister_process
 from core.ledger.daily_closings import close_days
 from core.ledger.types import LedgerRefusal
+from core.pool.types import PoolRefusal
 from payments.gateways.discord_store import DiscordStoreGateway
 from payments.gateways.telegram_stars import TelegramStarsGateway
 
@@ -81,9 +82,7 @@ class App:
         await services.pricing.prices.start()
         await services.pricing.deals.load()
         for supplier, own in services.externals.own_keys:
-            await services.pool.pool.upsert_own_key(
-                supplier, own.key, own.quota, account_id=own.account
-            )
+            await _adopt_key(services, supplier, own)
         await services.pool.pool.start()
         await services.repricing.cost_watch.check_price_lists()
         await services.asks.asks.start()
@@ -109,6 +108,16 @@ class App:
             await unregister_process(base.ledger, _registration_job(services))
         await base.ledger.stop()
         await base.db.close()
+
+
+async def _adopt_key(services: Services, supplier: str, own: SupplierConfig) -> None:
+    """Takes a key of the settings; raises `SettingRefused`, so that its operator finds it."""
+    try:
+        await services.pool.pool.upsert_own_key(
+            supplier, own.key, own.quota, account_id=own.account
+        )
+    except PoolRefusal as refusal:
+        raise SettingRefused(name_supplier_setting(supplier, "KEY"), refusal) from None
 
 
 async def build(config: Config, *, db: Database, clock: Clock, externals: Externals) -> App:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from pydantic import SecretStr
 
@@ -18,6 +18,8 @@ from core.pricing.costs import Costs
 from payments.gateways.base import Gateway
 from payments.payouts import PayoutProvider
 
+#: The key for a custom address that has none.
+PLACEHOLDER_KEY: Final = "none"
 #: What an own key of a custom address may cost, when nothing is said: nobody charges for it, but
 #: every key has a quota.
 _LOCAL_BUDGET = parse_usd("1000")
@@ -42,22 +44,18 @@ class Externals:
     is_sandbox: bool = False
 
 
-class UnknownSupplierSetting(Refusal):
-    """A setting names a supplier that there isn't."""
+class SettingRefused(Refusal):
+    """The service can't start with what a setting says; `refusal` is why."""
 
-    code: ClassVar[str] = "unknown_supplier_setting"
+    code: ClassVar[str] = "setting_refused"
 
-    def __init__(self, supplier: str) -> None:
-        self.supplier = supplier
+    def __init__(self, setting: str, refusal: Refusal) -> None:
+        self.setting, self.refusal = setting, refusal
 
 
 def build_suppliers(config: Config) -> Mapping[str, Supplier]:
-    """Every supplier at its own address, but for those that the settings send elsewhere; raises
-    `UnknownSupplierSetting`."""
+    """Every supplier at its own address, but for those that the settings send elsewhere."""
     given = config.suppliers
-    for name in given:
-        if name not in SUPPLIERS:
-            raise UnknownSupplierSetting(name)
     return {
         name: supplier.with_base_url(given[name].url)
         if name in given and given[name].url
@@ -76,7 +74,7 @@ def list_own_keys(config: Config) -> list[tuple[str, SupplierConfig]]:
             continue
         changes: dict[str, object] = {}
         if not has_key:
-            changes["key"] = SecretStr("none")
+            changes["key"] = SecretStr(PLACEHOLDER_KEY)
         if setting.url and setting.quota == NanoUsd(0):
             changes["quota"] = _LOCAL_BUDGET
         keys.append((name, setting.model_copy(update=changes)))

@@ -239,9 +239,12 @@ async def build(config: Config, *, db: Database, clock: Clock, externals: Extern
     )
 
 
-async def build_foundation(config: Config, *, db: Database, clock: Clock) -> Foundation:
-    """The ledger on an open database, its writer started; stopped by `ledger.stop`."""
-    ledger = Ledger(db, clock)
+async def build_foundation(
+    config: Config, *, db: Database, clock: Clock, ledger: Ledger | None = None
+) -> Foundation:
+    """The ledger on an open database, its writer started; stopped by `ledger.stop`. Whoever has a
+    `ledger` of another kind brings it."""
+    ledger = ledger or Ledger(db, clock)
     await ledger.start()
     host = f"{socket.gethostname()[:32]}:{os.getpid()}"
     return Foundation(config, clock, db, ledger, f"{ids.new_id('proc', clock.now_ms())}@{host}")

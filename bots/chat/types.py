@@ -19,6 +19,14 @@ Platform = Literal["telegram", "discord", "console"]
 
 
 @dataclass(frozen=True, slots=True)
+class BotAddress:
+    """A bot as its platform knows it: its name, and the address that leads people to it."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """A place is where a message stands: a chat of a platform, and the thread or topic inside
     it."""

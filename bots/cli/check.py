@@ -8,22 +8,22 @@ import argparse
 from typing import Final
 
 from bots.chat.i18n import render
-from bots.cli.operator import describe_key
+from bots.cli.key_check import KeySurvey, check_served_models, survey_keys
 from bots.cli.output import describe_error, describe_unopenable, print_line
 from bots.cli.payments import Line, check_gateways, check_payouts
-from bots.cli.session import database_url, open_for_writing, open_pool, require_master_keys
+from bots.cli.session import database_url, open_for_looking, require_master_keys
 from bots.commands.admin.model_ends import check_coming_ends
 from bots.commands.admin.report import list_economy_lines
 from bots.config.gateways import build_externals, build_gateways
 from bots.config.settings import Config, PricingConfig, SettingsWrong, load
 from bots.economy_settings import read_economy_settings
-from bots.services import Foundation, build_pricing, build_vault
-from bots.telegram.adapter import fetch_bot_name
+from bots.externals import Externals
+from bots.services import Foundation, build_pricing, build_vault, open_vault
+from bots.telegram.adapter import fetch_bot_address
 from core.clock import SystemClock
+from core.db.connections import parse_url
 from core.db.database import Database
 from core.errors import Refusal
-from core.pool.pool import Pool
-from core.pool.types import KeySummary
 from core.pool.vault import Vault
 from core.pricing.source import describe_installed_data
 
@@ -44,6 +44,7 @@ async def check(_: argparse.Namespace) -> int:
         _check_database,
         _check_telegram,
         _check_discord,
+        _check_contact,
         check_gateways,
         check_payouts,
         _check_economy,
@@ -59,19 +60,38 @@ async def _check_database(config: Config) -> list[Line]:
         return [(False, "master key: not set. Run `creditbot init`")]
     lines: list[Line] = []
     try:
-        async with open_for_writing(config, kind=None) as base:
+        externals = build_externals(config, SystemClock(), sells=False)
+        if _is_new(config):
+            lines.append((True, "database: not there yet; `creditbot run` makes it"))
+            survey = await survey_keys(externals, None, None)
+            return lines + _list_key_lines(survey, externals, config)
+        async with open_for_looking(config) as base:
             lines.append((True, f"database: {base.db.kind}"))
             require_master_keys(base.config)
-            lines += await _check_vault(build_vault(base.config), base.db)
-            async with open_pool(base) as pool:
-                lines.append((True, "master key opens the vault"))
-                await pool.check_models()
-                lines += _check_keys(await pool.list_keys(), pool)
-                lines += await _check_prices(base, pool)
+            sealed, vault_lines = await _check_vault(build_vault(base.config), base.db)
+            lines += vault_lines
+            vault = await open_vault(base) if sealed else None
+            lines.append((True, "master key opens the vault"))
+            survey = await survey_keys(externals, base, vault)
+            lines += _list_key_lines(survey, externals, config)
+            # Prices of the catalogue alone: a server's own models get theirs while it serves.
+            lines += await _check_prices(
+                base, build_externals(config, base.clock, sells=False), survey
+            )
     except Refusal as refusal:
         what = describe_error(refusal)
         lines.append((False, what if lines else f"database: {what}"))
     return lines
+
+
+def _is_new(config: Config) -> bool:
+    """Whether the database is a file that isn't there yet."""
+    address = parse_url(database_url(config))
+    return address.dialect == "sqlite" and not address.file.exists()
+
+
+def _list_key_lines(survey: KeySurvey, externals: Externals, config: Config) -> list[Line]:
+    return check_served_models(survey, externals, config.models.default_model)
 
 
 async def _check_economy(config: Config) -> list[Line]:
@@ -94,28 +114,22 @@ async def _check_economy(config: Config) -> list[Line]:
             await gateway.close()
 
 
-async def _check_vault(vault: Vault, db: Database) -> list[Line]:
+async def _check_vault(vault: Vault, db: Database) -> tuple[int, list[Line]]:
+    """How many secrets there are, and what is to be said of them."""
     survey = await vault.survey_secrets(db)
     if survey.unopenable:
-        return [(False, describe_unopenable(secrets)) for secrets in survey.unopenable]
+        lines = [(False, describe_unopenable(secrets)) for secrets in survey.unopenable]
+        return survey.sealed_count, lines
     line = f"all {survey.sealed_count} secrets can be opened"
     if survey.older_key_count:
         line += (
             f", {survey.older_key_count} of them by an older master key: `creditbot keys rotate`"
         )
-    return [(True, line)]
+    return survey.sealed_count, [(True, line)]
 
 
-def _check_keys(keys: list[KeySummary], pool: Pool) -> list[Line]:
-    if not keys:
-        return [(False, "keys: none. Add one: creditbot keys add openai --budget 50")]
-    lines = [(key.state == "active", f"key {describe_key(key)}") for key in keys]
-    servable = len(pool.list_servable_models())
-    return [*lines, (servable > 0, f"models that can be served now: {servable}")]
-
-
-async def _check_prices(base: Foundation, pool: Pool) -> list[Line]:
-    pricing = build_pricing(base, build_externals(base.config, base.clock, sells=False))
+async def _check_prices(base: Foundation, externals: Externals, survey: KeySurvey) -> list[Line]:
+    pricing = build_pricing(base, externals)
     prices, models = pricing.prices, pricing.catalogue.models
     await prices.load()
     coming = {model.id for model in prices.list_unpriced_models()}
@@ -125,13 +139,12 @@ async def _check_prices(base: Foundation, pool: Pool) -> list[Line]:
     line = f"prices of {len(models)} models"
     if coming:
         line += f", {len(coming)} of them set by the formula when the service starts"
-    suppliers = {key.supplier for key in await pool.list_keys()}
     return [
         (True, line),
         check_lists(base.config.pricing),
         *(
             (is_fine, f"soon: {render(line, 'en')}")
-            for is_fine, line in check_coming_ends(pricing.catalogue, suppliers)
+            for is_fine, line in check_coming_ends(pricing.catalogue, survey.suppliers)
         ),
     ]
 
@@ -152,11 +165,12 @@ async def _check_telegram(config: Config) -> list[Line]:
     if not config.telegram.is_set:
         if config.discord.is_set:
             return []
-        return [(False, "Telegram: CREDITBOT_TELEGRAM_TOKEN is not set. Run `creditbot init`")]
-    name = await fetch_bot_name(config.telegram)
-    if name is None:
+        platforms = "CREDITBOT_TELEGRAM_TOKEN or CREDITBOT_DISCORD_TOKEN"
+        return [(False, f"chat platform: none is set ({platforms}). Run `creditbot init`")]
+    bot = await fetch_bot_address(config.telegram)
+    if bot is None:
         return [(False, "Telegram: the token is refused, or the API can't be reached")]
-    return [(True, f"Telegram: @{name}")]
+    return [(True, f"Telegram: {bot.name}")]
 
 
 async def _check_discord(config: Config) -> list[Line]:
@@ -164,7 +178,16 @@ async def _check_discord(config: Config) -> list[Line]:
         return []
     from bots.discord import client
 
-    name = await client.fetch_bot_name(config.discord)
-    if name is None:
+    bot = await client.fetch_bot_address(config.discord)
+    if bot is None:
         return [(False, "Discord: the token is refused, or the API can't be reached")]
-    return [(True, f"Discord: {name}")]
+    return [(True, f"Discord: {bot.name}")]
+
+
+async def _check_contact(config: Config) -> list[Line]:
+    if config.operator.support_contact:
+        return [(True, f"support contact: {config.operator.support_contact}")]
+    if not build_gateways(config, SystemClock()):
+        return []
+    line = "support contact: not set, so /paysupport names nobody (CREDITBOT_SUPPORT_CONTACT)"
+    return [(True, line)]

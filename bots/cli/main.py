@@ -97,8 +97,11 @@ def _add_service(commands: Commands) -> None:
     made.add_argument("--env-file", type=Path, default=Path(".env"))
     made.add_argument("--database-url", default="")
     made.add_argument("--telegram-token-file", type=Path, help="instead of asking")
+    made.add_argument("--discord-token-file", type=Path, help="instead of asking")
+    made.add_argument("--support-contact", default="", help="whom people write to about payments")
     made.add_argument("--supplier", default="", help="instead of asking, e.g. openai")
     made.add_argument("--supplier-key-file", type=Path, help="instead of asking")
+    made.add_argument("--account", default="", help="Cloudflare's account id")
     made.add_argument("--budget", default="", help="dollars that the supplier's key may cost")
     _add(
         commands,

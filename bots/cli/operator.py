@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import getpass
-import sys
 
 from pydantic import SecretStr
 
 from bots.cli.output import CommandRefused, print_line
 from bots.cli.session import database_url, open_as_asked, open_pool, require_master_keys
+from bots.cli.terminal import Terminal
 from bots.config.settings import load
 from bots.run import build_app
 from bots.services import build_vault
@@ -80,7 +78,7 @@ async def add_key(arguments: argparse.Namespace) -> int:
         budget = parse_usd(arguments.budget)
     except ValueError:
         raise CommandRefused("--budget is dollars, like 50 or 12.5") from None
-    secret = SecretStr(await asyncio.to_thread(_read_secret))
+    secret = SecretStr(Terminal().ask_secret("Key (hidden): "))
     if not secret.get_secret_value():
         raise CommandRefused("The key is read from standard input, and there was none.")
     async with open_as_asked(arguments) as base, open_pool(base) as pool:
@@ -91,12 +89,6 @@ async def add_key(arguments: argparse.Namespace) -> int:
         f"Added {key.supplier} …{key.tail} with {format_usd(key.budget)}. It serves within seconds."
     )
     return 0
-
-
-def _read_secret() -> str:
-    if sys.stdin.isatty():
-        return getpass.getpass("Key (hidden): ").strip()
-    return sys.stdin.readline().strip()
 
 
 async def list_keys(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 
 from bots.chat.i18n import render
 from bots.commands.errors import explain_refusal
-from bots.externals import UnknownSupplierSetting
+from bots.externals import SettingRefused
 from bots.http import PortInUse
 from bots.telegram.adapter import TelegramUnavailable
 from core.db.errors import (
@@ -23,7 +23,6 @@ from core.db.errors import (
     WrongDatabaseKind,
 )
 from core.errors import Refusal
-from core.pool.suppliers import SUPPLIERS
 from core.pool.types import BadBudget, KeyRefused
 from core.pool.vault import SecretsUnopenable, UnopenableSecrets, VaultLocked
 from core.pricing.files import BadOverlay
@@ -90,9 +89,8 @@ def _key_refused(refusal: KeyRefused) -> str:
     return render(explain_refusal(refusal), "en")
 
 
-def _unknown_supplier(refusal: UnknownSupplierSetting) -> str:
-    known = ", ".join(sorted(SUPPLIERS))
-    return f"CREDITBOT_SUPPLIER_{refusal.supplier.upper()} is unknown. Known: {known}."
+def _setting_refused(refusal: SettingRefused) -> str:
+    return f"{refusal.setting} can't be used: {describe_error(refusal.refusal)}"
 
 
 #: A sentence with the refusal's own fields, or what makes it of the refusal.
@@ -121,7 +119,7 @@ _SENTENCES: Final[Mapping[type[Refusal], str | Callable[[Any], str]]] = {
     ),
     SecretsUnopenable: _all_unopenable,
     BadOverlay: "CREDITBOT_OVERLAY can't be used: {reason}",
-    UnknownSupplierSetting: _unknown_supplier,
+    SettingRefused: _setting_refused,
     PortInUse: (
         "{host}:{port} can't be listened on: something else does, or the address isn't this"
         " machine's. Set CREDITBOT_HTTP_PORT (0: off) or CREDITBOT_HTTP_HOST."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from bots.cli.output import CommandRefused
 from bots.config.gateways import build_externals
@@ -17,6 +17,9 @@ from bots.services import Foundation, build_foundation, build_pool, build_pricin
 from core.clock import SystemClock
 from core.db.database import Database
 from core.db.migrate import DatabaseKind
+from core.db.writes import Companion
+from core.ledger.ledger import Ledger
+from core.ledger.types import AnyAccount, Balance
 from core.pool.pool import Pool
 
 
@@ -51,6 +54,38 @@ async def open_for_writing(
             yield base
         finally:
             await base.ledger.stop()
+    finally:
+        await db.close()
+
+
+class ReadOnlyLedger(Ledger):
+    """A ledger for whoever only looks: balances are read from the database, and what is to be
+    recorded is dropped. It has no writer, so each submission is refused."""
+
+    async def start(self) -> None:
+        """Starts no writer."""
+
+    async def read_balances(self, accounts: Iterable[AnyAccount]) -> dict[str, Balance]:
+        """The accounts' balances, by code."""
+        codes = [account.code for account in accounts]
+        found = await self._fetch_balances(codes)
+        return {code: found.get(code, Balance()) for code in codes}
+
+    async def record(self, *companions: Companion) -> None:
+        """Writes nothing."""
+        del companions
+
+
+@contextlib.asynccontextmanager
+async def open_for_looking(config: Config) -> AsyncIterator[Foundation]:
+    """The settings' database, of either kind, for commands that change nothing of it; raises
+    `NeedsMigration` where it isn't there."""
+    clock = SystemClock()
+    db = await Database.open(database_url(config), kind=None, clock=clock, migrate=False)
+    try:
+        if db.kind == "demo":
+            config = with_demo_master_key(config)
+        yield await build_foundation(config, db=db, clock=clock, ledger=ReadOnlyLedger(db, clock))
     finally:
         await db.close()
 

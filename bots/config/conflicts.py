@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
 
 from bots.config.fields import METHOD_SETTINGS
 from core.money import format_usd
+from core.pool.keys import check_shape
+from core.pool.suppliers import SUPPLIERS
+from core.pool.types import KeyRefused
 from payments.offer import Offer
 
 Problems = dict[str, str]
@@ -18,6 +25,21 @@ _GATEWAYS: Final = {
     "PayPal": ("PAYPAL_CLIENT_ID", "PAYPAL_CLIENT_SECRET", "PAYPAL_WEBHOOK_ID"),
     "BTCPay": ("BTCPAY_URL", "BTCPAY_STORE_ID", "BTCPAY_API_KEY", "BTCPAY_WEBHOOK_SECRET"),
 }
+_SUPPLIER: Final = re.compile(r"SUPPLIER_([A-Z0-9_]+?)_(?:URL|KEY|QUOTA|ACCOUNT)")
+#: What is wrong with a supplier's key, by the reason for which the pool refuses it.
+_KEY_PROBLEMS: Final = {
+    "shape": "doesn't look like a key of {title}",
+    "admin": "is an admin key of an organisation: those can't run models",
+    "subscription": "belongs to a subscription, whose tokens other products may not use",
+}
+#: Where Telegram's updates come in, the ports that Telegram calls, and how a secret is written
+#: (https://core.telegram.org/bots/api#setwebhook). A Bot API server of one's own knows no such
+#: bounds on addresses.
+WEBHOOK_PATH: Final = "/webhooks/telegram"
+_WEBHOOK_PORTS: Final = (443, 80, 88, 8443)
+_WEBHOOK_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
+#: Addresses of the same machine, for whoever tries it out.
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 #: A bonus doubles what was paid for at most: more is a slip.
 _BONUS_FACTOR_MAX: Final = 2
 
@@ -25,13 +47,11 @@ _BONUS_FACTOR_MAX: Final = 2
 def find_missing(given: Mapping[str, str]) -> Problems:
     """Which settings are missing or wrong beside those that are set (by their names without
     `CREDITBOT_`), or name a file that isn't there; and why."""
-    problems: Problems = {}
-    if "TELEGRAM_WEBHOOK_URL" in given:
-        if "TELEGRAM_WEBHOOK_SECRET" not in given:
-            forged = "is needed with a webhook: without it anyone could forge messages"
-            problems |= {"TELEGRAM_WEBHOOK_SECRET": forged}
-        if given.get("HTTP_PORT", "").strip() == "0":
-            problems["HTTP_PORT"] = "must not be 0 with a webhook"
+    problems = dict(_wrong_webhook(given))
+    if urlsplit(given.get("PUBLIC_URL", "")).scheme == "http" and not _is_loopback(
+        given["PUBLIC_URL"]
+    ):
+        problems["PUBLIC_URL"] = "begins with https://; gateways and browsers trust nothing else"
     if "DISCORD_SKUS" in given and "DISCORD_TOKEN" not in given:
         problems |= {"DISCORD_TOKEN": "is needed with SKUs: they are sold there"}
     for gateway, names in _GATEWAYS.items():
@@ -43,7 +63,66 @@ def find_missing(given: Mapping[str, str]) -> Problems:
             problems["PAYOUTS"] = f"names {method}, which isn't set up: see its own settings"
     if "OVERLAY" in given and not Path(given["OVERLAY"]).is_file():
         problems["OVERLAY"] = "names a file that isn't there"
-    return problems | dict(_missing_budgets(given))
+    return problems | dict(_missing_budgets(given)) | dict(_wrong_supplier_keys(given))
+
+
+def _wrong_webhook(given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    secret, url = (given.get(f"TELEGRAM_WEBHOOK_{name}") for name in ("SECRET", "URL"))
+    if secret and not _WEBHOOK_SECRET.fullmatch(secret):
+        yield (
+            "TELEGRAM_WEBHOOK_SECRET",
+            "is 1 to 256 letters, digits, _ or -: Telegram takes no other",
+        )
+    if not url:
+        return
+    if not secret:
+        forged = "is needed with a webhook: without it anyone could forge messages"
+        yield "TELEGRAM_WEBHOOK_SECRET", forged
+    if given.get("HTTP_PORT", "").strip() == "0":
+        yield "HTTP_PORT", "must not be 0 with a webhook"
+    if not url.rstrip("/").endswith(WEBHOOK_PATH):
+        yield "TELEGRAM_WEBHOOK_URL", f"ends in {WEBHOOK_PATH}: updates are taken there alone"
+    elif "TELEGRAM_API_URL" not in given:
+        if not url.startswith("https://"):
+            yield "TELEGRAM_WEBHOOK_URL", "begins with https://: Telegram calls nothing else"
+        elif (_read_port(url) or _WEBHOOK_PORTS[0]) not in _WEBHOOK_PORTS:
+            ports = ", ".join(map(str, _WEBHOOK_PORTS))
+            yield "TELEGRAM_WEBHOOK_URL", f"has a port that Telegram doesn't call; it calls {ports}"
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        return urlsplit(url).hostname in _LOOPBACK
+    except ValueError:  # told by the setting's own reader
+        return False
+
+
+def _read_port(url: str) -> int | None:
+    try:
+        return urlsplit(url).port
+    except ValueError:
+        return -1
+
+
+def _wrong_supplier_keys(given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Suppliers that there aren't, and keys that can't be theirs; no key is repeated."""
+    for name, value in given.items():
+        if not (matched := _SUPPLIER.fullmatch(name)):
+            continue
+        supplier = SUPPLIERS.get(matched[1].lower().replace("_", "-"))
+        if supplier is None:
+            yield name, f"names no supplier; known are {', '.join(sorted(SUPPLIERS))}"
+        elif name.endswith("_KEY"):
+            prefix = name.removesuffix("KEY")
+            if f"{prefix}URL" in given:
+                supplier = supplier.with_base_url(given[f"{prefix}URL"])
+            try:
+                check_shape(supplier, SecretStr(value), given.get(f"{prefix}ACCOUNT", ""))
+            except KeyRefused as refused:
+                if refused.reason == "account":
+                    yield f"{prefix}ACCOUNT", "is needed: the account's id, 32 hexadecimal digits"
+                else:
+                    yield name, _KEY_PROBLEMS[refused.reason].format(title=supplier.title)
 
 
 def _missing_of_gateway(gateway: str, names: Sequence[str], given: Mapping[str, str]) -> Problems:

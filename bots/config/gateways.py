@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bots.config.settings import Config
-from bots.externals import Externals, build_suppliers, list_own_keys
+from bots.externals import Externals, SettingRefused, build_suppliers, list_own_keys
 from core.clock import Clock
 from core.earnings.payouts import PayoutMethod
-from core.pricing.catalogue import Catalogue
+from core.pricing.catalogue import Catalogue, Model, UnknownModel
 from core.pricing.costs import Costs
 from payments.gateways.base import Gateway
 from payments.gateways.btcpay.checkout import BtcPayGateway
@@ -25,9 +25,13 @@ from payments.payouts import PayoutProvider
 
 def build_externals(config: Config, clock: Clock, *, sells: bool = True) -> Externals:
     """The world of the settings; without what sells and pays where that isn't wanted. Raises
-    `BadOverlay` and `UnknownSupplierSetting`."""
+    `BadOverlay`, and `SettingRefused` for a default model that can't be there."""
+    catalogue = load_catalogue(config, clock)
+    # A server of the operator's own may have it: that is known once the server was asked.
+    if not any(supplier.url for supplier in config.suppliers.values()):
+        require_default_model(config.models.default_model, catalogue)
     return Externals(
-        catalogue=load_catalogue(config, clock),
+        catalogue=catalogue,
         costs=Costs.load(config.models.overlay),
         suppliers=build_suppliers(config),
         own_keys=list_own_keys(config),
@@ -40,6 +44,16 @@ def build_externals(config: Config, clock: Clock, *, sells: bool = True) -> Exte
 def load_catalogue(config: Config, clock: Clock) -> Catalogue:
     """The catalogue that ships under the operator's overlay; raises `BadOverlay`."""
     return Catalogue.load(config.models.overlay, clock)
+
+
+def require_default_model(name: str, catalogue: Catalogue) -> Model | None:
+    """The model that the settings name, None where they name none; raises `SettingRefused`."""
+    if not name:
+        return None
+    try:
+        return catalogue.find(name)
+    except UnknownModel as unknown:
+        raise SettingRefused("CREDITBOT_DEFAULT_MODEL", unknown) from None
 
 
 def build_gateways(config: Config, clock: Clock) -> Mapping[str, Gateway]:

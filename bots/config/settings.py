@@ -501,6 +501,11 @@ def setting_names() -> Iterator[tuple[str, str, str]]:
                     yield kind.prefix + field.upper(), section, field
 
 
+def name_supplier_setting(supplier: str, what: str) -> str:
+    """The setting of a supplier: `CREDITBOT_SUPPLIER_OPENAI_KEY`."""
+    return f"{PREFIX}SUPPLIER_{supplier.upper().replace('-', '_')}_{what}"
+
+
 def load(environment: Mapping[str, str] | None = None, *, env_file: Path = ENV_FILE) -> Config:
     """Reads settings from `environment` (the process's unless given) over `env_file`; raises
     `SettingsWrong` with everything that is wrong."""
@@ -516,7 +521,7 @@ def load(environment: Mapping[str, str] | None = None, *, env_file: Path = ENV_F
             problems[_name_of(wrong["loc"])] = wrong["msg"].removeprefix("Value error, ")
     else:
         problems |= conflicts.find_conflicts(config.sales.offer, config.discord.skus)
-    problems |= dict.fromkeys(source.unknown(), "is no setting; see the README for all of them")
+    problems |= dict.fromkeys(source.unknown(), "is no setting; docs/settings.md has all of them")
     if problems or config is None:
         raise SettingsWrong({PREFIX + name: what for name, what in problems.items()})
     return config

@@ -15,6 +15,7 @@ import yarl
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
+from bots.chat.types import BotAddress
 from bots.config.settings import DiscordConfig
 from core.errors import Refusal, describe_failure
 
@@ -22,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 _START_ATTEMPTS: Final = 4
 _START_PAUSE_SECONDS: Final = 0.5
+#: Where a bot is invited to a server, with its commands.
+_INVITE: Final = "https://discord.com/oauth2/authorize?scope=bot+applications.commands"
 
 
 #: The event that is being read, or of which something is handled, as it came.
@@ -181,15 +184,18 @@ async def log_in(client: DiscordClient, config: DiscordConfig) -> None:
     raise DiscordUnavailable(token_refused=False)
 
 
-async def fetch_bot_name(config: DiscordConfig) -> str | None:
-    """The bot's name; None when the token is refused or Discord can't be reached."""
+async def fetch_bot_address(config: DiscordConfig) -> BotAddress | None:
+    """Whose token it is, with the address that invites the bot; None when the token is refused or
+    Discord can't be reached."""
     client = DiscordClient(config)
     try:
         await log_in(client, config)
     except DiscordUnavailable:
         return None
     else:
-        return client.user.name if client.user is not None else None
+        if client.user is None:
+            return None
+        return BotAddress(client.user.name, f"{_INVITE}&client_id={client.application_id}")
     finally:
         await client.close()
 

@@ -19,6 +19,7 @@ from telegram.ext import Application, Defaults
 from telegram.request import HTTPXRequest
 
 from bots.chat.types import (
+    BotAddress,
     ButtonPress,
     Card,
     ChatHandler,
@@ -432,21 +433,22 @@ def _press_id(press: ButtonPress) -> str:
 _TIMEOUT_SECONDS = 10.0
 
 
-async def fetch_bot_name(config: TelegramConfig) -> str | None:
-    """The bot's user name; None when the token is refused or Telegram can't be reached."""
+async def fetch_bot_address(config: TelegramConfig) -> BotAddress | None:
+    """Whose token it is; None when the token is refused or Telegram can't be reached."""
     request = HTTPXRequest(
         connect_timeout=_TIMEOUT_SECONDS,
         read_timeout=_TIMEOUT_SECONDS,
         pool_timeout=_TIMEOUT_SECONDS,
     )
-    bot = Bot(
-        config.token.get_secret_value(),
-        base_url=f"{config.api_url.rstrip('/')}/bot",
-        request=request,
-    )
     try:
+        # An odd token is refused here already.
+        bot = Bot(
+            config.token.get_secret_value(),
+            base_url=f"{config.api_url.rstrip('/')}/bot",
+            request=request,
+        )
         async with bot:
-            return bot.username
+            return BotAddress(f"@{bot.username}", f"https://t.me/{bot.username}")
     except TelegramError:
         return None
     finally:

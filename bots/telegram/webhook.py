@@ -12,9 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-#: Where Telegram delivers updates, after the public address.
-WEBHOOK_PATH = "/webhooks/telegram"
-
+from bots.config.conflicts import WEBHOOK_PATH
 
 _BODY_BYTES_MAX: Final = 1_000_000
 _SECRET_HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name

@@ -18,6 +18,7 @@ from core.pool.providers.types import (
     CallTarget,
     ChatMessage,
     Fault,
+    ListedModel,
     ModelCall,
     RateLimitInfo,
     StreamEvent,
@@ -50,6 +51,22 @@ class ValidationResult:
     remaining_cash: NanoUsd | None
     #: The supplier's id of the account, empty where it doesn't say; never shown or stored as it is.
     organisation: str
+
+
+async def list_key_models(
+    client: aiohttp.ClientSession, supplier: Supplier, secret: SecretStr, account_id: str = ""
+) -> list[ListedModel]:
+    """The models that a key lists, asked of its supplier now; nothing is stored. None are listed
+    where the supplier has no such list. Raises `KeyRefused`."""
+    check_shape(supplier, secret, account_id)
+    try:
+        adapter = supplier.create_adapter(client)
+        return await adapter.list_models(CallTarget(supplier.base_url, secret, account_id))
+    except SupplierFault as fault:
+        if fault.kind is Fault.MODEL_MISSING and not supplier.lists_models:
+            return []
+        is_refused = fault.kind is Fault.INVALID_KEY
+        raise KeyRefused(supplier.name, "refused" if is_refused else "unreachable") from None
 
 
 class KeyValidator:

@@ -27,8 +27,8 @@ from core.pool.contributed_keys import ContributedKeys
 from core.pool.dialects import Dialects
 from core.pool.health import Attempt
 from core.pool.health_tracker import HealthTracker, record_first_token
-from core.pool.key_validation import KeyValidator, ValidationResult
-from core.pool.keys import KeyRepository, check_shape
+from core.pool.key_validation import KeyValidator, ValidationResult, list_key_models
+from core.pool.keys import KeyRepository
 from core.pool.model_discovery import ModelDiscovery
 from core.pool.prompt_caches import CacheScope, PromptCaches
 from core.pool.providers import http
@@ -56,7 +56,6 @@ from core.pool.types import (
     FINAL_STATES,
     Candidate,
     KeyRecord,
-    KeyRefused,
     KeyState,
     KeySummary,
     UnknownKey,
@@ -177,20 +176,9 @@ class Pool:
     ) -> list[ListedModel]:
         """The models that a key lists, asked of its supplier now; nothing is stored. Raises
         `UnknownSupplier`, `KeyRefused`."""
-        known_supplier = self.get_supplier(supplier)
-        check_shape(known_supplier, secret, account_id)
-        try:
-            adapter = known_supplier.create_adapter(self._get_session())
-            return await adapter.list_models(
-                CallTarget(known_supplier.base_url, secret, account_id)
-            )
-        except SupplierFault as fault:
-            if fault.kind is Fault.MODEL_MISSING and not known_supplier.lists_models:
-                return []  # no such list there
-            is_refused = fault.kind is Fault.INVALID_KEY
-            raise KeyRefused(
-                known_supplier.name, "refused" if is_refused else "unreachable"
-            ) from None
+        return await list_key_models(
+            self._get_session(), self.get_supplier(supplier), secret, account_id
+        )
 
     async def validate_key(
         self, supplier: str, secret: SecretStr, *, account_id: str = ""
@@ -204,6 +192,10 @@ class Pool:
     async def list_keys(self) -> list[KeySummary]:
         """A summary of every key as it is now, the oldest first; without withdrawn ones."""
         await self.reload()
+        return self.summarize_keys()
+
+    def summarize_keys(self) -> list[KeySummary]:
+        """The same as this process knows them, without another look at the database."""
         kept = (record for record in self._records.values() if record.state != "withdrawn")
         return [self._router.summarize_key(record) for record in kept]
 

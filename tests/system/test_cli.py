@@ -134,8 +134,10 @@ async def test_from_nothing_to_a_service_with_an_owner(
     assert told["CREDITBOT_SUPPLIER_OPENAI_QUOTA"] == "50"
     assert len(base64.b64decode(told["CREDITBOT_MASTER_KEYS"])) == 32
 
-    checked = await town.creditbot("check", code=1)  # the key is adopted by `run`
-    assert "✗ keys: none." in checked.out
+    checked = await town.creditbot("check")  # the key is adopted by `run`
+    line = "✓ key openai …0001 in CREDITBOT_SUPPLIER_OPENAI_KEY, $50.00: lists 3 models, serves"
+    assert line in checked.out
+    assert "✓ models that can be served now: 3" in checked.out
     service = await serving(town)
     assert await fetched(town, "http_port", "/healthz") == (200, "ok")
     assert await fetched(town, "http_port", "/readyz") == (
@@ -291,11 +293,11 @@ async def test_init_leaves_every_line_that_it_did_not_write(
     assert told["CREDITBOT_TERMS"] == "Pay first # then ask"
     assert told["CREDITBOT_SUPPORT_CONTACT"] == "write to us\nor call"
     # A value that has to be quoted is read as it was written, and replaces its own line alone.
-    (town.folder / "key").write_text('it\'s # a \\ "key"\n')
-    town.secrets.add("it's # a")
+    (town.folder / "key").write_text('it\'s#a\\"key"\n')
+    town.secrets.add("it's#a")
     await initialised(town)
     now = dotenv(town)
-    assert now.pop("CREDITBOT_SUPPLIER_OPENAI_KEY") == 'it\'s # a \\ "key"'
+    assert now.pop("CREDITBOT_SUPPLIER_OPENAI_KEY") == 'it\'s#a\\"key"'
     assert now.items() <= told.items()
     assert file.read_text().startswith(before)
 
@@ -306,7 +308,7 @@ async def test_check_writes_nothing(town: Place, telegram: FakeTelegram) -> None
     await town.creditbot("migrate")
     await town.creditbot("keys", "list")  # gives the vault its canary
     before = rows(town)
-    checked = await town.creditbot("check", code=1)
+    checked = await town.creditbot("check")
     assert re.search(r"✓ prices of (\d+) models, \1 of them set by the formula when", checked.out)
     assert rows(town) == before
     # So the first prices are those of the settings, whoever looked before.

@@ -73,9 +73,25 @@ async def test_what_a_service_needs_and_has_not(place: Place) -> None:
         "run", master_keys=""
     )
     assert "CREDITBOT_TELEGRAM_TOKEN" in await place.refused("run", telegram_token="")
-    assert "CREDITBOT_SUPPLIER_OPENIA is unknown. Known: anthropic," in await place.refused(
-        "run", supplier_openia_key="sk-x", supplier_openia_quota="5"
-    )
+    said = await place.refused("run", supplier_openia_key="sk-x", supplier_openia_quota="5")
+    assert "CREDITBOT_SUPPLIER_OPENIA_KEY names no supplier; known are anthropic," in said
+    said = await place.refused("run", default_model="gpt-99")
+    assert "CREDITBOT_DEFAULT_MODEL can't be used: There is no model “gpt-99”" in said
+    said = await place.refused("run", supplier_openai_key="hello", supplier_openai_quota="5")
+    assert "CREDITBOT_SUPPLIER_OPENAI_KEY doesn't look like a key of OpenAI" in said
+
+
+async def test_a_key_of_somebody_elses_is_refused_by_its_setting(
+    place: Place, sqlite_template: Path
+) -> None:
+    born(place, sqlite_template)
+    secret = "sk-canary-somebodys-0001"
+    await place.creditbot("keys", "add", "openai", "--budget", "5", stdin=secret)
+    with sqlite3.connect(place.database) as database:
+        database.execute("UPDATE key SET owner = 'usr_somebody'")
+    database.close()
+    said = await place.refused("run", supplier_openai_key=secret, supplier_openai_quota="5")
+    assert said.startswith("CREDITBOT_SUPPLIER_OPENAI_KEY can't be used: openai …0001 is in the")
 
 
 async def test_a_master_key_that_does_not_open_the_vault(

@@ -44,7 +44,7 @@ BASE = {
     "BTCPAY_API_KEY": "key",
     "BTCPAY_WEBHOOK_SECRET": "hook",
     "CONTRIBUTIONS": "openai",
-    "SUPPLIER_OPENAI_KEY": "sk-one",
+    "SUPPLIER_OPENAI_KEY": "sk-first-0001",
     "SUPPLIER_OPENAI_QUOTA": "10",
     "PRICE_UPDATES": "true",
 }
@@ -74,7 +74,7 @@ OTHER: Mapping[str, Mapping[str, str]] = {
     "TELEGRAM_TOKEN": {"TELEGRAM_TOKEN": "2:AAb"},
     "TELEGRAM_API_URL": {"TELEGRAM_API_URL": "https://telegram.example"},
     "TELEGRAM_WEBHOOK_URL": {
-        "TELEGRAM_WEBHOOK_URL": "https://bot.example/t",
+        "TELEGRAM_WEBHOOK_URL": "https://bot.example/webhooks/telegram",
         "TELEGRAM_WEBHOOK_SECRET": "s",
     },
     "TELEGRAM_WEBHOOK_SECRET": {"TELEGRAM_WEBHOOK_SECRET": "s"},
@@ -131,7 +131,7 @@ OTHER: Mapping[str, Mapping[str, str]] = {
     "PUBLIC_URL": {"PUBLIC_URL": "https://bot2.example"},
     "METRICS_PORT": {"METRICS_PORT": "9100"},
     "SUPPLIER_OPENAI_URL": {"SUPPLIER_OPENAI_URL": "https://openai.example/v1"},
-    "SUPPLIER_OPENAI_KEY": {"SUPPLIER_OPENAI_KEY": "sk-two"},
+    "SUPPLIER_OPENAI_KEY": {"SUPPLIER_OPENAI_KEY": "sk-second-0002"},
     "SUPPLIER_OPENAI_QUOTA": {"SUPPLIER_OPENAI_QUOTA": "11"},
     "SUPPLIER_OPENAI_ACCOUNT": {"SUPPLIER_OPENAI_ACCOUNT": "org-1"},
 }
@@ -288,7 +288,7 @@ def test_all_that_is_wrong_is_told_at_once_and_no_value() -> None:
     wrong = {
         "CREDITBOT_STRIPE_SECRET_KEY": "canary-1",
         "CREDITBOT_MASTER_KEYS": "canary-2",
-        "CREDITBOT_SUPPLIER_OPENAI_KEY": "canary-3",
+        "CREDITBOT_SUPPLIER_OPENAI_KEY": "sk-canary-3-canary",
         "CREDITBOT_SUPPLIER_MY_HOST_QUOTA": "canary-4",
         "CREDITBOT_TELEGRAM_TOKN": "canary-5",
         "CREDITBOT_MARKUP_PERCENT": "canary-6",
@@ -299,11 +299,73 @@ def test_all_that_is_wrong_is_told_at_once_and_no_value() -> None:
     assert {name.removeprefix(PREFIX) for name in refused.value.problems} == {
         *("STRIPE_WEBHOOK_SECRET", "PUBLIC_URL", "MASTER_KEYS", "SUPPLIER_OPENAI_QUOTA"),
         *("SUPPLIER_MY_HOST_QUOTA", "TELEGRAM_TOKN", "MARKUP_PERCENT", "TELEGRAM_WEBHOOK_SECRET"),
+        "TELEGRAM_WEBHOOK_URL",
     }
     assert "canary" not in f"{refused.value}{refused.value.__cause__!r}"
 
 
 def test_suppliers_are_named_by_the_operator() -> None:
-    given = {"CREDITBOT_SUPPLIER_MY_HOST_URL": "http://127.0.0.1:9/v1/"}
+    given = {"CREDITBOT_SUPPLIER_DEEPSEEK_URL": "http://127.0.0.1:9/v1/"}
     (supplier,) = load(given, env_file=Path("/nonexistent")).suppliers.items()
-    assert (supplier[0], supplier[1].url) == ("my-host", "http://127.0.0.1:9/v1")
+    assert (supplier[0], supplier[1].url) == ("deepseek", "http://127.0.0.1:9/v1")
+
+
+_CF = {"SUPPLIER_CLOUDFLARE_KEY": "c" * 40, "SUPPLIER_CLOUDFLARE_QUOTA": "5"}
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "words"),
+    [
+        ({"TELEGRAM_WEBHOOK_URL": "https://bot.example/t"}, "TELEGRAM_WEBHOOK_URL", "ends in"),
+        (
+            {"TELEGRAM_WEBHOOK_URL": "http://bot.example/webhooks/telegram"},
+            "TELEGRAM_WEBHOOK_URL",
+            "begins with https://",
+        ),
+        (
+            {"TELEGRAM_WEBHOOK_URL": "https://bot.example:8080/webhooks/telegram"},
+            "TELEGRAM_WEBHOOK_URL",
+            "443, 80, 88, 8443",
+        ),
+        ({"TELEGRAM_WEBHOOK_SECRET": "two words"}, "TELEGRAM_WEBHOOK_SECRET", "letters, digits"),
+        ({"TELEGRAM_WEBHOOK_SECRET": "x" * 257}, "TELEGRAM_WEBHOOK_SECRET", "1 to 256"),
+        ({"PUBLIC_URL": "http://bot.example"}, "PUBLIC_URL", "begins with https://"),
+        ({"SUPPLIER_OPENAI_KEY": "hello"}, "SUPPLIER_OPENAI_KEY", "a key of OpenAI"),
+        ({"SUPPLIER_OPENAI_KEY": "sk-admin-12345678"}, "SUPPLIER_OPENAI_KEY", "admin key"),
+        ({"SUPPLIER_ANTHROPIC_KEY": "sk-ant-oat01-12345678"}, "SUPPLIER_ANTHROPIC_KEY", "subscrip"),
+        (_CF, "SUPPLIER_CLOUDFLARE_ACCOUNT", "32 hexadecimal digits"),
+        ({"SUPPLIER_OPNAI_KEY": "sk-12345678"}, "SUPPLIER_OPNAI_KEY", "known are anthropic"),
+        ({"SUPPLIER_OPNAI_URL": "https://x.example"}, "SUPPLIER_OPNAI_URL", "known are anthropic"),
+    ],
+)
+def test_what_a_platform_or_a_supplier_would_refuse_is_told_by_its_setting(
+    given: dict[str, str], name: str, words: str
+) -> None:
+    whole = {"TELEGRAM_WEBHOOK_SECRET": "s", **given}
+    with pytest.raises(SettingsWrong) as refused:
+        load({PREFIX + key: value for key, value in whole.items()}, env_file=Path("/nonexistent"))
+    assert words in refused.value.problems[PREFIX + name]
+    for key, value in given.items():
+        if key.endswith(("_KEY", "_SECRET")):
+            assert value not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"TELEGRAM_WEBHOOK_URL": "https://bot.example:8443/a/webhooks/telegram/"},
+        # A Bot API server of one's own calls any address.
+        {
+            "TELEGRAM_WEBHOOK_URL": "http://10.0.0.1:9000/webhooks/telegram",
+            "TELEGRAM_API_URL": "http://10.0.0.2:8081",
+        },
+        {"PUBLIC_URL": "http://127.0.0.1:8080"},
+        {"PUBLIC_URL": "http://[::1]:8080"},
+        {**_CF, "SUPPLIER_CLOUDFLARE_ACCOUNT": "0" * 32},
+        # A server of one's own takes any key.
+        {"SUPPLIER_OPENAI_KEY": "hello", "SUPPLIER_OPENAI_URL": "http://127.0.0.1:1/v1"},
+    ],
+)
+def test_what_they_take_is_taken(given: dict[str, str]) -> None:
+    whole = {"TELEGRAM_WEBHOOK_SECRET": "s-_9", **given}
+    load({PREFIX + key: value for key, value in whole.items()}, env_file=Path("/nonexistent"))

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from bots.chat.types import Attachment, Button, ButtonPress, Card, IncomingMessage, Output, Place
 from bots.discord.adapter import DiscordAdapter
-from bots.discord.client import DiscordClient, DiscordUnavailable, fetch_bot_name
+from bots.discord.client import DiscordClient, DiscordUnavailable, fetch_bot_address
 from core.clock import SystemClock
 from tests.bots.discord.conftest import CONFIG, running
 from tests.bots.discord.scripted import DiscordFront
@@ -325,8 +325,11 @@ async def test_a_token_that_is_refused_is_told_and_not_quoted(
 ) -> None:
     here = CONFIG.model_copy(update={"api_url": fake.api_url, "gateway_url": fake.gateway_url})
     wrong = here.model_copy(update={"token": SecretStr("MTIz.wrong.token_of_nobody")})
-    assert await fetch_bot_name(here) == "credit"
-    assert await fetch_bot_name(wrong) is None
+    bot = await fetch_bot_address(here)
+    assert bot is not None
+    assert bot.name == "credit"
+    assert bot.url.startswith("https://discord.com/oauth2/authorize?")
+    assert await fetch_bot_address(wrong) is None
     with pytest.raises(DiscordUnavailable) as refused:
         await DiscordAdapter(wrong, front, SystemClock()).start()
     assert refused.value.token_refused

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pydantic import SecretStr
 
 from bots.chat.types import Card, IncomingMessage, Output, StarsInvoice
-from bots.telegram.webhook import WEBHOOK_PATH
+from bots.config.conflicts import WEBHOOK_PATH
 from core.ledger.types import LedgerUnavailable
 from payments.gateways.telegram_stars import PreCheckout, StarPaymentUpdate
 from tests.bots.telegram.conftest import CONFIG, running

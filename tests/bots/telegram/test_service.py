@@ -14,11 +14,11 @@ import uvicorn
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
-from bots.chat.types import Button, Card, IncomingMessage, Output
+from bots.chat.types import BotAddress, Button, Card, IncomingMessage, Output
+from bots.config.conflicts import WEBHOOK_PATH
 from bots.config.settings import TelegramConfig
 from bots.telegram import menus
-from bots.telegram.adapter import TelegramAdapter, TelegramUnavailable, fetch_bot_name
-from bots.telegram.webhook import WEBHOOK_PATH
+from bots.telegram.adapter import TelegramAdapter, TelegramUnavailable, fetch_bot_address
 from core.clock import SystemClock
 from tests.bots.telegram.conftest import CONFIG, running
 from tests.bots.telegram.scripted import ScriptedFront
@@ -167,10 +167,17 @@ async def test_a_wrong_token_is_refused_without_being_said(
 
 async def test_who_a_token_is(fake: FakeTelegram) -> None:
     config = CONFIG.model_copy(update={"api_url": await fake.start() + "/"})
-    assert await fetch_bot_name(config) == "credit_test_bot"
+    assert await fetch_bot_address(config) == BotAddress(
+        "@credit_test_bot", "https://t.me/credit_test_bot"
+    )
     wrong = config.model_copy(update={"token": SecretStr("1:AAwrong")})
-    assert await fetch_bot_name(wrong) is None
-    assert await fetch_bot_name(config.model_copy(update={"api_url": "http://127.0.0.1:1"})) is None
+    assert await fetch_bot_address(wrong) is None
+    for odd in ("", " ", "1:AA aa", "1:AAä"):
+        none = config.model_copy(update={"token": SecretStr(odd)})
+        assert await fetch_bot_address(none) is None
+    assert (
+        await fetch_bot_address(config.model_copy(update={"api_url": "http://127.0.0.1:1"})) is None
+    )
 
 
 async def test_the_token_is_in_no_log(
