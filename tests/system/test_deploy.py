@@ -314,6 +314,8 @@ def test_rules_and_dashboard_name_what_the_service_measures() -> None:
     assert [name for name in known if name not in drawn] == []
     page = (ROOT / "docs" / "metrics.md").read_text()
     assert set(re.findall(r"`(creditbot_\w+)`", page)) == set(known)
+    alerts = [where for where, _ in told if where.startswith("Creditbot")]
+    assert re.findall(r"^\| `(Creditbot\w+)` \|", page, re.MULTILINE) == alerts
 
 
 def test_prometheus_reads_its_files(tmp_path: Path) -> None:

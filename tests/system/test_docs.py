@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from bots.cli.main import parser
-from bots.config.settings import PREFIX, setting_names
+from bots.config.settings import PREFIX, Config, setting_names
+from core.money import NanoUsd, format_decimal
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 #: Hard bounds; most files have 60 to 500 lines, each one idea, and most functions fit on a screen.
 LINES_MAX, FUNCTION_LINES_MAX = 700, 70
-#: Told as a pattern in the README, since the operator names the suppliers.
+#: Told as a pattern, since the operator names the suppliers.
 SUPPLIER = f"{PREFIX}SUPPLIER_<NAME>_"
 
 
@@ -30,12 +32,41 @@ def files() -> list[Path]:
     return [ROOT / name for name in listed.stdout.split("\0") if name]
 
 
-def test_the_readme_names_every_setting_and_no_other() -> None:
-    table = README.partition("## Settings")[2].partition("## More")[0]
-    named = {name for name in re.findall(rf"{PREFIX}[A-Z_]+[A-Z]", table) if name != PREFIX}
-    named = {name for name in named if not name.startswith(f"{PREFIX}SUPPLIER")}
-    assert named == {PREFIX + name for name, _, _ in setting_names()}
-    assert SUPPLIER in table
+def _list_settings(page: str) -> dict[str, str]:
+    """Each setting of a page's tables, without its prefix, and the row that is about it."""
+    rows: dict[str, str] = {}
+    for row in page.splitlines():
+        if row.startswith("| `"):
+            for name in re.findall(rf"`{PREFIX}([A-Z_]+)`", row.split("|")[1]):
+                assert name not in rows, f"{name} has two rows"
+                rows[name] = row
+    return rows
+
+
+def test_the_page_of_settings_names_each_with_what_holds_unless_it_is_set() -> None:
+    rows = _list_settings(SETTINGS)
+    assert set(rows) == {name for name, _, _ in setting_names()}
+    assert SUPPLIER in SETTINGS
+    config = Config()
+    for name, section, field in setting_names():
+        value = getattr(getattr(config, section), field)
+        if isinstance(value, NanoUsd):
+            forms = [format_decimal(value), f"{value.units // 10**9:,}"]
+        elif isinstance(value, int) and not isinstance(value, bool) and value:
+            forms = [str(value), f"{value:,}"]
+        elif isinstance(value, str) and value:
+            forms = [value]
+        else:  # off, or nothing
+            continue
+        assert any(form in rows[name] for form in forms), (name, forms)
+
+
+def test_the_readme_names_few_settings_and_only_real_ones() -> None:
+    named = set(re.findall(rf"{PREFIX}[A-Z_]+[A-Z]", README))
+    known = {PREFIX + name for name, _, _ in setting_names()}
+    assert {name for name in named if not name.startswith(f"{PREFIX}SUPPLIER")} <= known
+    table = README.partition("## The settings that matter")[2].partition("\n## ")[0]
+    assert len(re.findall(r"^\| `", table, re.MULTILINE)) == 5
 
 
 def _commands(made: argparse.ArgumentParser) -> Iterator[str]:
@@ -44,8 +75,9 @@ def _commands(made: argparse.ArgumentParser) -> Iterator[str]:
             yield from action.choices
 
 
-def test_the_readme_names_every_command_and_no_other() -> None:
-    table = README.partition("## On the command line")[2].partition("## Settings")[0]
+def test_the_page_of_commands_names_every_one_and_no_other() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    table = page.partition("## On the command line")[2]
     named = set(re.findall(r"`creditbot (\w+)", table))
     assert named == set(_commands(parser()))
 
@@ -114,3 +146,43 @@ def test_documents_name_files_and_methods_that_are_there() -> None:
             if not is_known or (path is not None and not (ROOT / named).exists()):
                 missing.append((page.name, named))
     assert missing == []
+
+
+def _list_headings(page: Path) -> list[str]:
+    """A page's headings, without those in blocks of code."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+
+
+def _anchor(heading: str) -> str:
+    """The name by which GitHub links to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    broken = []
+    for page in (file for file in files() if file.suffix == ".md" and file.exists()):
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            if "://" in target:
+                continue
+            path, _, anchor = target.partition("#")
+            file = (page.parent / path).resolve() if path else page
+            if not file.exists() or (anchor and anchor not in map(_anchor, _list_headings(file))):
+                broken.append((page.name, target))
+    assert broken == []
+
+
+def test_pages_begin_with_their_contents_and_are_all_listed() -> None:
+    listed = (ROOT / "docs" / "operating.md").read_text()
+    without = []
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        text = page.read_text()
+        assert page.name == "operating.md" or f"({page.name})" in listed, page.name
+        heads = re.findall(
+            r"^## (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE
+        )
+        contents = text.partition("\n## ")[0]
+        missing = [head for head in heads if f"](#{_anchor(head)})" not in contents]
+        if len(heads) > 1 and missing:
+            without.append((page.name, missing))
+    assert without == []

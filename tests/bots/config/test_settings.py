@@ -1,4 +1,4 @@
-"""Every setting of the README arrives in what `creditbot run` is built of."""
+"""Every setting arrives in what `creditbot run` is built of."""
 
 from __future__ import annotations
 
