@@ -13,7 +13,7 @@ SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-new init run test soak check format lint types arrows bench lock clean
+.PHONY: help demo demo-new setup init run test soak check format lint types arrows bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,8 @@ demo: $(RUNTIME) ## a chat in this terminal: sandbox supplier, nothing to sign u
 demo-new: $(RUNTIME) ## the same, from the beginning
 	@rm -rf .demo
 	@$(BIN)/creditbot demo
+
+setup: $(RUNTIME) ## the environment in .venv alone; the others make it when they need it
 
 init: $(RUNTIME) ## asks for tokens and keys, writes .env
 	@$(BIN)/creditbot init

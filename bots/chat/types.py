@@ -14,8 +14,17 @@ from pydantic import SecretStr
 
 from bots.chat.attachments import QuotedText, SentAttachment
 from bots.chat.audio import AudioAttachment
+from core.errors import Refusal
 
 Platform = Literal["telegram", "discord", "console"]
+
+
+class PlatformUnavailable(Refusal):
+    """A platform does not take the bot's token, or does not answer."""
+
+    def __init__(self, *, token_refused: bool) -> None:
+        self.token_refused = token_refused
+        super().__init__()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from bots.config.settings import Config, PricingConfig, SettingsWrong, load
 from bots.economy_settings import read_economy_settings
 from bots.externals import Externals
 from bots.services import Foundation, build_pricing, build_vault, open_vault
-from bots.telegram.adapter import fetch_bot_address
+from bots.telegram.adapter import TelegramUnavailable, fetch_bot_address
 from core.clock import SystemClock
 from core.db.connections import parse_url
 from core.db.database import Database
@@ -167,9 +167,10 @@ async def _check_telegram(config: Config) -> list[Line]:
             return []
         platforms = "CREDITBOT_TELEGRAM_TOKEN or CREDITBOT_DISCORD_TOKEN"
         return [(False, f"chat platform: none is set ({platforms}). Run `creditbot init`")]
-    bot = await fetch_bot_address(config.telegram)
-    if bot is None:
-        return [(False, "Telegram: the token is refused, or the API can't be reached")]
+    try:
+        bot = await fetch_bot_address(config.telegram)
+    except TelegramUnavailable as unavailable:
+        return [(False, describe_error(unavailable))]
     return [(True, f"Telegram: {bot.name}")]
 
 
@@ -178,9 +179,10 @@ async def _check_discord(config: Config) -> list[Line]:
         return []
     from bots.discord import client
 
-    bot = await client.fetch_bot_address(config.discord)
-    if bot is None:
-        return [(False, "Discord: the token is refused, or the API can't be reached")]
+    try:
+        bot = await client.fetch_bot_address(config.discord)
+    except client.DiscordUnavailable as unavailable:
+        return [(False, client.describe_unavailable(unavailable))]
     return [(True, f"Discord: {bot.name}")]
 
 

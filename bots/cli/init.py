@@ -20,7 +20,7 @@ from typing import Final
 from dotenv import dotenv_values, set_key
 from pydantic import SecretStr
 
-from bots.chat.types import BotAddress
+from bots.chat.types import BotAddress, PlatformUnavailable
 from bots.cli.output import CommandRefused, describe_error, print_line
 from bots.cli.session import open_for_writing
 from bots.cli.terminal import Terminal
@@ -115,7 +115,7 @@ def _has_platform(arguments: argparse.Namespace, found: _Settings) -> bool:
 async def _ask_token(
     platform: str,
     known: str,
-    fetch: Callable[[str], Awaitable[BotAddress | None]],
+    fetch: Callable[[str], Awaitable[BotAddress]],
     terminal: Terminal,
     *,
     may_ask: bool,
@@ -127,24 +127,29 @@ async def _ask_token(
         token = known or (terminal.ask_secret(question) if may_ask else "")
         if not token:
             return "", None
-        if (bot := await fetch(token)) is not None:
+        refused = ""
+        try:
+            bot = await fetch(token)
+        except PlatformUnavailable as unavailable:
+            why = "refuses that token" if unavailable.token_refused else "can't be reached"
+            refused = f"{platform} {why}."
+        else:
             print_line(f"{platform}: {bot.name}")
             return token, bot
-        refused = f"{platform} refuses that token, or can't be reached."
         if not terminal.is_interactive:
             raise CommandRefused(f"{refused} Nothing was written.")
         known = ""
         print_line(f"{refused} Try again.")
 
 
-async def _fetch_telegram(found: _Settings, token: str) -> BotAddress | None:
+async def _fetch_telegram(found: _Settings, token: str) -> BotAddress:
     given: dict[str, object] = {"token": SecretStr(token)}
     if "TELEGRAM_API_URL" in found:
         given["api_url"] = found["TELEGRAM_API_URL"]
     return await fetch_bot_address(TelegramConfig.model_validate(given))
 
 
-async def _fetch_discord(found: _Settings, token: str) -> BotAddress | None:
+async def _fetch_discord(found: _Settings, token: str) -> BotAddress:
     # Its library is large: whoever doesn't serve Discord doesn't load it.
     from bots.discord import client
 

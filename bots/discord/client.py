@@ -15,9 +15,9 @@ import yarl
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from bots.chat.types import BotAddress
+from bots.chat.types import BotAddress, PlatformUnavailable
 from bots.config.settings import DiscordConfig
-from core.errors import Refusal, describe_failure
+from core.errors import describe_failure
 
 _log = logging.getLogger(__name__)
 
@@ -37,14 +37,10 @@ def get_raw_event() -> Mapping[str, Any]:
     return _RAW_EVENT.get() or {}
 
 
-class DiscordUnavailable(Refusal):
+class DiscordUnavailable(PlatformUnavailable):
     """Discord could not be started: the token is not taken, or nobody answers."""
 
     code = "discord_unavailable"
-
-    def __init__(self, *, token_refused: bool) -> None:
-        self.token_refused = token_refused
-        super().__init__()
 
 
 def _intents() -> discord.Intents:
@@ -184,17 +180,12 @@ async def log_in(client: DiscordClient, config: DiscordConfig) -> None:
     raise DiscordUnavailable(token_refused=False)
 
 
-async def fetch_bot_address(config: DiscordConfig) -> BotAddress | None:
-    """Whose token it is, with the address that invites the bot; None when the token is refused or
-    Discord can't be reached."""
+async def fetch_bot_address(config: DiscordConfig) -> BotAddress:
+    """Whose token it is, with the address that invites the bot; raises DiscordUnavailable."""
     client = DiscordClient(config)
     try:
         await log_in(client, config)
-    except DiscordUnavailable:
-        return None
-    else:
-        if client.user is None:
-            return None
+        assert client.user is not None, "known once logged in"
         return BotAddress(client.user.name, f"{_INVITE}&client_id={client.application_id}")
     finally:
         await client.close()

@@ -26,6 +26,7 @@ from bots.chat.types import (
     IncomingMessage,
     Output,
     Place,
+    PlatformUnavailable,
     UndeliveredAnswer,
 )
 from bots.chat.update_inbox import ReceivedUpdate
@@ -71,16 +72,15 @@ _START_ATTEMPTS: Final = 5
 _START_PAUSE_SECONDS: Final = 0.5
 
 
-class TelegramUnavailable(Refusal):
+class TelegramUnavailable(PlatformUnavailable):
     """Telegram could not be started: the token or the webhook is not taken, or nobody answers."""
 
     code = "telegram_unavailable"
 
     def __init__(self, *, token_refused: bool, reason: str = "") -> None:
-        self.token_refused = token_refused
+        super().__init__(token_refused=token_refused)
         #: What Telegram said of the webhook; empty when it said nothing.
         self.reason = reason
-        super().__init__()
 
 
 @final
@@ -433,8 +433,8 @@ def _press_id(press: ButtonPress) -> str:
 _TIMEOUT_SECONDS = 10.0
 
 
-async def fetch_bot_address(config: TelegramConfig) -> BotAddress | None:
-    """Whose token it is; None when the token is refused or Telegram can't be reached."""
+async def fetch_bot_address(config: TelegramConfig) -> BotAddress:
+    """Whose token it is; raises TelegramUnavailable."""
     request = HTTPXRequest(
         connect_timeout=_TIMEOUT_SECONDS,
         read_timeout=_TIMEOUT_SECONDS,
@@ -449,8 +449,10 @@ async def fetch_bot_address(config: TelegramConfig) -> BotAddress | None:
         )
         async with bot:
             return BotAddress(f"@{bot.username}", f"https://t.me/{bot.username}")
+    except InvalidToken:
+        raise TelegramUnavailable(token_refused=True) from None
     except TelegramError:
-        return None
+        raise TelegramUnavailable(token_refused=False) from None
     finally:
         # A bot that could not begin does not close what it opened.
         await request.shutdown()

@@ -318,3 +318,23 @@ async def test_check_leaves_a_database_as_it_is(town: Place, openai: FakeSupplie
         checked = await town.creditbot("check", code=0 if is_allowed else 1)
         assert contents(town.folder) == before
         assert f"models that can be served now: {2 if is_allowed else 0}" in checked.out
+
+
+async def test_the_restore_drill_as_the_page_has_it(town: Place) -> None:
+    """In a folder of its own, with the master key alone."""
+    town.settings |= {"master_keys": MASTER_KEY, "telegram_token": TELEGRAM_TOKEN}
+    await town.creditbot("migrate")
+    await town.creditbot("keys", "add", "openai", "--budget", "5", stdin=KEY)
+    await town.creditbot("backup", "copy.db")
+    town.settings = {"master_keys": MASTER_KEY, "database_url": "sqlite:///drill.db"}
+    await town.creditbot("restore", "copy.db")
+    assert "The ledger is exact." in (await town.creditbot("audit")).out
+    checked = await town.creditbot("check", code=1)
+    assert "✓ all 2 secrets can be opened" in checked.out
+    assert "✓ master key opens the vault" in checked.out
+    assert "✗ chat platform: none is set" in checked.out
+    assert "User layer" in (await town.creditbot("report", "--days", "7d")).out
+    # The wrong key is found out, not taken for a new one.
+    other = base64.b64encode(bytes(32)).decode()
+    checked = await town.creditbot("check", code=1, master_keys=other)
+    assert "put it back into CREDITBOT_MASTER_KEYS" in checked.out

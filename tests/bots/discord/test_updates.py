@@ -326,10 +326,11 @@ async def test_a_token_that_is_refused_is_told_and_not_quoted(
     here = CONFIG.model_copy(update={"api_url": fake.api_url, "gateway_url": fake.gateway_url})
     wrong = here.model_copy(update={"token": SecretStr("MTIz.wrong.token_of_nobody")})
     bot = await fetch_bot_address(here)
-    assert bot is not None
     assert bot.name == "credit"
     assert bot.url.startswith("https://discord.com/oauth2/authorize?")
-    assert await fetch_bot_address(wrong) is None
+    with pytest.raises(DiscordUnavailable) as refused:
+        await fetch_bot_address(wrong)
+    assert refused.value.token_refused
     with pytest.raises(DiscordUnavailable) as refused:
         await DiscordAdapter(wrong, front, SystemClock()).start()
     assert refused.value.token_refused

@@ -170,14 +170,15 @@ async def test_who_a_token_is(fake: FakeTelegram) -> None:
     assert await fetch_bot_address(config) == BotAddress(
         "@credit_test_bot", "https://t.me/credit_test_bot"
     )
-    wrong = config.model_copy(update={"token": SecretStr("1:AAwrong")})
-    assert await fetch_bot_address(wrong) is None
-    for odd in ("", " ", "1:AA aa", "1:AAä"):
-        none = config.model_copy(update={"token": SecretStr(odd)})
-        assert await fetch_bot_address(none) is None
-    assert (
-        await fetch_bot_address(config.model_copy(update={"api_url": "http://127.0.0.1:1"})) is None
-    )
+    for odd in ("1:AAwrong", "", " ", "1:AA aa", "1:AAä", "1:AA\n"):
+        wrong = config.model_copy(update={"token": SecretStr(odd)})
+        with pytest.raises(TelegramUnavailable) as refused:
+            await fetch_bot_address(wrong)
+        assert refused.value.token_refused or odd == "1:AA\n"
+    nowhere = config.model_copy(update={"api_url": "http://127.0.0.1:1"})
+    with pytest.raises(TelegramUnavailable) as refused:
+        await fetch_bot_address(nowhere)
+    assert not refused.value.token_refused
 
 
 async def test_the_token_is_in_no_log(
