@@ -263,13 +263,20 @@ def _ask_groups(services: Services, shared: _Shared) -> Iterator[object]:
     yield shared.models
     yield BalanceCommands(
         balances=services.users.balances,
+        statements=services.users.statements,
         model_commands=shared.models,
         deals=services.pricing.deals,
         order_search=services.payments.order_search,
         shortage_cards=shortage_cards,
     )
     yield UsageCommands(
-        users=services.users.users, ask_history=asks.history, catalogue=catalogue, clock=clock
+        users=services.users.users,
+        balances=services.users.balances,
+        statements=services.users.statements,
+        order_search=services.payments.order_search,
+        ask_history=asks.history,
+        catalogue=catalogue,
+        clock=clock,
     )
     yield TierCommands(deals=services.pricing.deals, users=services.users.users, clock=clock)
     yield shared.export

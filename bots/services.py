@@ -46,6 +46,7 @@ from core.earnings.termination import ContributionTermination
 from core.earnings.types import EarningPolicy
 from core.earnings.valuation import KeyValuer
 from core.earnings.withdrawals import Withdrawals
+from core.ledger.account_history import AccountHistory
 from core.ledger.ledger import Ledger
 from core.money import Credits
 from core.pool.pool import Pool
@@ -62,6 +63,7 @@ from core.users.links import Links
 from core.users.referrals import Referrals
 from core.users.roles import Roles
 from core.users.service import Users
+from core.users.statement import Statements
 from payments.payouts import Payouts
 from payments.services import (
     PaymentBase,
@@ -112,6 +114,7 @@ class UserServices:
     balances: Balances
     debts: DebtRepayment
     referrals: Referrals
+    statements: Statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +330,7 @@ def build_users(base: Foundation, pricing: PricingServices, pool: PoolServices) 
         balances=Balances(ledger=ledger, list_lending_keys=contributed.list_advance_keys),
         debts=DebtRepayment(db=db, ledger=ledger, clock=clock),
         referrals=Referrals(db=db, ledger=ledger, clock=clock),
+        statements=Statements(db=db, history=AccountHistory(db)),
     )
 
 

@@ -6,9 +6,11 @@ from bots.chat.command import Request, action, command
 from bots.chat.reply import Choice, Reply, say
 from bots.commands.models import ModelCommands
 from bots.commands.shortage import ShortageCards
+from bots.commands.statement_texts import list_held_apart
 from bots.commands.text import compute_average_charge, format_credits
 from core.pricing.deals import Deals
 from core.users.balances import Balances
+from core.users.statement import Statements
 from payments.order_search import OrderSearch
 
 
@@ -19,12 +21,14 @@ class BalanceCommands:
         self,
         *,
         balances: Balances,
+        statements: Statements,
         model_commands: ModelCommands,
         deals: Deals,
         order_search: OrderSearch,
         shortage_cards: ShortageCards,
     ) -> None:
         self._balances, self._deals = balances, deals
+        self._statements = statements
         self._model_commands, self._order_search = model_commands, order_search
         self._shortage_cards = shortage_cards
 
@@ -38,22 +42,11 @@ class BalanceCommands:
     @action("balance")
     async def balance(self, request: Request) -> Reply:
         """One balance, the sum of the pockets."""
-        balance = await self._balances.for_user(request.person.id)
-        available = balance.available
+        available = (await self._balances.for_user(request.person.id)).available
         lines = [format_credits(available)]
-        if balance.held.units:
-            lines.append(
-                say("{held} more are reserved by answers being written.", held=balance.held)
-            )
-        for order, credits_ in await self._order_search.list_held_credits(request.person.id):
-            lines.append(
-                say(
-                    "{credits} more are held until the dispute of your payment is decided: order"
-                    " {order}.",
-                    credits=format_credits(credits_),
-                    order=order,
-                )
-            )
+        apart = await self._statements.get_held_apart(request.person.id)
+        disputed = await self._order_search.list_held_credits(request.person.id)
+        lines += list_held_apart(apart, disputed)
         model = self._model_commands.get_current_model(request.person)
         price = await self._model_commands.find_price(request.person, model)
         cheaper = None
@@ -78,7 +71,11 @@ class BalanceCommands:
             choices=(
                 *((sources,) if (sources := self._shortage_cards.list_sources(request)) else ()),
                 *(((cheaper,),) if cheaper is not None else ()),
-                (Choice(say("Usage"), "usage"), Choice(say("Models"), "models")),
+                (
+                    Choice(say("Usage"), "usage"),
+                    Choice(say("Statement"), "statement", {"period": "30"}),
+                    Choice(say("Models"), "models"),
+                ),
             ),
             private=True,
         )

@@ -316,17 +316,34 @@ class AskHistory:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def list_charges_since(self, people: Sequence[str], at_ms: int) -> list[ChargedAnswer]:
-        """What a person and those who became a part of them were charged since then, the oldest
-        first."""
-        is_theirs = schema.usage.c.person.in_(people)
-        return await self._list_charges(
-            is_theirs, schema.usage.c.at >= at_ms, newest=False, limit=None
+    async def sum_charges_between(
+        self, people: Sequence[str], starts_ms: Sequence[int]
+    ) -> list[Credits]:
+        """What a person and those who became a part of them were charged in each of the times that
+        begin at `starts_ms`, rising; the last one is still going on."""
+        usage = schema.usage.c
+        number = sa.case(
+            *((usage.at < start, at) for at, start in enumerate(starts_ms[1:])),
+            else_=len(starts_ms) - 1,
+        ).label("number")
+        rows = await self._db.fetch(
+            sa.select(number, sa.func.sum(usage.charge).label("charge"))
+            .where(usage.person.in_(people), usage.at >= starts_ms[0])
+            .group_by(number)
         )
+        sums = {row.number: Credits(int(row.charge)) for row in rows}
+        return [sums.get(at, Credits(0)) for at in range(len(starts_ms))]
 
     async def list_latest_charges(self, people: Sequence[str], count: int) -> list[ChargedAnswer]:
         """Their newest charges, the newest first."""
-        return await self._list_charges(schema.usage.c.person.in_(people), newest=True, limit=count)
+        table = schema.usage
+        rows: Sequence[sa.Row[Any]] = await self._db.fetch(
+            sa.select(table.c.ask, table.c.at, table.c.model, table.c.charge)
+            .where(table.c.person.in_(people), table.c.charge > 0)
+            .order_by(table.c.at.desc(), table.c.ask)
+            .limit(count)
+        )
+        return [ChargedAnswer(row.ask, row.at, row.model, Credits(row.charge)) for row in rows]
 
     async def list_delivered(self, people: Sequence[str], since_ms: int) -> list[DeliveredAnswer]:
         """What a person and those who became a part of them were charged for since then, the oldest
@@ -386,19 +403,6 @@ class AskHistory:
             )
             for row in reversed(rows)
         ]
-
-    async def _list_charges(
-        self, *where: sa.ColumnElement[bool], newest: bool, limit: int | None
-    ) -> list[ChargedAnswer]:
-        table = schema.usage
-        order = table.c.at.desc() if newest else table.c.at
-        rows: Sequence[sa.Row[Any]] = await self._db.fetch(
-            sa.select(table.c.ask, table.c.at, table.c.model, table.c.charge)
-            .where(*where, table.c.charge > 0)
-            .order_by(order, table.c.ask)
-            .limit(limit)
-        )
-        return [ChargedAnswer(row.ask, row.at, row.model, Credits(row.charge)) for row in rows]
 
 
 def unseal_part(data_key: DataKey, ask: str, part: str, sealed: bytes | None) -> str:
