@@ -10,12 +10,8 @@ from collections.abc import Mapping
 from bots.chat.i18n import render
 from bots.cli.output import CommandRefused, print_line
 from bots.cli.session import open_for_reading
-from bots.commands.admin.report import (
-    list_solvency,
-    list_system_layer,
-    list_user_layer,
-    parse_period,
-)
+from bots.commands.admin.report import parse_period
+from bots.commands.admin.report_texts import list_solvency, list_system_layer, list_user_layer
 from bots.config.gateways import load_catalogue
 from bots.config.settings import load
 from core.admin.report import OperatorReport, build_report

@@ -12,8 +12,8 @@ from bots.cli.key_check import KeySurvey, check_served_models, survey_keys
 from bots.cli.output import describe_error, describe_unopenable, print_line
 from bots.cli.payments import Line, check_gateways, check_payouts
 from bots.cli.session import database_url, open_for_looking, require_master_keys
+from bots.commands.admin.economy_texts import list_economy_lines
 from bots.commands.admin.model_ends import check_coming_ends
-from bots.commands.admin.report import list_economy_lines
 from bots.config.gateways import build_externals, build_gateways
 from bots.config.settings import Config, PricingConfig, SettingsWrong, load
 from bots.economy_settings import read_economy_settings

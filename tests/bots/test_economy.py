@@ -12,6 +12,14 @@ from tests import service
 from tests.bots.commands.test_commands import button, text_of
 from tests.core.earnings.world import BRIEFS
 from tests.databases import TestClock
+from tests.service import Service
+
+
+async def economy_part(owner: Service) -> str:
+    """What the button of a report says in full."""
+    shown = await owner.screen("/report")
+    assert "button Economy says what" in text_of(shown)
+    return text_of(*await owner.presses(button(shown, "Economy")))
 
 
 async def test_settings_offers_and_history_are_reckoned_with(
@@ -27,7 +35,7 @@ async def test_settings_offers_and_history_are_reckoned_with(
             ("Enterprise", Credits(80_000)),
         ]
         assert (economy.cost_percent, economy.reductions) == (74, None)
-        told = text_of(await owner.screen("/report"))
+        told = await economy_part(owner)
         assert "Cashing out, then having the bank take the payment back: $8.10" in told
         assert "Offers:" not in told
         await owner.screen("/tier add Gold topups 100 in 30 days 50% off 5% bonus")
@@ -35,7 +43,7 @@ async def test_settings_offers_and_history_are_reckoned_with(
         await owner.presses(button(sure, "Yes"))
         economy = await app.services.read_economy_settings()
         assert economy.reductions == PriceReductions(60, 5, FLOOR_PERCENT)
-        told = text_of(await owner.screen("/report"))
+        told = await economy_part(owner)
         assert "Offers: 60 % off at most, never below cost + 10 %" in told
         assert "CREDITBOT_OFFER_FLOOR_PERCENT=31" in told
         for _ in range(20):

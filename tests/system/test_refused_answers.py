@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from bots.chat.i18n import render
 from bots.chat.types import UndeliveredAnswer
-from bots.commands.admin.report import list_user_layer, parse_period
+from bots.commands.admin.report import parse_period
+from bots.commands.admin.report_texts import list_user_layer
 from core.admin.report import build_report
 from core.db import schema
 from core.db.writes import Update

@@ -5,47 +5,41 @@ economy check in words: what loses, what could be farmed, with its arithmetic. D
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import render
-from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say
+from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, say
+from bots.commands.admin.economy_texts import describe_economy, list_economy_lines
+from bots.commands.admin.report_texts import (
+    describe_advice,
+    describe_disputes,
+    describe_period,
+    describe_solvency,
+    format_advised_price,
+    get_model_name,
+    get_supplier_title,
+    list_solvency,
+    list_summary,
+    list_system_layer,
+    list_user_layer,
+)
 from bots.commands.admin.setprice import SetPriceArguments, SetPriceCommands
 from bots.commands.errors import UsageError
-from bots.commands.text import format_credits
 from bots.render.charts import ReportChartData, draw_report_chart
 from bots.services import PricingServices
-from core.admin.abuse_check import (
-    AbuseScenario,
-    EconomySettings,
-    HonestTrade,
-    ReducedTrade,
-    ScenarioName,
-    calculate_reduced_trade,
-    list_abuse_scenarios,
-    list_honest_trades,
-)
-from core.admin.advice import Advice, Advisor, CheaperSupplier, KeyRunsOut, RaisePrice
-from core.admin.report import (
-    DailySales,
-    GatewayCash,
-    ModelSales,
-    OperatorReport,
-    SupplierCosts,
-    build_report,
-    list_daily_sales,
-)
+from core.admin.abuse_check import EconomySettings
+from core.admin.advice import Advice, Advisor, KeyRunsOut, RaisePrice
+from core.admin.report import DailySales, ModelSales, build_report, list_daily_sales
 from core.admin.trial_balance import ReportPeriod
 from core.clock import Clock
 from core.db.database import Database
-from core.money import Credits, NanoUsd, Stars, format_usd
+from core.money import NanoUsd, format_usd
 from core.pool.pool import Pool
-from core.pricing.catalogue import Catalogue
 from core.pricing.formula import PAR
-from core.pricing.prices import Price
 
 _HOW: Final = say(
     "Write it like this: /report, /report today, /report 7d, /report 2026-03-01 2026-03-31. Days"
@@ -58,6 +52,13 @@ _ADVICE_SHOWN: Final = 8
 _CHART_DAYS_MAX: Final = 90
 _BARS_MAX: Final = 10
 _CENT: Final = 10_000_000
+#: Parts of a report that a button shows in full.
+_PART_NAMES: Final = {
+    "users": say("User layer"),
+    "system": say("System layer"),
+    "solvency": say("Solvency"),
+    "economy": say("Economy"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +113,16 @@ class ReportCommands:
         now = self._clock.now_ms()
         report = await build_report(self._db, period, now)
         advice = await self._list_advice(report.sales, now)
-        lines = [
-            *list_user_layer(report, self._catalogue),
-            *list_system_layer(report, self._catalogue),
-            *list_solvency(report),
-            say("— Economy —"),
-            *(words for _, words in list_economy_lines(await self._read_economy_settings())),
+        to_do = [
+            *describe_disputes(report),
+            *(describe_advice(one, self._catalogue) for one in advice),
         ]
-        if advice:
-            lines.append(say("— To do —"))
-            lines += [describe_advice(one, self._catalogue) for one in advice]
+        lines = [
+            *((say("— To do first —"), *to_do) if to_do else ()),
+            *list_summary(report),
+            describe_solvency(report),
+            describe_economy(await self._read_economy_settings()),
+        ]
         buttons = [choice for one in advice if (choice := self._advice_choice(one)) is not None]
         others = [
             Choice(label, "report", {"days": days})
@@ -132,15 +133,44 @@ class ReportCommands:
                 (say("All"), ""),
             )
         ]
+        days = {"days": _format_period(period)}
+        parts = tuple(
+            Choice(label, "report-part", {**days, "part": part})
+            for part, label in _PART_NAMES.items()
+        )
         return Reply(
             title=say("Report · {period}", period=describe_period(period)),
             lines=tuple(lines),
             choices=(
                 *((button,) for button in buttons),
                 tuple(others),
-                (Choice(say("📈 Chart"), "report-chart", {"days": _format_period(period)}),),
+                parts[:2],
+                (*parts[2:], Choice(say("📈 Chart"), "report-chart", days)),
             ),
             private=True,
+        )
+
+    @action("report-part", admin_only=True, support_allowed=True)
+    async def report_part(self, request: Request) -> Reply:
+        """One part of a report in full."""
+        days, part = str(request.data["days"]), str(request.data["part"])
+        period = self._parse_period(days)
+        if part == "economy":
+            economy = await self._read_economy_settings()
+            lines = [words for _, words in list_economy_lines(economy, every=True)]
+        else:
+            report = await build_report(self._db, period, self._clock.now_ms())
+            lines = {
+                "users": lambda: list_user_layer(report, self._catalogue),
+                "system": lambda: list_system_layer(report, self._catalogue),
+                "solvency": lambda: list_solvency(report),
+            }[part]()
+        return Reply(
+            title=say("Report · {period}", period=describe_period(period)),
+            lines=tuple(lines),
+            choices=((Choice(say("◀ Back"), "report", {"days": days}),),),
+            private=True,
+            replace=True,
         )
 
     async def _list_advice(self, sold: Mapping[str, ModelSales], now: int) -> list[Advice]:
@@ -162,7 +192,11 @@ class ReportCommands:
                 )
                 return Choice(label, "report-price", {"model": advice.model, "price": price})
             case KeyRunsOut():
-                label = say("{supplier} …{tail}", supplier=advice.supplier, tail=advice.tail)
+                label = say(
+                    "{supplier} …{tail}",
+                    supplier=get_supplier_title(advice.supplier),
+                    tail=advice.tail,
+                )
                 return Choice(label, "pool-key", {"key": advice.key})
             case _:
                 return None
@@ -222,10 +256,17 @@ class ReportCommands:
         chart_data = ReportChartData(
             title=title,
             days=_chart_days(days),
-            costs=tuple((name, _to_cents(one.total)) for name, one in report.costs.items()),
+            costs=tuple(
+                (get_supplier_title(name), _to_cents(one.total))
+                for name, one in report.costs.items()
+            ),
             margins=tuple(margins),
             keys=tuple(
-                (f"{card.supplier} …{card.tail}", _to_cents(card.used), _to_cents(card.headroom))
+                (
+                    f"{get_supplier_title(card.supplier)} …{card.tail}",
+                    _to_cents(card.used),
+                    _to_cents(card.headroom),
+                )
                 for card in cards
             ),
             panels=(over_time, costs, margin, keys),
@@ -285,341 +326,3 @@ def _format_period(period: ReportPeriod) -> str:
 
 def _to_cents(amount: NanoUsd) -> int:
     return amount.units // _CENT
-
-
-_MODELS_SHOWN_MAX: Final = 8
-_POCKET_NAMES: Final[Mapping[str, Phrase]] = {
-    "gift": say("gifts"),
-    "bought": say("bought"),
-    "earned": say("earned"),
-    "advance": say("in advance of contributions"),
-    "disputed-gift": say("gifts, disputed"),
-    "disputed-bought": say("bought, disputed"),
-}
-
-
-def describe_period(period: ReportPeriod) -> Phrase:
-    """Which days it is about."""
-    if period.since is None:
-        return say("From the beginning to {until}", until=period.until.isoformat())
-    if period.since == period.until:
-        return plain(period.until.isoformat())
-    return plain(f"{period.since.isoformat()} – {period.until.isoformat()}")
-
-
-def list_user_layer(report: OperatorReport, catalogue: Catalogue) -> list[Phrase]:
-    """Credits, as users see them."""
-    lines = [
-        say("— User layer —"),
-        say(
-            "People: {people}, {active} of them asked",
-            people=report.person_count,
-            active=report.active_count,
-        ),
-        say("User balance: {credits}", credits=format_credits(report.user_balance)),
-        *(
-            _part_line(_POCKET_NAMES.get(name, plain(name)), one)
-            for name, one in report.circulation.items()
-        ),
-    ]
-    if report.undelivered_count:
-        lines.append(
-            say(
-                "Taken by no chat and given back: {count} answers, {cost} of suppliers' cost",
-                count=report.undelivered_count,
-                cost=format_usd(report.undelivered_cost),
-            )
-        )
-    if not report.unvested.is_zero:
-        lines.append(
-            say("On the way to contributors: {credits}", credits=format_credits(report.unvested))
-        )
-    if not report.owed.is_zero:
-        lines.append(say("Owed by people: {credits}", credits=format_credits(report.owed)))
-    if report.issued:
-        lines.append(say("Made: {parts}", parts=_format_parts(report.issued)))
-    lines.append(say("Total revenue: {credits}", credits=format_credits(report.revenue)))
-    lines += [
-        _part_line(plain(get_model_name(catalogue, model)), amount)
-        for model, amount in list(report.spent.items())[:_MODELS_SHOWN_MAX]
-    ]
-    if not report.redeemed.is_zero:
-        lines.append(say("Paid out: {credits}", credits=format_credits(report.redeemed)))
-    if report.fees:
-        lines.append(say("Fees kept: {parts}", parts=_format_parts(report.fees)))
-    if not report.forfeited.is_zero:
-        lines.append(say("Forfeited: {credits}", credits=format_credits(report.forfeited)))
-    return lines
-
-
-def list_system_layer(report: OperatorReport, catalogue: Catalogue) -> list[Phrase]:
-    """Dollars, as suppliers charge them and gateways move them."""
-    lines = [
-        say("— System layer —"),
-        *(_supplier_line(name, cost) for name, cost in report.costs.items()),
-        say("Total cost: {cost}", cost=format_usd(report.total_cost)),
-        say(
-            "Revenue at par: {revenue}. Profit: {profit}",
-            revenue=format_usd(report.revenue_at_par),
-            profit=format_usd(report.profit),
-        ),
-        say(
-            "Really paid: {revenue}. Profit: {profit}",
-            revenue=format_usd(report.paid_revenue),
-            profit=format_usd(report.paid_profit),
-        ),
-        *_margin_lines(report.sales, catalogue),
-        *(_cash_line(name, cash) for name, cash in report.cash.items()),
-    ]
-    figures = (
-        (say("Kept by gateways: {cash}"), report.gateway_fees),
-        (say("Payouts sent: {cash}"), report.paid_out),
-        (say("Payouts on their way: {cash}"), report.in_transit),
-        (say("Paid above quotas: {cash}"), report.overrun),
-        (say("Lost by disputes: {cash}"), report.bad_debt),
-    )
-    lines += [
-        Phrase(words.text, {"cash": format_usd(amount)})
-        for words, amount in figures
-        if not amount.is_zero
-    ]
-    if not report.disputed.is_zero:
-        lines.append(
-            say(
-                "Disputed now: {count}, {cash}",
-                count=report.disputes,
-                cash=format_usd(report.disputed),
-            )
-        )
-    lines.append(say("Keys can still pay: {headroom}", headroom=format_usd(report.headroom)))
-    return lines
-
-
-def list_solvency(report: OperatorReport) -> list[Phrase]:
-    """Cash that is there against what people have."""
-    solvency = report.solvency
-    lines = [
-        say("— Solvency —"),
-        say("Cash at gateways: {cash}", cash=format_usd(solvency.cash)),
-        say(
-            "Paying out all that is earned: {payouts}. Serving every Credit: {serving}. Giving back"
-            " all that is bought: {refunds}.",
-            payouts=format_usd(solvency.payouts),
-            serving=format_usd(solvency.serving),
-            refunds=format_usd(solvency.refunds),
-        ),
-        say("Paying out and serving is covered.")
-        if solvency.is_covered
-        else say(
-            "Paying out and serving lacks {cash}.",
-            cash=format_usd(solvency.payouts + solvency.serving - solvency.cash),
-        ),
-    ]
-    if not solvency.stars.is_zero:
-        lines.insert(2, say("Stars: {stars}", stars=f"{solvency.stars.units:,} ⭐"))
-    return lines
-
-
-def describe_advice(advice: Advice, catalogue: Catalogue) -> Phrase:
-    """What is to be done, and why."""
-    match advice:
-        case RaisePrice():
-            name = get_model_name(catalogue, advice.model)
-            percent = f"{advice.margin_percent:+,} %".replace("-", "−")
-            if advice.margin_percent < 0:
-                return say("{model} is sold under cost: {percent}.", model=name, percent=percent)
-            return say("{model} brings little: {percent}.", model=name, percent=percent)
-        case KeyRunsOut(hours=None):
-            return say(
-                "{key} has {percent} % left.",
-                key=f"{advice.supplier} …{advice.tail}",
-                percent=advice.left_permille // 10,
-            )
-        case KeyRunsOut():
-            return say(
-                "{key} has {percent} % left: {hours} hours at today's pace.",
-                key=f"{advice.supplier} …{advice.tail}",
-                percent=advice.left_permille // 10,
-                hours=advice.hours or 0,
-            )
-        case CheaperSupplier():
-            return say(
-                "{supplier} would serve {model} for {percent} % less: /pool add {supplier}",
-                supplier=advice.supplier,
-                model=get_model_name(catalogue, advice.model),
-                percent=advice.percent,
-            )
-
-
-def format_advised_price(advice: RaisePrice, now: Price) -> str:
-    """The advised price as `/setprice` takes it."""
-    new = replace(now, input_rate=advice.input_rate, output_rate=advice.output_rate)
-    if new.per == "second":
-        return new.format_per_minute()
-    inward, outward = new.format_per_1k()
-    return inward if new.is_blended else f"{inward} {outward}"
-
-
-def get_model_name(catalogue: Catalogue, model: str) -> str:
-    """As people read it; models that left the catalogue by their id."""
-    return catalogue.get_name(model)
-
-
-def _part_line(name: Phrase, amount: Credits) -> Phrase:
-    return say("  {name}: {credits}", name=name, credits=format_credits(amount))
-
-
-def _format_parts(parts: Mapping[str, Credits]) -> str:
-    return " · ".join(f"{name} {amount.units:,}" for name, amount in parts.items())
-
-
-def _supplier_line(name: str, cost: SupplierCosts) -> Phrase:
-    if cost.contributed_keys.is_zero:
-        return say("  {supplier}: {cost}", supplier=name, cost=format_usd(cost.total))
-    return say(
-        "  {supplier}: {cost}, {contributed} of it by contributed keys",
-        supplier=name,
-        cost=format_usd(cost.total),
-        contributed=format_usd(cost.contributed_keys),
-    )
-
-
-def _margin_lines(sold: Mapping[str, ModelSales], catalogue: Catalogue) -> Sequence[Phrase]:
-    return [
-        say(
-            "  {model}: {percent} on cost, {count} answers",
-            model=get_model_name(catalogue, model),
-            percent=f"{one.margin_percent:+,} %".replace("-", "−"),
-            count=one.answers,
-        )
-        for model, one in list(sold.items())[:_MODELS_SHOWN_MAX]
-        if one.margin_percent is not None
-    ]
-
-
-def _cash_line(name: str, cash: GatewayCash) -> Phrase:
-    came, went, there = (
-        f"{one.units:,} ⭐" if isinstance(one, Stars) else format_usd(one)
-        for one in (cash.inflow, cash.outflow, cash.balance)
-    )
-    return say(
-        "  {gateway}: {came} in, {went} out, {there} there",
-        gateway=name,
-        came=came,
-        went=went,
-        there=there,
-    )
-
-
-_SCENARIO_NAMES: Final[dict[ScenarioName, Phrase]] = {
-    "wash": say("Buying, asking at a friend's key, cashing out"),
-    "bonus": say("The same with the pack of the richest bonus"),
-    "twice": say("The same, withdrawing twice at once"),
-    "linked": say("The same by a linked account, at one's own key"),
-    "idle-key": say("Dear answers of a friend's key, to draw on another one's worth"),
-    "bought": say("Withdrawing what was bought"),
-    "gifts": say("Gifts of many accounts over a friend's key"),
-    "welcome": say("Welcomes of many accounts"),
-    "advance": say("Spending what is lent of a key, then revoking it"),
-    "advance-to-friend": say("The same at a friend's key"),
-    "withdraw-and-revoke": say("Withdrawing, and revoking a key whose loan is spent"),
-    "lowered": say("Lowering a key's budget to keep its Credits"),
-    "false-budget": say("A key said to be worth what nobody can verify"),
-    "same-key-twice": say("The same key from two people"),
-    "unpaid-work": say("Answers that nobody pays for"),
-    "cheap-answers": say("Waiting for a price cut on a friend's key"),
-    "chargeback": say("Spending, then having the bank take the payment back"),
-    "withdrawn": say("Spending, then withdrawing from the purchase"),
-    "dispute": say("Cashing out, then having the bank take the payment back"),
-    "referral": say("Inviting one's own accounts"),
-    "dying-referral": say("Inviting an own account whose key then dies"),
-}
-
-
-def list_economy_lines(
-    economy: EconomySettings, *, every: bool = False
-) -> Iterator[tuple[bool, Phrase]]:
-    """Whether a line is well, and the line. Not every farm and way: those that lose, and what the
-    rest comes to."""
-    sales, scenarios = list_honest_trades(economy), list_abuse_scenarios(economy)
-    for trade in sales:
-        if every or trade.is_losing:
-            yield not trade.is_losing, _trade_line(trade)
-    for scenario in scenarios:
-        if every or scenario.is_profitable:
-            yield not scenario.is_profitable, _scenario_line(scenario)
-    lowest = calculate_reduced_trade(economy)
-    if lowest is not None and (every or lowest.is_losing):
-        yield not lowest.is_losing, _reductions_line(lowest)
-    if any(farm.is_profitable for farm in scenarios):
-        yield False, say("What stops it: CREDITBOT_PROFILE=safe, which waits with payouts.")
-    if any(trade.is_losing for trade in sales):
-        yield False, say("What mends it: a dearer pack, or another gateway.")
-    loses = any(trade.is_losing for trade in sales) or (lowest is not None and lowest.is_losing)
-    if not loses and not any(farm.is_profitable for farm in scenarios):
-        yield True, say("Economy: no farm brings cash, and no way of selling loses.")
-    if any(farm.needs_payout_review for farm in scenarios):
-        yield (
-            True,
-            say("That holds while payouts follow their risk card: better not yet means no."),
-        )
-
-
-def _trade_line(trade: HonestTrade) -> Phrase:
-    words = (
-        say(
-            "{way}: 1,000 bought Credits bring {net}; spent on contributed keys they cost {out} in"
-            " payouts: a loss."
-        )
-        if trade.is_losing
-        else say(
-            "{way}: 1,000 bought Credits bring {net}; spent on contributed keys they cost {out} in"
-            " payouts at most."
-        )
-    )
-    way = f"{trade.channel.gateway}, {trade.channel.pack}"
-    return Phrase(
-        words.text, {"way": way, "net": format_usd(trade.revenue), "out": format_usd(trade.payout)}
-    )
-
-
-def _reductions_line(lowest: ReducedTrade) -> Phrase:
-    lowering, credit, brings = (
-        lowest.reductions,
-        _format_exact_dollars(lowest.credit_revenue),
-        format_usd(lowest.revenue),
-    )
-    if not lowest.is_losing:
-        return say(
-            "Offers: {discount} % off at most, never below cost + {floor} %; a Credit brings"
-            " {credit} at least: $1.00 of answers brings {brings}.",
-            discount=lowering.discount_percent,
-            floor=lowering.floor_percent,
-            credit=credit,
-            brings=brings,
-        )
-    return say(
-        "Offers: {discount} % off at most, never below cost + {floor} %; a Credit brings"
-        " {credit} at least: $1.00 of answers brings {brings}, a loss. What mends it:"
-        " CREDITBOT_OFFER_FLOOR_PERCENT={mending}",
-        discount=lowering.discount_percent,
-        floor=lowering.floor_percent,
-        credit=credit,
-        brings=brings,
-        mending=lowest.required_floor_percent,
-    )
-
-
-def _format_exact_dollars(amount: NanoUsd) -> str:
-    """Dollars with four decimals, rounded down."""
-    return f"${amount.units // 10**9}.{amount.units % 10**9 // 10**5:04}"
-
-
-def _scenario_line(scenario: AbuseScenario) -> Phrase:
-    return say(
-        "{farm}: {cash} of 1,000 Credits ({sum}), and answers worth {answers}.",
-        farm=_SCENARIO_NAMES[scenario.name],
-        cash=format_usd(scenario.profit),
-        sum=scenario.arithmetic,
-        answers=format_usd(scenario.answers_cost),
-    )

@@ -366,8 +366,8 @@ async def test_the_report_is_two_layers(sqlite_url: str, clock: TestClock) -> No
         await tom.answer("/ask gpt-4 " + "why " * 990)
         told = text_of(await tom.someone("1").screen("/report"))
         assert "Total revenue: 8 Credits" in told
-        assert "openai: $0.05" in told
-        assert "Revenue at par: $0.08. Profit: $0.04" in told
+        assert "OpenAI: $0.05" in told
+        assert "Profit: $0.08 − $0.05 ≈ $0.04" in told
         pool = await tom.someone("1").screen("/pool")
         assert pool.table[1][2:] == ("$499.96", "$0.05")
         assert (await tom.key_left()) == parse_usd("499.955")

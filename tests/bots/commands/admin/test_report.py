@@ -97,15 +97,21 @@ async def test_the_briefs_two_layers(owner: Service, clock: TestClock) -> None:
     for line in (
         "User balance: 12,450 Credits",
         "Total revenue: 150,000 Credits",
-        "  openai: $1,234.00",
-        "  anthropic: $567.00",
-        "  cloudflare: $89.00",
+        "  OpenAI: $1,234.00",
+        "  Anthropic: $567.00",
+        "  Cloudflare: $89.00",
         "Total cost: $1,890.00",
-        "Revenue at par: $1,500.00. Profit: −$390.00",
-        "Really paid: $0.00. Profit: −$1,890.00",
-        "GPT-4 Turbo is sold under cost: −21 %.",
+        "Revenue: 150,000 Credits ≈ $1,500.00",
+        "Profit: $1,500.00 − $1,890.00 = −$390.00 (loss)",
     ):
         assert line in shown.lines, text_of(shown)
+    assert shown.lines[:2] == ("— To do first —", "GPT-4 Turbo is sold under cost: −21 %.")
+    assert len(shown.lines) <= 14, text_of(shown)
+    full = (await owner.presses(button(shown, "System layer")))[-1]
+    assert "Really paid: $0.00. Profit: −$1,890.00" in text_of(full)
+    assert "gifts of yours 162,450" in text_of(*await owner.presses(button(shown, "User layer"))), (
+        "no word of the program"
+    )
     drawn = (await owner.presses(button(shown, "Chart")))[-1]
     assert isinstance(drawn, Card)
     assert drawn.attachment is not None
@@ -119,7 +125,7 @@ async def test_a_period_counts_its_days_alone(owner: Service, clock: TestClock) 
     week = await owner.screen("/report 7d")
     # Today nothing was asked, so six days of it.
     assert "Total revenue: 90,000 Credits" in week.lines
-    assert "  openai: $740.40" in week.lines
+    assert "  OpenAI: $740.40" in week.lines
     assert "User balance: 12,450 Credits" in week.lines
     first = await owner.screen("/report 2026-03-01")
     assert "Total revenue: 15,000 Credits" in first.lines
@@ -158,8 +164,8 @@ async def test_a_key_that_runs_out_leads_to_its_card(owner: Service, clock: Test
     [key] = await owner.app.services.pool.pool.list_keys()
     await owner.app.services.pool.pool.set_key_budget(key.id, NanoUsd(key.used.units * 2))
     shown = await owner.screen("/report")
-    assert "openai …0001 has 50 % left: 24 hours at today's pace." in shown.lines
-    card = (await owner.presses(button(shown, "openai …0001")))[-1]
+    assert "OpenAI …0001 has 50 % left: 24 hours at today's pace." in shown.lines
+    card = (await owner.presses(button(shown, "OpenAI …0001")))[-1]
     assert "Your own key" in text_of(card)
 
 

@@ -1,0 +1,315 @@
+"""The operator's report in words: both layers in short, each part in full. Dollars show here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from bots.chat.reply import Phrase, plain, say
+from bots.commands.text import format_credits
+from core.admin.advice import Advice, CheaperSupplier, KeyRunsOut, RaisePrice
+from core.admin.report import GatewayCash, ModelSales, OperatorReport, SupplierCosts
+from core.admin.trial_balance import ReportPeriod
+from core.money import Credits, Stars, format_usd
+from core.pool.suppliers import SUPPLIERS
+from core.pricing.catalogue import Catalogue
+from core.pricing.prices import Price
+
+_MODELS_SHOWN_MAX: Final = 8
+_CENT: Final = 10_000_000
+_POCKET_NAMES: Final[Mapping[str, Phrase]] = {
+    "gift": say("gifts"),
+    "bought": say("bought"),
+    "earned": say("earned"),
+    "advance": say("in advance of contributions"),
+    "disputed-gift": say("gifts, disputed"),
+    "disputed-bought": say("bought, disputed"),
+}
+
+
+#: What Credits are issued for, and what fees are kept of.
+_FLOW_NAMES: Final[Mapping[str, Phrase]] = {
+    "welcome": say("welcome gifts"),
+    "grant": say("gifts of yours"),
+    "topup": say("top-ups"),
+    "bonus": say("bonuses"),
+    "referral": say("for inviting"),
+    "code": say("promotion codes"),
+    "contribution": say("contributed keys"),
+    "payout": say("withdrawals"),
+}
+
+
+def describe_period(period: ReportPeriod) -> Phrase:
+    """Which days it is about."""
+    if period.since is None:
+        return say("From the beginning to {until}", until=period.until.isoformat())
+    if period.since == period.until:
+        return plain(period.until.isoformat())
+    return plain(f"{period.since.isoformat()} – {period.until.isoformat()}")
+
+
+def list_summary(report: OperatorReport) -> list[Phrase]:
+    """Both layers in short: what people have and spent; what that cost, and what is left."""
+    loss = say("{profit} (loss)", profit=format_usd(report.profit))
+    return [
+        say("— User layer —"),
+        say("User balance: {credits}", credits=format_credits(report.user_balance)),
+        say("Total revenue: {credits}", credits=format_credits(report.revenue)),
+        say("— System layer —"),
+        *(_supplier_line(name, cost) for name, cost in report.costs.items()),
+        say("Total cost: {cost}", cost=format_usd(report.total_cost)),
+        say(
+            "Revenue: {credits} ≈ {revenue}",
+            credits=format_credits(report.revenue),
+            revenue=format_usd(report.revenue_at_par),
+        ),
+        say(
+            "Profit: {revenue} − {cost} {equals} {profit}",
+            revenue=format_usd(report.revenue_at_par),
+            cost=format_usd(report.total_cost),
+            # Parts of a cent are rounded in each figure.
+            equals="≈" if report.profit.units % _CENT else "=",
+            profit=loss if report.profit.units < 0 else format_usd(report.profit),
+        ),
+    ]
+
+
+def describe_solvency(report: OperatorReport) -> Phrase:
+    """Solvency in one sentence."""
+    solvency = report.solvency
+    claims = solvency.payouts + solvency.serving
+    if solvency.is_covered:
+        return say(
+            "Solvency: {cash} at gateways cover payouts and answers of {claims}.",
+            cash=format_usd(solvency.cash),
+            claims=format_usd(claims),
+        )
+    return say(
+        "Solvency: payouts and answers may take {claims}; {cash} are at gateways, so {missing} are"
+        " missing.",
+        claims=format_usd(claims),
+        cash=format_usd(solvency.cash),
+        missing=format_usd(claims - solvency.cash),
+    )
+
+
+def describe_disputes(report: OperatorReport) -> list[Phrase]:
+    """Payments that are disputed now, if there are any."""
+    if report.disputed.is_zero:
+        return []
+    cash = format_usd(report.disputed)
+    return [say("Disputed now: {count}, {cash}", count=report.disputes, cash=cash)]
+
+
+def list_user_layer(report: OperatorReport, catalogue: Catalogue) -> list[Phrase]:
+    """Credits, as users see them."""
+    lines = [
+        say("— User layer —"),
+        say(
+            "People: {people}, {active} of them asked",
+            people=report.person_count,
+            active=report.active_count,
+        ),
+        say("User balance: {credits}", credits=format_credits(report.user_balance)),
+        *(
+            _part_line(_POCKET_NAMES.get(name, plain(name)), one)
+            for name, one in report.circulation.items()
+        ),
+    ]
+    if report.undelivered_count:
+        lines.append(
+            say(
+                "Taken by no chat and given back: {count} answers, {cost} of suppliers' cost",
+                count=report.undelivered_count,
+                cost=format_usd(report.undelivered_cost),
+            )
+        )
+    if not report.unvested.is_zero:
+        lines.append(
+            say("On the way to contributors: {credits}", credits=format_credits(report.unvested))
+        )
+    if not report.owed.is_zero:
+        lines.append(say("Owed by people: {credits}", credits=format_credits(report.owed)))
+    if report.issued:
+        lines.append(say("Issued: {parts}", parts=_join_parts(report.issued)))
+    lines.append(say("Total revenue: {credits}", credits=format_credits(report.revenue)))
+    lines += [
+        _part_line(plain(get_model_name(catalogue, model)), amount)
+        for model, amount in list(report.spent.items())[:_MODELS_SHOWN_MAX]
+    ]
+    if not report.redeemed.is_zero:
+        lines.append(say("Paid out: {credits}", credits=format_credits(report.redeemed)))
+    if report.fees:
+        lines.append(say("Fees kept: {parts}", parts=_join_parts(report.fees)))
+    if not report.forfeited.is_zero:
+        lines.append(say("Forfeited: {credits}", credits=format_credits(report.forfeited)))
+    return lines
+
+
+def list_system_layer(report: OperatorReport, catalogue: Catalogue) -> list[Phrase]:
+    """Dollars, as suppliers charge them and gateways move them."""
+    lines = [
+        say("— System layer —"),
+        *(_supplier_line(name, cost) for name, cost in report.costs.items()),
+        say("Total cost: {cost}", cost=format_usd(report.total_cost)),
+        say(
+            "Revenue at par: {revenue}. Profit: {profit}",
+            revenue=format_usd(report.revenue_at_par),
+            profit=format_usd(report.profit),
+        ),
+        say(
+            "Really paid: {revenue}. Profit: {profit}",
+            revenue=format_usd(report.paid_revenue),
+            profit=format_usd(report.paid_profit),
+        ),
+        *_margin_lines(report.sales, catalogue),
+        *(_cash_line(name, cash) for name, cash in report.cash.items()),
+    ]
+    figures = (
+        (say("Kept by gateways: {cash}"), report.gateway_fees),
+        (say("Payouts sent: {cash}"), report.paid_out),
+        (say("Payouts on their way: {cash}"), report.in_transit),
+        (say("Paid above quotas: {cash}"), report.overrun),
+        (say("Lost by disputes: {cash}"), report.bad_debt),
+    )
+    lines += [
+        Phrase(words.text, {"cash": format_usd(amount)})
+        for words, amount in figures
+        if not amount.is_zero
+    ]
+    lines += describe_disputes(report)
+    lines.append(say("Keys can still pay: {headroom}", headroom=format_usd(report.headroom)))
+    return lines
+
+
+def list_solvency(report: OperatorReport) -> list[Phrase]:
+    """Cash that is there against what people have."""
+    solvency = report.solvency
+    lines = [
+        say("— Solvency —"),
+        say("Cash at gateways: {cash}", cash=format_usd(solvency.cash)),
+        say(
+            "Paying out all that is earned: {payouts}. Serving every Credit: {serving}. Giving back"
+            " all that is bought: {refunds}.",
+            payouts=format_usd(solvency.payouts),
+            serving=format_usd(solvency.serving),
+            refunds=format_usd(solvency.refunds),
+        ),
+        say("Paying out and serving is covered.")
+        if solvency.is_covered
+        else say(
+            "Paying out and serving lacks {cash}.",
+            cash=format_usd(solvency.payouts + solvency.serving - solvency.cash),
+        ),
+    ]
+    if not solvency.stars.is_zero:
+        lines.insert(2, say("Stars: {stars}", stars=f"{solvency.stars.units:,} ⭐"))
+    return lines
+
+
+def describe_advice(advice: Advice, catalogue: Catalogue) -> Phrase:
+    """What is to be done, and why."""
+    match advice:
+        case RaisePrice():
+            name = get_model_name(catalogue, advice.model)
+            percent = f"{advice.margin_percent:+,} %".replace("-", "−")
+            if advice.margin_percent < 0:
+                return say("{model} is sold under cost: {percent}.", model=name, percent=percent)
+            return say("{model} brings little: {percent}.", model=name, percent=percent)
+        case KeyRunsOut(hours=None):
+            return say(
+                "{key} has {percent} % left.",
+                key=f"{get_supplier_title(advice.supplier)} …{advice.tail}",
+                percent=advice.left_permille // 10,
+            )
+        case KeyRunsOut():
+            return say(
+                "{key} has {percent} % left: {hours} hours at today's pace.",
+                key=f"{get_supplier_title(advice.supplier)} …{advice.tail}",
+                percent=advice.left_permille // 10,
+                hours=advice.hours or 0,
+            )
+        case CheaperSupplier():
+            return say(
+                "{title} would serve {model} for {percent} % less: /pool add {supplier}",
+                title=get_supplier_title(advice.supplier),
+                supplier=advice.supplier,
+                model=get_model_name(catalogue, advice.model),
+                percent=advice.percent,
+            )
+
+
+def format_advised_price(advice: RaisePrice, now: Price) -> str:
+    """The advised price as `/setprice` takes it."""
+    new = replace(now, input_rate=advice.input_rate, output_rate=advice.output_rate)
+    if new.per == "second":
+        return new.format_per_minute()
+    inward, outward = new.format_per_1k()
+    return inward if new.is_blended else f"{inward} {outward}"
+
+
+def get_model_name(catalogue: Catalogue, model: str) -> str:
+    """As people read it; models that left the catalogue by their id."""
+    return catalogue.get_name(model)
+
+
+def _part_line(name: Phrase, amount: Credits) -> Phrase:
+    return say("  {name}: {credits}", name=name, credits=format_credits(amount))
+
+
+def _join_parts(parts: Mapping[str, Credits]) -> Phrase:
+    named = [
+        say("{name} {amount}", name=_FLOW_NAMES.get(name, plain(name)), amount=amount)
+        for name, amount in parts.items()
+    ]
+    joined = named[0]
+    for following in named[1:]:
+        joined = say("{first} · {next}", first=joined, next=following)
+    return joined
+
+
+def get_supplier_title(name: str) -> str:
+    """A supplier as people know it."""
+    return SUPPLIERS[name].title if name in SUPPLIERS else name
+
+
+def _supplier_line(name: str, cost: SupplierCosts) -> Phrase:
+    if cost.contributed_keys.is_zero:
+        return say(
+            "  {supplier}: {cost}", supplier=get_supplier_title(name), cost=format_usd(cost.total)
+        )
+    return say(
+        "  {supplier}: {cost}, {contributed} of it by contributed keys",
+        supplier=get_supplier_title(name),
+        cost=format_usd(cost.total),
+        contributed=format_usd(cost.contributed_keys),
+    )
+
+
+def _margin_lines(sold: Mapping[str, ModelSales], catalogue: Catalogue) -> Sequence[Phrase]:
+    return [
+        say(
+            "  {model}: {percent} on cost, {count} answers",
+            model=get_model_name(catalogue, model),
+            percent=f"{one.margin_percent:+,} %".replace("-", "−"),
+            count=one.answers,
+        )
+        for model, one in list(sold.items())[:_MODELS_SHOWN_MAX]
+        if one.margin_percent is not None
+    ]
+
+
+def _cash_line(name: str, cash: GatewayCash) -> Phrase:
+    came, went, there = (
+        f"{one.units:,} ⭐" if isinstance(one, Stars) else format_usd(one)
+        for one in (cash.inflow, cash.outflow, cash.balance)
+    )
+    return say(
+        "  {gateway}: {came} in, {went} out, {there} left",
+        gateway=name,
+        came=came,
+        went=went,
+        there=there,
+    )
