@@ -14,6 +14,7 @@ from bots.chat.types import Notifier
 from bots.commands.admin.alerts import AlertCommands
 from bots.commands.admin.broadcast import BroadcastCommands
 from bots.commands.admin.disputes import DisputeCommands
+from bots.commands.admin.first_steps import FirstSteps, ShopState
 from bots.commands.admin.grant import GrantCommands
 from bots.commands.admin.limits import LimitCommands
 from bots.commands.admin.model_ends import make_model_end_card
@@ -35,6 +36,7 @@ from bots.commands.contribute import ContributeCommands
 from bots.commands.drafts import QuestionDrafts
 from bots.commands.erase import EraseCommands
 from bots.commands.export import ExportCommands
+from bots.commands.help import HelpCommands
 from bots.commands.link import LinkCommands
 from bots.commands.models import ModelCommands
 from bots.commands.my_keys import MyKeysCommands
@@ -107,6 +109,8 @@ class _Shared:
     pool: PoolCommands
     contribute: ContributeCommands
     cancellations: CancellationCommands
+    drafts: QuestionDrafts
+    shortage_cards: ShortageCards
 
 
 def build_commands(
@@ -125,7 +129,8 @@ def build_commands(
         model_commands=shared.models,
         roles=services.users.roles,
         referrals=services.users.referrals if services.rewards_inviters else None,
-        commands=lambda: registry.commands,
+        shortage_cards=shared.shortage_cards,
+        first_steps=_build_first_steps(services),
     )
     link = LinkCommands(
         links=services.links,
@@ -137,6 +142,7 @@ def build_commands(
     registry = CommandRegistry(
         [
             start,
+            HelpCommands(commands=lambda: registry.commands),
             *_ask_groups(services, shared),
             *_payment_groups(services, shared, notifiers),
             *_earning_groups(services, shared),
@@ -165,16 +171,20 @@ def build_commands(
 def _build_shared(services: Services) -> _Shared:
     base, pricing, repricing = services.base, services.pricing, services.repricing
     earnings, pool = services.earnings, services.pool.pool
+    models = ModelCommands(
+        catalogue=pricing.catalogue,
+        prices=pricing.prices,
+        deals=pricing.deals,
+        pool=pool,
+        users=services.users.users,
+        balances=services.users.balances,
+        default_model=base.config.models.default_model,
+    )
+    drafts = QuestionDrafts(services.users.users)
     return _Shared(
-        models=ModelCommands(
-            catalogue=pricing.catalogue,
-            prices=pricing.prices,
-            deals=pricing.deals,
-            pool=pool,
-            users=services.users.users,
-            balances=services.users.balances,
-            default_model=base.config.models.default_model,
-        ),
+        models=models,
+        drafts=drafts,
+        shortage_cards=_build_shortage_cards(services, models, drafts),
         export=ExportCommands(
             ledger=base.ledger,
             balances=services.users.balances,
@@ -208,6 +218,38 @@ def _build_shared(services: Services) -> _Shared:
     )
 
 
+def _build_shortage_cards(
+    services: Services, models: ModelCommands, drafts: QuestionDrafts
+) -> ShortageCards:
+    return ShortageCards(
+        model_commands=models,
+        drafts=drafts,
+        can_buy_on=lambda platform: bool(
+            list_platform_gateways(
+                services.payments.checkout.gateways,
+                platform,
+                telegram_outside=services.base.config.telegram.external_checkout,
+            )
+        ),
+        takes_keys=services.earnings.takes_keys,
+    )
+
+
+def _build_first_steps(services: Services) -> FirstSteps:
+    operator = services.base.config.operator
+    return FirstSteps(
+        pool=services.pool.pool,
+        catalogue=services.pricing.catalogue,
+        prices=services.pricing.prices,
+        shop_state=ShopState(
+            is_selling=services.payments.checkout.is_selling,
+            has_terms=bool(operator.terms),
+            has_support_contact=bool(operator.support_contact),
+            takes_keys=services.earnings.takes_keys,
+        ),
+    )
+
+
 def _build_supplier_commands(services: Services) -> SupplierCommands:
     repricing, catalogue = services.repricing, services.pricing.catalogue
     return SupplierCommands(
@@ -229,27 +271,14 @@ def _build_supplier_commands(services: Services) -> SupplierCommands:
 def _ask_groups(services: Services, shared: _Shared) -> Iterator[object]:
     """Asking, choosing a model, and what is one's own."""
     clock, catalogue, asks = services.base.clock, services.pricing.catalogue, services.asks
-    drafts = QuestionDrafts(services.users.users)
-    shortage_cards = ShortageCards(
-        model_commands=shared.models,
-        drafts=drafts,
-        can_buy_on=lambda platform: bool(
-            list_platform_gateways(
-                services.payments.checkout.gateways,
-                platform,
-                telegram_outside=services.base.config.telegram.external_checkout,
-            )
-        ),
-        takes_keys=services.earnings.takes_keys,
-    )
     yield AskCommands(
         ask_service=asks.asks,
         ask_repository=asks.repository,
         conversations=asks.conversations,
         catalogue=catalogue,
         model_commands=shared.models,
-        drafts=drafts,
-        shortage_cards=shortage_cards,
+        drafts=shared.drafts,
+        shortage_cards=shared.shortage_cards,
     )
     yield VoiceCommands(
         ask_service=asks.asks,
@@ -257,7 +286,7 @@ def _ask_groups(services: Services, shared: _Shared) -> Iterator[object]:
         pool=services.pool.pool,
         catalogue=catalogue,
         measurer=AudioMeasurer(),
-        shortage_cards=shortage_cards,
+        shortage_cards=shared.shortage_cards,
         clock=clock,
     )
     yield shared.models
@@ -267,7 +296,7 @@ def _ask_groups(services: Services, shared: _Shared) -> Iterator[object]:
         model_commands=shared.models,
         deals=services.pricing.deals,
         order_search=services.payments.order_search,
-        shortage_cards=shortage_cards,
+        shortage_cards=shared.shortage_cards,
     )
     yield UsageCommands(
         users=services.users.users,

@@ -7,15 +7,18 @@ from collections.abc import Callable
 from typing import Final
 
 from bots.chat.command import Request
+from bots.chat.i18n import render
 from bots.chat.reply import Choice, Phrase, Reply, say
 from bots.commands.drafts import QuestionDraft, QuestionDrafts
 from bots.commands.models import ModelCommands
 from bots.commands.text import format_credits, format_price
+from core import ids
 from core.asks.types import NotEnoughCredits, Question
 from core.money import Credits
 from core.pricing.catalogue import Model
 
 TOP_UP_LABEL: Final = say("➕ Top up")
+EXAMPLE_QUESTION: Final = say("Why is the sky blue?")
 EARN_LABEL: Final = say("🔑 Earn Credits")
 
 
@@ -40,6 +43,15 @@ class ShortageCards:
             *((Choice(TOP_UP_LABEL, "topup"),) if self._can_buy_on(request.place.platform) else ()),
             *((Choice(EARN_LABEL, "contribute"),) if self._takes_keys else ()),
         )
+
+    async def make_example_choice(self, request: Request) -> Choice:
+        """A first question, asked of the person's own model by a press."""
+        id_ = ids.derive_id(
+            "ask", request.at_ms, request.place.code, request.message, "example question"
+        )
+        text = render(EXAMPLE_QUESTION, request.person.language)
+        label = say("💬 {question}", question=EXAMPLE_QUESTION)
+        return await self._drafts.make_choice(label, QuestionDraft(id_, text), request.person)
 
     async def make_card(
         self, refusal: NotEnoughCredits, request: Request, question: Question

@@ -1,17 +1,18 @@
-"""The first minute and the settings: `/start /help /language /settings /privacy`, and what the bot
+"""The first minute and the settings: `/start /language /settings /privacy`, and what the bot
 says of itself on a platform's own pages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bots.chat.command import Arguments, Command, Request, action, argument, command, is_allowed
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import LANGUAGES
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
+from bots.commands.admin.first_steps import FirstSteps
 from bots.commands.answers import MACHINE_ANSWERS
 from bots.commands.models import ModelCommands
+from bots.commands.shortage import ShortageCards
 from bots.commands.text import format_credits
 from core.money import Credits
 from core.users.balances import Balances
@@ -67,22 +68,35 @@ class StartCommands:
         model_commands: ModelCommands,
         roles: Roles,
         referrals: Referrals | None,
-        commands: Callable[[], Sequence[Command]],
+        shortage_cards: ShortageCards,
+        first_steps: FirstSteps,
     ) -> None:
         """`referrals` where they earn something."""
         self._users, self._balances, self._model_commands = users, balances, model_commands
         self._roles, self._referrals = roles, referrals
-        #: All commands, for `/help`; known once every group of commands is built.
-        self._commands = commands
+        self._shortage_cards, self._first_steps = shortage_cards, first_steps
 
     @command("start", title=say("Start"), description=say("What this is"), arguments=StartArguments)
     async def start(self, request: Request, given: StartArguments) -> Reply:
         """What it is, who answers, your Credits, what to do next; or an operator's one-time link.
-        Who came by a friend's invitation reads what became of it."""
+        Who came by a friend's invitation reads what became of it, an operator their first steps."""
         if given.code.startswith(OPERATOR_CODE_PREFIX):
             return await self._claim_operator_role(request, given.code)
-        invited = await self._bind_inviter(request, given.code)
+        if request.is_admin and request.place.private and not given.code:
+            return await self._first_steps.make_card(request)
+        return await self._welcome_card(request, await self._bind_inviter(request, given.code))
+
+    @action("welcome")
+    async def welcome(self, request: Request) -> Reply:
+        """What everybody reads at first, for an operator too."""
+        return await self._welcome_card(request, ())
+
+    async def _welcome_card(self, request: Request, invited: tuple[Phrase, ...]) -> Reply:
         available = (await self._balances.for_user(request.person.id)).available
+        sources = self._shortage_cards.list_sources(request)
+        example: tuple[tuple[Choice, ...], ...] = ()
+        if request.place.private:
+            example = ((await self._shortage_cards.make_example_choice(request),),)
         return Reply(
             title=say("Welcome!"),
             lines=(
@@ -98,6 +112,8 @@ class StartCommands:
                 say("Under each answer you see what it cost. What doesn't arrive costs nothing."),
             ),
             choices=(
+                *example,
+                *((sources,) if sources else ()),
                 (
                     Choice(say("Models"), "models"),
                     Choice(say("Balance"), "balance"),
@@ -131,27 +147,8 @@ class StartCommands:
         claimed = await self._roles.claim_code(code, request.place.platform, request.sender)
         if not claimed:
             return Reply((say("That link was used already, or is too old. Make a new one."),))
-        return Reply((say("You are the owner of this service now. /help shows what you can do."),))
-
-    @command("help", title=say("Help"), description=say("All commands"), allowed_in_groups=True)
-    @action("help")
-    async def help(self, request: Request) -> Reply:
-        """Every command that this person can use here."""
-        offered = [
-            command
-            for command in self._commands()
-            if is_allowed(command, request.role)
-            and (request.place.private or command.allowed_in_groups)
-        ]
         return Reply(
-            title=say("Commands"),
-            lines=(
-                *(_format_help_line(command) for command in offered),
-                say("A message without a command is a question to your current model."),
-                say(
-                    "A voice message or an audio file is written down; a button asks what it says."
-                ),
-            ),
+            (say("You are the owner of this service now. /start lists your first steps."),)
         )
 
     @command(
@@ -351,10 +348,6 @@ class StartCommands:
 
 def _describe_limit(person: Person) -> Phrase:
     return say("none") if person.daily_limit is None else format_credits(person.daily_limit)
-
-
-def _format_help_line(command: Command) -> Phrase:
-    return say("{usage} — {does}", usage=command.usage, does=command.description)
 
 
 ABOUT = say(

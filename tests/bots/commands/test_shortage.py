@@ -83,7 +83,7 @@ async def test_a_shortage_leads_on(sqlite_url: str, clock: TestClock) -> None:
 async def test_only_ways_that_exist_are_offered(sqlite_url: str, clock: TestClock) -> None:
     async with asking(sqlite_url, clock, welcome=0, leads_on=False) as tom:
         assert labels(await tom.screen("/ask gpt-4 why?")) == []
-        assert labels(await tom.screen("/balance")) == [["Usage", "Models"]]
+        assert labels(await tom.screen("/balance")) == [["Usage", "Statement", "Models"]]
 
 
 async def test_the_balance_offers_the_same(sqlite_url: str, clock: TestClock) -> None:
@@ -92,11 +92,11 @@ async def test_the_balance_offers_the_same(sqlite_url: str, clock: TestClock) ->
         assert labels(card) == [
             ["🔑 Earn Credits"],  # nothing is sold on Telegram, where people aren't led outside
             ["Cheaper model: Llama 3"],
-            ["Usage", "Models"],
+            ["Usage", "Statement", "Models"],
         ]
         chosen = (await tom.presses(button(card, "Llama 3")))[-1]
         assert "Llama 3 answers you from now on." in text_of(chosen)
-        assert labels(await tom.screen("/balance"))[1:] == [["Usage", "Models"]]
+        assert labels(await tom.screen("/balance"))[1:] == [["Usage", "Statement", "Models"]]
 
 
 async def test_a_group_reads_nothing_of_the_balance(sqlite_url: str, clock: TestClock) -> None:
