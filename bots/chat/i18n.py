@@ -5,9 +5,11 @@ The English text of a sentence is its key (`bots.chat.reply.say`), so English ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
+from gettext import c2py
 from importlib import resources
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -28,27 +30,51 @@ def find_nearest_language(code: str) -> str:
     return next((known for known in LANGUAGES if known.lower().partition("-")[0] == wanted), "en")
 
 
+@dataclass(frozen=True, slots=True)
+class Translations:
+    """A language's sentences by their English text: the forms of each, and which form is a number's
+    (both as gettext has them)."""
+
+    forms: Mapping[str, tuple[str, ...]]
+    find_form: Callable[[int], int]
+
+
 @cache
-def load_catalogue(language: str) -> Mapping[str, str]:
-    """English text → that language's, of every translated sentence."""
+def load_translations(language: str) -> Translations:
+    """All translated sentences of a language; English is translated from nothing."""
     if language == "en":
-        return {}
+        return Translations({}, lambda number: int(number != 1))
     with resources.files("bots.locale").joinpath(f"{language}.po").open("rb") as file:
-        return {
-            str(message.id): str(message.string)
-            for message in read_po(file)
-            if message.id and message.string
-        }
+        catalogue = read_po(file)
+    forms = {
+        _as_tuple(message.id)[-1]: _as_tuple(message.string)
+        for message in catalogue
+        if message.id and all(_as_tuple(message.string))
+    }
+    return Translations(forms, c2py(catalogue.plural_expr))
+
+
+def _as_tuple(texts: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (texts,) if isinstance(texts, str) else tuple(texts or ())
 
 
 def render(phrase: Phrase, language: str, zone: str = "UTC") -> str:
     """The sentence as this reader reads it; an untranslated one stays English."""
-    text = load_catalogue(language).get(phrase.text, phrase.text)
+    text = _find_text(phrase, language)
     if not phrase.values:
         return text
     return text.format_map(
         {name: _format_value(value, language, zone) for name, value in phrase.values.items()}
     )
+
+
+def _find_text(phrase: Phrase, language: str) -> str:
+    translations = load_translations(language)
+    forms = translations.forms.get(phrase.text)
+    if forms is None:
+        is_one = bool(phrase.text_of_one) and phrase.number == 1
+        return phrase.text_of_one if is_one else phrase.text
+    return forms[translations.find_form(phrase.number)] if len(forms) > 1 else forms[0]
 
 
 def _format_value(value: object, language: str, zone: str) -> str:

@@ -16,17 +16,27 @@ from core.money import Credits, Seconds, Stars, Tokens
 @dataclass(frozen=True, slots=True)
 class Phrase:
     """A phrase is a sentence to be translated: its English text, which is its key in the
-    catalogues, and its values."""
+    catalogues, and its values. Where it depends on a number it has a text for one, too."""
 
     text: str
-    values: Mapping[str, str | int | Credits | Tokens | Seconds | datetime | Phrase] = field(
-        default_factory=dict
-    )
+    values: Mapping[str, Value] = field(default_factory=dict)
+    text_of_one: str = ""
+    number: int = 0
 
 
-def say(text: str, **values: str | int | Credits | Tokens | Seconds | datetime | Phrase) -> Phrase:
+#: What a sentence may name.
+Value = str | int | Credits | Tokens | Seconds | datetime | Phrase
+
+
+def say(text: str, **values: Value) -> Phrase:
     """A sentence to be said in the reader's language; `text` is collected for translation."""
     return Phrase(text, values)
+
+
+def say_count(one: str, many: str, count: int, /, **values: Value) -> Phrase:
+    """A sentence with a number in it, `{count}`: as it is for one, and for any other number; both
+    are collected for translation."""
+    return Phrase(many, {**values, "count": count}, text_of_one=one, number=count)
 
 
 def plain(text: str) -> Phrase:

@@ -20,7 +20,7 @@ from bots.chat.attachments import (
     is_text_file,
 )
 from bots.chat.audio import DownloadFailed
-from bots.chat.reply import Phrase, plain, say
+from bots.chat.reply import Phrase, plain, say, say_count
 from bots.commands.errors import (
     SecretSent,
     TextFileNotFetched,
@@ -161,7 +161,7 @@ def describe_attachments(attachments: Sequence[SentAttachment]) -> Phrase:
             phrases.append(phrase)
     pictures = counts[_UNNAMED["picture"].text]
     if pictures > 1:
-        many = say("{count} pictures", count=pictures)
+        many = say_count("{count} picture", "{count} pictures", pictures)
         phrases = [many if one == _UNNAMED["picture"] else one for one in phrases]
     if len(phrases) > _NAMED_MAX:
         phrases = [*phrases[:_NAMED_MAX], plain("…")]

@@ -13,7 +13,17 @@ from cachetools import TTLCache
 from pydantic import SecretStr
 
 from bots.chat.command import Arguments, Request, action, argument, command
-from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, ReplyStream, plain, say
+from bots.chat.reply import (
+    Choice,
+    FormField,
+    FormRequest,
+    Phrase,
+    Reply,
+    ReplyStream,
+    plain,
+    say,
+    say_count,
+)
 from bots.commands.errors import UsageError
 from bots.commands.text import format_credits
 from core import ids
@@ -191,10 +201,11 @@ class ContributeCommands:
         for net in CREDITS_OFFERED:
             valuation = offer.average.find_min_quota(Credits(net))
             if valuation.quota <= self._policy.quota_max:
-                label = say(
+                label = say_count(
+                    "{credits} (≈ {count} request)",
                     "{credits} (≈ {count} requests)",
+                    valuation.requests,
                     credits=format_credits(Credits(net)),
-                    count=valuation.requests,
                 )
                 data: dict[str, str | int] = {"key": offer.key, "net": net}
                 choices.append((Choice(label, "contribute-amount", data),))
@@ -232,7 +243,7 @@ class ContributeCommands:
                     "Estimated value: {credits} (after 10 % fee)",
                     credits=format_credits(_round_estimate(valuation.net)),
                 ),
-                say("≈ {count} requests", count=valuation.requests),
+                say_count("≈ {count} request", "≈ {count} requests", valuation.requests),
                 self._spendable_line(valuation.net, is_verified=is_verified),
                 self._withdrawable_line(),
                 describe_supplier_terms(supplier.name, supplier.title),
@@ -287,12 +298,13 @@ class ContributeCommands:
         listed = ", ".join(names[:_MODELS_NAMED])
         more = len(names) - _MODELS_NAMED
         if more > 0:
-            return say(
-                "{supplier} …{tail} works for {models} and {more} more models",
+            return say_count(
+                "{supplier} …{tail} works for {models} and {count} more model",
+                "{supplier} …{tail} works for {models} and {count} more models",
+                more,
                 supplier=self._pool.get_supplier(offer.supplier).title,
                 tail=offer.tail,
                 models=listed,
-                more=more,
             )
         return say(
             "{supplier} …{tail} works for {models}",
@@ -355,7 +367,7 @@ def describe_contribution_value(contribution: Contribution) -> Phrase:
 def describe_request_count(average: AverageRequest | None, credits: Credits) -> Phrase:  # noqa: A002
     """How many average requests so many Credits are."""
     count = 0 if average is None else average.count_requests(credits)
-    return say("≈ {count} requests", count=count)
+    return say_count("≈ {count} request", "≈ {count} requests", count)
 
 
 def _make_key_form(supplier: Supplier) -> FormRequest:

@@ -14,7 +14,7 @@ from bots.chat.attachments import TEXT_BYTES_MAX
 from bots.chat.audio import DownloadFailed
 from bots.chat.callbacks import ButtonExpired, NotYourButton
 from bots.chat.forms import FormClosed, InvalidFormInput
-from bots.chat.reply import Phrase, plain, say
+from bots.chat.reply import Phrase, plain, say, say_count
 from bots.commands.text import (
     UNREADABLE_AUDIO,
     format_cash,
@@ -198,6 +198,17 @@ def _explain_unknown_model(refusal: UnknownModel) -> Phrase:
     )
 
 
+def _explain_rate_limit(refusal: RateLimited) -> Phrase:
+    return say_count(
+        "Too many questions: the most is {per_minute} a minute. Nothing was charged. Ask again in"
+        " {count} second.",
+        "Too many questions: the most is {per_minute} a minute. Nothing was charged. Ask again in"
+        " {count} seconds.",
+        refusal.seconds,
+        per_minute=refusal.per_minute,
+    )
+
+
 def _explain_pause(refusal: FeaturePaused) -> Phrase:
     return plain(refusal.sentence) if refusal.sentence else _PAUSE_TEXTS[refusal.feature]
 
@@ -360,16 +371,18 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     LedgerUnavailable: _BOOKS_UNAVAILABLE,
     DatabaseUnavailable: _BOOKS_UNAVAILABLE,
     InsufficientFunds: say("There are not enough Credits for that. Nothing was moved."),
-    QueueFull: say(
-        "{waiting} of your questions already wait here. Let them be answered first, or /stop."
+    QueueFull: lambda refused: say_count(
+        "A question of yours waits here already. Let it be answered first, or /stop.",
+        "{count} of your questions already wait here. Let them be answered first, or /stop.",
+        refused.waiting,
     ),
-    RateLimited: say(
-        "That was more than {per_minute} questions a minute. Nothing was charged. Ask again in"
-        " {seconds} seconds."
-    ),
-    TooManyConcurrentAsks: say(
-        "{at_once} of your questions are being answered already. Nothing was charged. Ask again"
-        " when one is done, or /stop."
+    RateLimited: _explain_rate_limit,
+    TooManyConcurrentAsks: lambda refused: say_count(
+        "A question of yours is being answered already. Nothing was charged. Ask again when that"
+        " is done, or /stop.",
+        "{count} of your questions are being answered already. Nothing was charged. Ask again"
+        " when one is done, or /stop.",
+        refused.at_once,
     ),
     DailyLimitReached: say(
         "Your limit of {per_day} a day is reached. Nothing was charged. It begins again at midnight"

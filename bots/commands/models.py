@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from bots.chat.command import Arguments, Request, action, argument, command
-from bots.chat.reply import Choice, Phrase, Reply, plain, say
+from bots.chat.reply import Choice, Phrase, Reply, plain, say, say_count
 from bots.commands.text import compute_average_charge, format_price, format_short_price
 from core.asks.admission import RECORDING_SECONDS_MAX
 from core.money import Credits, Seconds
@@ -176,9 +176,10 @@ class ModelCommands:
         return Reply(
             title=say("Models"),
             lines=(
-                say(
+                say_count(
+                    "{count} model can be asked now. Yours: {model}.",
                     "{count} models can be asked now. Yours: {model}.",
-                    count=sum(makers.values()),
+                    sum(makers.values()),
                     model=current.name,
                 ),
                 say("Choose a maker, or name a model: /model gpt-4"),
@@ -288,7 +289,12 @@ class ModelCommands:
         if price.per == "second":
             hour = price.calculate_audio_charge(Seconds(3_600))
             minutes = max(0, available.units) * 60 // hour.units
-            return say("≈ {count} minutes with your {have} Credits", count=minutes, have=available)
+            return say_count(
+                "≈ {count} minute with your {have} Credits",
+                "≈ {count} minutes with your {have} Credits",
+                minutes,
+                have=available,
+            )
         return say(
             "≈ {count} average answers with your {have} Credits",
             count=max(0, available.units) // compute_average_charge(price).units,
@@ -298,9 +304,10 @@ class ModelCommands:
 
 def _abilities_line(model: Model) -> Phrase:
     if model.per == "second":
-        return say(
+        return say_count(
+            "🎤 Writes down voice messages and audio files of up to {count} minute: send one.",
             "🎤 Writes down voice messages and audio files of up to {count} minutes: send one.",
-            count=RECORDING_SECONDS_MAX.units // 60,
+            RECORDING_SECONDS_MAX.units // 60,
         )
     return say(
         "Reads up to {context} tokens; answers usually stop at {limit}.",

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 from bots.chat.command import Request, action, command
-from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say
+from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say, say_count
 from bots.commands.contribute import describe_request_count
 from bots.commands.text import format_credits
 from bots.render.charts import draw_earnings_chart, format_bars
@@ -84,10 +84,11 @@ class MyKeysCommands:
             [one.key for one in contributions], FEED_DAYS
         )
         feed = [
-            say(
+            say_count(
+                "{at}: {count} answer, {credits}",
                 "{at}: {count} answers, {credits}",
+                day.answers,
                 at=as_datetime(day.at_ms).date().isoformat(),
-                count=day.answers,
                 credits=format_credits(day.vested),
             )
             for day in reversed(days)
@@ -136,10 +137,11 @@ class MyKeysCommands:
         lines = [
             *first_lines,
             say("State: {state}", state=self._describe_state(contribution)),
-            say(
+            say_count(
+                "Used: {percent} % · {count} answer",
                 "Used: {percent} % · {count} answers",
+                progress.answers,
                 percent=progress.used_permille // 10,
-                count=progress.answers,
             ),
             say(
                 "Brought {brought} of {credits} · on the way {waits} · usable now {usable}",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import render
-from bots.chat.reply import Choice, Invoice, Phrase, Reply, make_copy_choice, plain, say
+from bots.chat.reply import Choice, Invoice, Phrase, Reply, make_copy_choice, plain, say, say_count
 from bots.commands.cancel import CONSENT, describe_right, make_cancel_choice
 from bots.commands.errors import UsageError
 from bots.commands.models import ModelCommands
@@ -125,7 +125,7 @@ class TopUpCommands:
             row = [plain(pack.name), format_credits(total), cash]
             if price is not None:
                 count = total.units // compute_average_charge(price).units
-                row.append(say("≈ {count} answers", count=count))
+                row.append(say_count("≈ {count} answer", "≈ {count} answers", count))
             rows.append(tuple(row))
         lines = self._free_amount_lines(offer, request)
         if price is not None:

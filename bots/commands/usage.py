@@ -7,7 +7,7 @@ from datetime import date, datetime, time, timedelta
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import get_zone
-from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say
+from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say, say_count
 from bots.commands.statement_texts import (
     DAYS,
     EVERYTHING,
@@ -150,7 +150,12 @@ class UsageCommands:
         ]
         if rest:
             left = sum_amounts(Credits, (total.change for _, total in rest))
-            rows.append((say("{count} more models", count=len(rest)), format_change(left)))
+            rows.append(
+                (
+                    say_count("{count} more model", "{count} more models", len(rest)),
+                    format_change(left),
+                )
+            )
         return Reply(
             title=chosen.title,
             table=tuple(rows),

@@ -12,7 +12,7 @@ from typing import Final
 import aiohttp
 
 from bots.chat.command import Arguments, Request, argument, command
-from bots.chat.reply import Reply, ReplyStream, say
+from bots.chat.reply import Reply, ReplyStream, say, say_count
 from bots.commands.errors import UsageError
 from bots.commands.text import format_credits
 from bots.services import PricingServices
@@ -104,9 +104,10 @@ class CrowdCommands:
         asks = sum(number for number, _ in counts)
         yield Reply(
             (
-                say(
-                    "{asks} answers of {model} for {credits}.",
-                    asks=asks,
+                say_count(
+                    "{count} answer of {model} for {credits}.",
+                    "{count} answers of {model} for {credits}.",
+                    asks,
                     model=model.name,
                     credits=format_credits(spent),
                 ),

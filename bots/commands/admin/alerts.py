@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from bots.chat.command import Request, action
-from bots.chat.reply import Choice, Phrase, Reply, plain, say
+from bots.chat.reply import Choice, Phrase, Reply, plain, say, say_count
 from bots.commands.text import format_length
 from core.admin.alerts import MUTE_HOURS, Alerts
 from core.admin_log import admin_log_row
@@ -72,7 +72,13 @@ def _low_pool_lines(facts: Facts) -> tuple[Phrase, ...]:
         )
     ]
     if "hours" in facts:
-        lines.append(say("At the pace of the last day: {hours} hours.", hours=int(facts["hours"])))
+        lines.append(
+            say_count(
+                "At the pace of the last day: {count} hour.",
+                "At the pace of the last day: {count} hours.",
+                int(facts["hours"]),
+            )
+        )
     return tuple(lines)
 
 
@@ -102,7 +108,7 @@ _TITLES: Final[Mapping[str, Phrase]] = {
 }
 _LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
     "audit": lambda facts: (
-        say("{count} findings; the first:", count=int(facts["count"])),
+        say_count("One finding:", "{count} findings; the first:", int(facts["count"])),
         plain(str(facts["first"])),
     ),
     "under-cost": lambda facts: (
@@ -130,20 +136,33 @@ _LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
         ),
     ),
     "usage-gap": lambda facts: (
-        say(
-            "{supplier} told a usage that can't be true of {count} answers in ten minutes. People"
-            " pay for what they saw; the keys are booked up to what a call can cost. Compare the"
-            " supplier's bill with /report.",
+        say_count(
+            (
+                "{supplier} told a usage that can't be true of {count} answer in ten minutes."
+                " People pay for what they saw; the keys are booked up to what a call can cost."
+                " Compare the supplier's bill with /report."
+            ),
+            (
+                "{supplier} told a usage that can't be true of {count} answers in ten minutes."
+                " People pay for what they saw; the keys are booked up to what a call can cost."
+                " Compare the supplier's bill with /report."
+            ),
+            int(facts["count"]),
             supplier=str(facts["supplier"]),
-            count=int(facts["count"]),
         ),
     ),
     "unknown-fault": lambda facts: (
-        say(
-            "{supplier} refused {count} questions in ten minutes in words that aren't known here."
-            " No key was harmed; the log has the status of each.",
+        say_count(
+            (
+                "{supplier} refused {count} question in ten minutes in words that aren't known"
+                " here. No key was harmed; the log has its status."
+            ),
+            (
+                "{supplier} refused {count} questions in ten minutes in words that aren't known"
+                " here. No key was harmed; the log has the status of each."
+            ),
+            int(facts["count"]),
             supplier=str(facts["supplier"]),
-            count=int(facts["count"]),
         ),
     ),
     "audio": lambda facts: (

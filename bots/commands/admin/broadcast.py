@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bots.chat.command import Arguments, Request, action, argument, command
-from bots.chat.reply import Choice, Phrase, Reply, plain, say
+from bots.chat.reply import Choice, Phrase, Reply, plain, say, say_count
 from bots.commands.errors import UsageError
 from core.admin.broadcasts import (
     ROUND_SECONDS,
@@ -66,8 +66,8 @@ class BroadcastCommands:
         if len(text) > _TEXT_CHARS_MAX:
             raise UsageError(
                 say(
-                    "That is too long: {count} characters of {most}. Nothing was sent.",
-                    count=len(text),
+                    "That is too long: {length} characters of {most}. Nothing was sent.",
+                    length=len(text),
                     most=_TEXT_CHARS_MAX,
                 )
             )
@@ -147,7 +147,13 @@ class BroadcastCommands:
             return Reply(title=say("Broadcast"), lines=tuple(lines), private=True)
         rounds = -(-max(0, broadcast.total - broadcast.sent) // WAITING_MAX)
         seconds = round(rounds * ROUND_SECONDS)
-        lines.append(say("About {seconds} seconds to go", seconds=seconds))
+        lines.append(
+            say_count(
+                "About {count} second to go",
+                "About {count} seconds to go",
+                seconds,
+            )
+        )
         return Reply(
             title=say("Broadcast"),
             lines=tuple(lines),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bots.chat.command import Arguments, Request, action, argument, command
-from bots.chat.reply import Choice, Reply, plain, say
+from bots.chat.reply import Choice, Reply, plain, say, say_count
 from bots.commands.errors import UsageError
 from bots.commands.text import format_credits, parse_count
 from core.asks.audit import audit_asks
@@ -159,7 +159,7 @@ class GrantCommands:
             return Reply(title=say("Audit: clean"), lines=(totals,), private=True)
         shown = tuple(plain(finding) for finding in findings[:20])
         return Reply(
-            title=say("Audit: {count} findings", count=len(findings)),
+            title=say_count("Audit: one finding", "Audit: {count} findings", len(findings)),
             lines=(totals, *shown),
             private=True,
         )

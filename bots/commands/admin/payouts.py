@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bots.chat.command import Arguments, Request, action, argument, command
-from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say
+from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say, say_count
 from bots.commands.text import format_credits
 from bots.commands.withdraw import METHOD_NAMES, STATE_NAMES
 from core.admin.payout_risk import PayoutRisk, assess_payout_risk
@@ -132,9 +132,10 @@ class PayoutCommands:
             return Reply((say("No withdrawal waits."),), private=True, replace=True)
         return Reply(
             lines=(
-                say(
+                say_count(
+                    "Pay {count} withdrawal of {cash} ({credits})?",
                     "Pay {count} withdrawals, {cash} together ({credits})?",
-                    count=len(requested),
+                    len(requested),
                     cash=format_usd(_sum_cash(requested)),
                     credits=format_credits(
                         sum_amounts(Credits, (one.credits for one in requested))

@@ -12,7 +12,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from bots.chat.command import Arguments, Request, action, argument, command
-from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say
+from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say, say_count
 from bots.commands.errors import UsageError
 from core.admin_log import Facts, admin_log_row
 from core.clock import Clock
@@ -141,9 +141,10 @@ class PoolCommands:
             title=say("Pool"),
             table=(heading, *table),
             lines=(
-                say(
+                say_count(
+                    "{count} model can be served now.",
                     "{count} models can be served now.",
-                    count=len(self._pool.list_servable_models()),
+                    len(self._pool.list_servable_models()),
                 ),
                 *reasons,
             ),
@@ -173,7 +174,7 @@ class PoolCommands:
                 held=format_usd(card.held),
                 left=format_usd(card.headroom),
             ),
-            say("Serves {count} models.", count=card.models),
+            say_count("Serves {count} model.", "Serves {count} models.", card.models),
         ]
         if card.reason:
             lines.append(say("Reason: {reason}", reason=card.reason))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bots.chat.command import Arguments, Request, action, argument, command
-from bots.chat.reply import Choice, Phrase, Reply, plain, say
+from bots.chat.reply import Choice, Phrase, Reply, plain, say, say_count
 from bots.commands.admin.setprice import (
     SetPriceCommands,
     describe_upcoming,
@@ -207,7 +207,7 @@ class PricingCommands:
             choices=(
                 (
                     Choice(
-                        say("Set these {count} prices", count=len(chosen)),
+                        say_count("Set this price", "Set these {count} prices", len(chosen)),
                         "pricing-all",
                         {"prices": data},
                         once=True,
@@ -231,7 +231,7 @@ class PricingCommands:
                 wanted.append(_unpack_price(row))
         if wanted:
             await self._price_changes.set_prices(wanted, actor=request.person.id, act="pricing")
-        lines = [say("{count} prices are set.", count=len(wanted))]
+        lines = [say_count("{count} price is set.", "{count} prices are set.", len(wanted))]
         if len(wanted) < len(rows):
             left = len(rows) - len(wanted)
             lines.append(say("{count} had changed meanwhile and were left.", count=left))

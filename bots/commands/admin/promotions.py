@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import get_zone, render
-from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say
+from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say, say_count
 from bots.commands.errors import UsageError
 from bots.commands.text import format_credits, format_price
 from core import ids
@@ -246,7 +246,13 @@ class PromotionCommands:
                 *list_promotion_terms(promotion, now),
             ]
             if promotion.id in used:
-                lines.append(say("Used {count} times.", count=used[promotion.id]))
+                lines.append(
+                    say_count(
+                        "Used {count} time.",
+                        "Used {count} times.",
+                        used[promotion.id],
+                    )
+                )
         choices = [
             Choice(say("End {number}", number=number), "promo-end", {"promotion": one.id})
             for number, one in enumerate(promotions.all[:_SHOWN], 1)
@@ -289,7 +295,17 @@ class PromotionCommands:
 
     def _validity_lines(self, draft: PromotionDraft) -> tuple[Phrase, ...]:
         days = self._days(draft.promotion)
-        return () if days is None else (say("Good for {days} days.", days=days),)
+        return (
+            ()
+            if days is None
+            else (
+                say_count(
+                    "Good for {count} day.",
+                    "Good for {count} days.",
+                    days,
+                ),
+            )
+        )
 
     @staticmethod
     def _days(promotion: Promotion) -> int | None:
@@ -434,20 +450,41 @@ def list_promotion_terms(promotion: Promotion, now_ms: int) -> list[Phrase]:
     if promotion.needs_code:
         lines.append(say("By code only."))
     if promotion.total is not None:
-        lines.append(say("At most {count} times.", count=promotion.total))
+        lines.append(
+            say_count(
+                "At most {count} time.",
+                "At most {count} times.",
+                promotion.total,
+            )
+        )
     if promotion.per_person == 1:
         lines.append(say("Once for each person."))
     elif promotion.per_person is not None:
-        lines.append(say("At most {count} times for each person.", count=promotion.per_person))
+        lines.append(
+            say_count(
+                "At most {count} time for each person.",
+                "At most {count} times for each person.",
+                promotion.per_person,
+            )
+        )
     return lines
 
 
 def describe_codes(draft: PromotionDraft) -> Phrase | None:
     """Which codes are made of it."""
     if draft.cash is not None:
-        return say("{count} codes of {cash} each.", count=draft.codes, cash=format_usd(draft.cash))
+        return say_count(
+            "{count} code of {cash}.",
+            "{count} codes of {cash} each.",
+            draft.codes,
+            cash=format_usd(draft.cash),
+        )
     if draft.codes:
-        return say("{count} codes, each good once.", count=draft.codes)
+        return say_count(
+            "{count} code, good once.",
+            "{count} codes, each good once.",
+            draft.codes,
+        )
     if draft.word:
         return say("The code {code}, for everyone who types it.", code=draft.word)
     return None

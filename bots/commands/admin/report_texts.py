@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from bots.chat.reply import Phrase, plain, say
+from bots.chat.reply import Phrase, plain, say, say_count
 from bots.commands.text import format_credits
 from core.admin.advice import Advice, CheaperSupplier, KeyRunsOut, RaisePrice
 from core.admin.report import GatewayCash, ModelSales, OperatorReport, SupplierCosts
@@ -120,9 +120,10 @@ def list_user_layer(report: OperatorReport, catalogue: Catalogue) -> list[Phrase
     ]
     if report.undelivered_count:
         lines.append(
-            say(
+            say_count(
+                "Taken by no chat and given back: {count} answer, {cost} of suppliers' cost",
                 "Taken by no chat and given back: {count} answers, {cost} of suppliers' cost",
-                count=report.undelivered_count,
+                report.undelivered_count,
                 cost=format_usd(report.undelivered_cost),
             )
         )
@@ -225,11 +226,12 @@ def describe_advice(advice: Advice, catalogue: Catalogue) -> Phrase:
                 percent=advice.left_permille // 10,
             )
         case KeyRunsOut():
-            return say(
-                "{key} has {percent} % left: {hours} hours at today's pace.",
+            return say_count(
+                "{key} has {percent} % left: {count} hour at today's pace.",
+                "{key} has {percent} % left: {count} hours at today's pace.",
+                advice.hours or 0,
                 key=f"{get_supplier_title(advice.supplier)} …{advice.tail}",
                 percent=advice.left_permille // 10,
-                hours=advice.hours or 0,
             )
         case CheaperSupplier():
             return say(
@@ -290,11 +292,12 @@ def _supplier_line(name: str, cost: SupplierCosts) -> Phrase:
 
 def _margin_lines(sold: Mapping[str, ModelSales], catalogue: Catalogue) -> Sequence[Phrase]:
     return [
-        say(
+        say_count(
+            "  {model}: {percent} on cost, {count} answer",
             "  {model}: {percent} on cost, {count} answers",
+            one.answers,
             model=get_model_name(catalogue, model),
             percent=f"{one.margin_percent:+,} %".replace("-", "−"),
-            count=one.answers,
         )
         for model, one in list(sold.items())[:_MODELS_SHOWN_MAX]
         if one.margin_percent is not None

@@ -18,7 +18,7 @@ from typing import Final
 
 from bots.chat.callbacks import ButtonExpired
 from bots.chat.command import Arguments, Request, action, argument, command
-from bots.chat.reply import Choice, Phrase, Reply, say
+from bots.chat.reply import Choice, Phrase, Reply, say, say_count
 from bots.commands.admin.model_ends import describe_coming_end
 from bots.commands.admin.setprice import (
     describe_price_change,
@@ -100,7 +100,13 @@ class SupplierCommands:
         waiting = await self._list_options(await self._supplier_changes.list_waiting())
         lines = [say("No change waits for you.")]
         if waiting:
-            lines = [say("{count} changes wait for you.", count=len(waiting))]
+            lines = [
+                say_count(
+                    "{count} change waits for you.",
+                    "{count} changes wait for you.",
+                    len(waiting),
+                )
+            ]
         absorbed = await self._supplier_changes.list_waiting("absorbed")
         lines += [
             describe_absorbed(one, self._get_model_name(one)) for one in absorbed[:_SHOWN_MAX]
@@ -252,7 +258,13 @@ class SupplierCommands:
         count = int(notification.facts["count"])
         return Reply(
             title=say("⚠️ Suppliers' prices changed"),
-            lines=(say("{count} changes wait for you: /suppliers", count=count),),
+            lines=(
+                say_count(
+                    "{count} change waits for you: /suppliers",
+                    "{count} changes wait for you: /suppliers",
+                    count,
+                ),
+            ),
             choices=_change_choices(offers),
             private=True,
         )
@@ -494,7 +506,11 @@ def make_absorb_card(options: ChangeOptions) -> Reply:
         Choice(say("‹ Back"), "supplier-change", _change_data(options)),
     )
     days = tuple(
-        Choice(say("{count} days", count=count), "supplier-keep", {**data, "ends": f"{count}d"})
+        Choice(
+            say_count("{count} day", "{count} days", count),
+            "supplier-keep",
+            {**data, "ends": f"{count}d"},
+        )
         for count in _DAYS_OFFERED
     )
     caps = tuple(

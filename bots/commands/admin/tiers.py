@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bots.chat.command import Arguments, Request, argument, command
-from bots.chat.reply import Phrase, Reply, plain, say
+from bots.chat.reply import Phrase, Reply, plain, say, say_count
 from bots.commands.errors import UsageError
 from bots.commands.text import format_credits
 from core.admin_log import Facts, admin_log_row
@@ -199,8 +199,18 @@ def describe_condition(tier: Tier) -> Phrase:
     """How one gets there."""
     facts = {"least": format_credits(tier.threshold)}
     if tier.basis == "spending":
-        return say("{least} spent within {days} days", days=tier.days, **facts)
-    return say("{least} bought within {days} days", days=tier.days, **facts)
+        return say_count(
+            "{least} spent within {count} day",
+            "{least} spent within {count} days",
+            tier.days,
+            **facts,
+        )
+    return say_count(
+        "{least} bought within {count} day",
+        "{least} bought within {count} days",
+        tier.days,
+        **facts,
+    )
 
 
 def describe_benefits(tier: Tier) -> Phrase:
@@ -211,9 +221,9 @@ def describe_benefits(tier: Tier) -> Phrase:
     if tier.bonus_percent:
         parts.append(say("{percent} % more on top-ups", percent=tier.bonus_percent))
     if tier.per_minute is not None:
-        parts.append(say("{count} asks a minute", count=tier.per_minute))
+        parts.append(say_count("{count} ask a minute", "{count} asks a minute", tier.per_minute))
     if tier.at_once is not None:
-        parts.append(say("{count} asks at once", count=tier.at_once))
+        parts.append(say_count("{count} ask at once", "{count} asks at once", tier.at_once))
     if tier.per_day is not None:
         parts.append(say("up to {credits} a day", credits=format_credits(tier.per_day)))
     phrase = parts[0]

@@ -9,7 +9,17 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bots.chat.command import Arguments, Request, action, argument, command
-from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, ReplyFile, plain, say
+from bots.chat.reply import (
+    Choice,
+    FormField,
+    FormRequest,
+    Phrase,
+    Reply,
+    ReplyFile,
+    plain,
+    say,
+    say_count,
+)
 from bots.commands.admin.limits import make_limit_lines
 from bots.commands.erase import list_erasure_losses
 from bots.commands.errors import UsageError
@@ -415,7 +425,13 @@ def _identity_lines(details: UserDetails, roles: Sequence[str], tier: str) -> li
     if len(details.names) > 1:
         lines.append(plain(", ".join(details.names)))
     if details.merged_count:
-        lines.append(say("Joined from {count} accounts more", count=details.merged_count))
+        lines.append(
+            say_count(
+                "Includes one linked account",
+                "Includes {count} linked accounts",
+                details.merged_count,
+            )
+        )
     lines += [say("Role: {role}", role=role) for role in sorted(roles)]
     if tier:
         lines.append(say("Tier: {tier}", tier=tier))

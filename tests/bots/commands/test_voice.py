@@ -323,7 +323,7 @@ async def test_stopped_before_the_words_come_costs_nothing(tom: Service) -> None
 
 async def test_a_model_that_hears_is_shown_but_neither_asked_nor_chosen(tom: Service) -> None:
     models = await tom.screen("/models")
-    assert "1 models can be asked now. Yours: GPT-4 Turbo." in models.lines
+    assert "1 model can be asked now. Yours: GPT-4 Turbo." in models.lines
     assert models.lines[-1] == "🎤 Whisper — 2 Credits / minute"
     card = await tom.screen("/model whisper")
     assert card.title == "Whisper"

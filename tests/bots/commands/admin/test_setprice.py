@@ -227,7 +227,7 @@ async def test_prices_set_by_hand_can_be_left(owner: Service, clock: TestClock) 
     shown = await owner.screen("/pricing")
     preview = (await owner.presses(button(shown, "Without those set by hand: 1")))[-1]
     clock.advance(seconds=1)
-    await owner.presses(button(preview, "Set these 1 prices"))
+    await owner.presses(button(preview, "Set this price"))
     assert (rate(owner), rate(owner, "claude-3")) == (4_200, 4_000)
 
 

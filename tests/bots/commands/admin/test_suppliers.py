@@ -42,7 +42,7 @@ async def raised(owner: Service, dollars_per_1k: str = "0.05", *, used: int = 0)
     )
     await desk.cost_watch.check_price_lists()
     listed = await owner.screen("/suppliers")
-    assert "1 changes wait for you" in text_of(listed)
+    assert "1 change waits for you" in text_of(listed)
     card = (await owner.presses(button(listed, "openai: GPT-4 Turbo")))[-1]
     assert isinstance(card, Card)
     return card
