@@ -25,7 +25,7 @@ demo-new: $(RUNTIME) ## the same, from the beginning
 	@rm -rf .demo
 	@$(BIN)/creditbot demo
 
-setup: $(RUNTIME) ## the environment in .venv alone; the others make it when they need it
+setup: $(RUNTIME) ## the environment in .venv, which the others set up when they need it
 
 init: $(RUNTIME) ## asks for tokens and keys, writes .env
 	@$(BIN)/creditbot init

@@ -82,6 +82,62 @@ def test_the_page_of_commands_names_every_one_and_no_other() -> None:
     assert named == set(_commands(parser()))
 
 
+def _list_command_lines(text: str) -> Iterator[list[str]]:
+    """The words behind each `creditbot` that a page writes as code, up to the next command."""
+    for code in re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL):
+        for found in re.finditer(
+            r"(?:^|`|/bin/|bot |&& )creditbot((?: [\w\-./:…\[\]\\|]+)+)", code, re.MULTILINE
+        ):
+            yield found[1].split()
+
+
+def test_pages_write_commands_as_they_are() -> None:
+    wrong = []
+    for page in (file for file in files() if file.suffix == ".md" and file.exists()):
+        for words in _list_command_lines(page.read_text()):
+            at: argparse.ArgumentParser = parser()
+            for word in words:
+                below = dict(_choices(at))
+                if word.startswith(("--", "[--")):
+                    if word.strip("[]") not in at._option_string_actions:
+                        wrong.append((page.name, words, word))
+                elif below:
+                    if word not in below:
+                        wrong.append((page.name, words, word))
+                        break
+                    at = below[word]
+    assert wrong == []
+
+
+def _choices(made: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    for action in made._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from action.choices.items()
+
+
+#: The demo's own.
+CONSOLE_COMMANDS = {"admin", "crowd"}
+#: What begins with a slash and is no command of ours: paths, accounts of the ledger, and what
+#: @BotFather is told.
+NO_COMMANDS = {
+    *("bought", "earned"),
+    *("webhooks", "healthz", "readyz", "metrics", "paid", "bot", "etc", "var", "opt", "tmp"),
+    *("newbot", "setdescription", "setabouttext", "setuserpic", "setprivacy", "setjoingroups"),
+}
+
+
+def test_pages_name_commands_of_the_chat_that_there_are() -> None:
+    stored = (ROOT / "tests" / "system" / "stored_names.txt").read_text()
+    known = set(re.findall(r"^command (\w+)$", stored, re.MULTILINE)) | CONSOLE_COMMANDS
+    wrong = []
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for code in re.findall(r"`(/[^`\n]+)`", page.read_text()):
+            found = re.match(r"/([a-z]+)", code)
+            if found and found[1] not in known | NO_COMMANDS:
+                wrong.append((page.name, code))
+    assert wrong == []
+
+
 def test_make_help_lists_every_target_that_is_one() -> None:
     made = (ROOT / "Makefile").read_text()
     phony = re.search(r"^\.PHONY: (.*)$", made, re.MULTILINE)
