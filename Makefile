@@ -9,8 +9,10 @@ DEVELOP := $(VENV)/.develop
 WORKERS ?= 3
 # A file's tests share a worker; files begin in the order that tests/conftest.py gives them.
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-# Twice quiet: without warnings, of indexes that are tried again say. Errors are shown.
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+# What pip says meanwhile (of an index that isn't there, say) is kept, and shown when it fails. Such an
+# index costs half a second a package: with pip's own five tries it would be seven.
+install = $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 2 install $(1) \
+	>$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log >&2; exit 1; }
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-new setup init run test soak check format lint types arrows bench lock clean
@@ -77,12 +79,12 @@ $(VENV)/bin/python:
 $(RUNTIME): $(VENV)/bin/python requirements.lock pyproject.toml
 	@echo "Setting up, this once. It takes a minute or two, and longer where packages come slowly." >&2
 	@echo "  1/2  $$(grep -c '^[a-z].*==' requirements.lock) packages, each checked against its hash …" >&2
-	@$(PIP) install --no-compile --require-hashes -r requirements.lock
+	@$(call install,--no-compile --require-hashes -r requirements.lock)
 	@echo "  2/2  creditbot itself …" >&2
-	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(call install,--no-deps --no-build-isolation -e .)
 	@touch $@
 
 $(DEVELOP): $(RUNTIME) requirements-dev.lock
 	@echo "Setting up what tests need, this once …" >&2
-	@$(PIP) install --no-compile --require-hashes -r requirements-dev.lock
+	@$(call install,--no-compile --require-hashes -r requirements-dev.lock)
 	@touch $@
