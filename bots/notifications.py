@@ -19,6 +19,7 @@ from bots.commands.answers import AnswerRenderer
 from bots.commands.cancel import make_cancel_choice
 from bots.commands.dispute_texts import DISPUTE_KINDS, compose_dispute_notification
 from bots.commands.receipt import Seller, make_receipt_choice
+from bots.commands.support import compose_support_answer
 from bots.commands.text import format_cash, format_credits
 from bots.commands.withdraw import EARNING_KINDS, compose_earning_notification
 from bots.services import UserServices
@@ -29,6 +30,7 @@ from core.jobs.notifications import Notification
 from core.money import Credits
 from core.repricing.announcements import PRICE_CHANGED
 from core.users.service import Users
+from core.users.support import SUPPORT_ANSWERED
 from payments.cancellations import CANCELLATION_ENDED
 from payments.fulfillment import ARRIVED_NOT, ON_ITS_WAY, PAID, REFUNDED
 from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
@@ -65,6 +67,7 @@ class NotificationSender:
         kinds of notifications to operators; `seller` gives receipts."""
         self._operator_cards, self._seller = operator_cards, seller
         self._users, self._balances = users.users, users.balances
+        self._support_desk = users.support_desk
         self._orders, self._disputes = payments.orders, payments.disputes
         self._cancellations = payments.cancellations
         self._buttons, self._notifiers = buttons, notifiers
@@ -180,6 +183,8 @@ class NotificationSender:
         if paid is not None and notification.kind in _UNTIL_PAID:
             title, line = _UNTIL_PAID[notification.kind]
             return title, (line, say("Order {order}", order=paid.id))
+        if notification.kind == SUPPORT_ANSWERED:
+            return await compose_support_answer(notification, self._support_desk)
         if (compose := _COMPOSERS.get(notification.kind)) is not None:
             return compose(notification)
         available = (await self._balances.for_user(notification.person)).available

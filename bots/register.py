@@ -45,6 +45,7 @@ from bots.commands.redeem import RedeemCommands
 from bots.commands.refer import ReferCommands
 from bots.commands.shortage import ShortageCards
 from bots.commands.start import StartCommands
+from bots.commands.support import SupportCommands
 from bots.commands.topup import (
     PaymentTerms,
     TopUpCommands,
@@ -58,9 +59,11 @@ from bots.config.settings import Config
 from bots.notifications import OperatorCards
 from bots.sandbox.crowd import CrowdCommands
 from bots.services import Services
+from core.admin.broadcasts import BROADCAST_DONE
 from core.audio.measurement import AudioMeasurer
 from core.repricing.model_ends import MODEL_ENDS
 from core.repricing.supplier_changes import COST_CHANGED
+from core.users.support import SUPPORT_ASKED
 from payments.cancellations import CANCELLATION_WAITS
 from payments.evidence import EvidenceBuilder
 from payments.payment_warnings import PAYMENT_WARNED
@@ -111,6 +114,9 @@ class _Shared:
     cancellations: CancellationCommands
     drafts: QuestionDrafts
     shortage_cards: ShortageCards
+    top_up: TopUpCommands
+    support: SupportCommands
+    broadcast: BroadcastCommands
 
 
 def build_commands(
@@ -164,6 +170,8 @@ def build_commands(
         CANCELLATION_WAITS: shared.cancellations.make_operator_card,
         PAYMENT_WARNED: make_warning_card,
         UNMATCHED: make_unmatched_card,
+        BROADCAST_DONE: shared.broadcast.make_operator_card,
+        SUPPORT_ASKED: shared.support.make_operator_card,
     }
     return Commands(registry, operator_cards)
 
@@ -181,8 +189,20 @@ def _build_shared(services: Services) -> _Shared:
         default_model=base.config.models.default_model,
     )
     drafts = QuestionDrafts(services.users.users)
+    top_up = TopUpCommands(
+        checkout=services.payments.checkout,
+        orders=services.payments.orders,
+        order_search=services.payments.order_search,
+        users=services.users.users,
+        model_commands=models,
+        clock=base.clock,
+        terms=_build_terms(base.config),
+    )
     return _Shared(
         models=models,
+        top_up=top_up,
+        broadcast=BroadcastCommands(broadcasts=services.admin.broadcasts, clock=base.clock),
+        support=SupportCommands(support_desk=services.users.support_desk, top_up_commands=top_up),
         drafts=drafts,
         shortage_cards=_build_shortage_cards(services, models, drafts),
         export=ExportCommands(
@@ -318,28 +338,25 @@ def build_seller(config: Config) -> Seller:
     return Seller(operator.seller_name, operator.seller_tax, config.stripe.managed_payments)
 
 
-def _payment_groups(
-    services: Services, shared: _Shared, notifiers: Mapping[str, Notifier]
-) -> Iterator[object]:
-    """Buying, where anything is sold; vouchers; inviting, where it earns something."""
-    base, payments, config = services.base, services.payments, services.base.config
-    terms = PaymentTerms(
+def _build_terms(config: Config) -> PaymentTerms:
+    return PaymentTerms(
         config.operator.terms,
         config.operator.support_contact,
         telegram_outside=config.telegram.external_checkout,
         withdrawal_days=config.sales.withdrawal_days,
         seller=build_seller(config),
     )
+
+
+def _payment_groups(
+    services: Services, shared: _Shared, notifiers: Mapping[str, Notifier]
+) -> Iterator[object]:
+    """Buying, where anything is sold; vouchers; inviting, where it earns something."""
+    base, payments = services.base, services.payments
+    terms = _build_terms(services.base.config)
     if payments.is_trading:
-        yield TopUpCommands(
-            checkout=payments.checkout,
-            orders=payments.orders,
-            order_search=payments.order_search,
-            users=services.users.users,
-            model_commands=shared.models,
-            clock=base.clock,
-            terms=terms,
-        )
+        yield shared.top_up
+        yield shared.support
     yield RedeemCommands(
         vouchers=payments.vouchers, ledger=base.ledger, model_commands=shared.models
     )
@@ -474,7 +491,7 @@ def _operator_groups(services: Services, shared: _Shared) -> Iterator[object]:
         clock=clock,
     )
     yield AlertCommands(alerts=admin.alerts, clock=clock)
-    yield BroadcastCommands(broadcasts=admin.broadcasts, clock=clock)
+    yield shared.broadcast
     yield shared.pool
     if services.externals.is_sandbox:
         yield CrowdCommands(

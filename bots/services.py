@@ -64,6 +64,7 @@ from core.users.referrals import Referrals
 from core.users.roles import Roles
 from core.users.service import Users
 from core.users.statement import Statements
+from core.users.support import SupportDesk
 from payments.payouts import Payouts
 from payments.services import (
     PaymentBase,
@@ -115,6 +116,7 @@ class UserServices:
     debts: DebtRepayment
     referrals: Referrals
     statements: Statements
+    support_desk: SupportDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,14 +313,15 @@ def build_users(base: Foundation, pricing: PricingServices, pool: PoolServices) 
     """People and what belongs to them."""
     db, ledger, clock, config = base.db, base.ledger, base.clock, base.config
     contributed = pool.pool.contributed_keys
+    users = Users(
+        db=db,
+        ledger=ledger,
+        vault=pool.vault,
+        clock=clock,
+        welcome_gift=config.users.welcome,
+    )
     return UserServices(
-        users=Users(
-            db=db,
-            ledger=ledger,
-            vault=pool.vault,
-            clock=clock,
-            welcome_gift=config.users.welcome,
-        ),
+        users=users,
         roles=build_roles(base),
         limits=UserLimits(
             db=db,
@@ -331,6 +334,7 @@ def build_users(base: Foundation, pricing: PricingServices, pool: PoolServices) 
         debts=DebtRepayment(db=db, ledger=ledger, clock=clock),
         referrals=Referrals(db=db, ledger=ledger, clock=clock),
         statements=Statements(db=db, history=AccountHistory(db)),
+        support_desk=SupportDesk(users=users, ledger=ledger, clock=clock),
     )
 
 

@@ -81,6 +81,7 @@ from core.repricing.price_changes import PriceNotUndoable
 from core.repricing.supplier_changes import AlreadyDecided
 from core.users.limits import FeaturePaused, PersonBlocked
 from core.users.links import AlreadyLinked, LinkRefused
+from core.users.support import MessageTooLong, TooManyMessages
 from core.users.types import TooManyAttempts, UnknownPerson
 from payments.cancellations import CancellationRefused
 from payments.offer import BadAmount
@@ -418,6 +419,13 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     LinkRefused: say(
         "That code is wrong, used or too old. Nothing was changed. Write /link on the other side"
         " for a new one."
+    ),
+    TooManyMessages: say(
+        "You wrote to the operators three times in ten minutes. Nothing was sent; wait for their"
+        " answer, or ten minutes."
+    ),
+    MessageTooLong: say(
+        "That is too long: {count} characters of 1,000. Nothing was sent. Shorten it."
     ),
     TooManyAttempts: say("Too many wrong codes. Wait ten minutes, then try again."),
     AlreadyLinked: say("That is your own code: type it on your other platform."),

@@ -1,4 +1,4 @@
-"""Buying Credits: `/topup`, `/terms`, `/paysupport`.
+"""Buying Credits: `/topup`, `/terms`, and the card of one's payments.
 
 Cash shows here and at checkout, since a buyer must see what is charged; elsewhere people read
 Credits alone.
@@ -294,28 +294,22 @@ class TopUpCommands:
 
     # --- help -----------------------------------------------------------------------------------
 
-    @command(
-        "paysupport",
-        title=say("Payment support"),
-        description=say("Your payments, and help with them"),
-    )
-    async def paysupport(self, request: Request) -> Reply:
+    async def make_support_card(self, request: Request) -> Reply:
         """Their orders, and whom to ask."""
         person_ids = await self._users.list_merged_ids(request.person.id)
         orders = await self._orders.list_for_people(person_ids, _ORDERS_SHOWN)
         receipts = await self._order_search.list_receipts(orders)
         support = self._terms.support
-        how = (
-            say("Write to {support} with the order's id.", support=support)
-            if support
-            else say("Write to the operator of this bot with the order's id.")
-        )
         lines = [
             say(
                 "A payment that doesn't arrive within an hour, or one that you want back: tell us."
             ),
-            how,
+            say(
+                "Write /paysupport and your words, with the order's id: the operators read it here."
+            ),
         ]
+        if support:
+            lines.append(say("Or write to {support}.", support=support))
         if not orders:
             lines.append(say("You have ordered nothing yet."))
         lines += map(format_receipt_line, receipts)

@@ -19,10 +19,12 @@ from core.db.writes import Companion, Delete, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
-from core.notification import notification_row
+from core.notification import OPERATORS, notification_row
 
 #: The kind of its notifications; their facts name the broadcast.
 BROADCAST: Final = "broadcast"
+#: And of the one to operators when everybody was told.
+BROADCAST_DONE: Final = "broadcast_done"
 #: Seconds between two rounds, and how many may wait for delivery: 20 a second, below what platforms
 #: accept of a bot (Telegram: 30), so that other notifications needn't wait.
 ROUND_SECONDS: Final = 2.0
@@ -115,8 +117,7 @@ class Broadcasts:
             if people:
                 await self._queue(broadcast, people)
             elif not waiting:
-                key = {"id": broadcast.id}
-                await self._try_record(Update(schema.broadcast, key, {"state": "done"}, _SENDING))
+                await self._finish(broadcast.id)
 
     async def record_unreached(self, broadcast_id: str) -> None:
         """Counts a person whose chats all refused the broadcast."""
@@ -144,6 +145,19 @@ class Broadcasts:
                     facts={"broadcast": broadcast.id},
                 )
                 for person in people
+            ),
+        )
+
+    async def _finish(self, id_: str) -> None:
+        """Everybody was told: so are the operators."""
+        await self._try_record(
+            Update(schema.broadcast, {"id": id_}, {"state": "done"}, _SENDING),
+            notification_row(
+                self._clock,
+                cause_id=f"{id_}/done",
+                person=OPERATORS,
+                kind=BROADCAST_DONE,
+                facts={"broadcast": id_},
             ),
         )
 

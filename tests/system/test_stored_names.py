@@ -14,7 +14,7 @@ from bots import http
 from bots.config.settings import setting_names
 from core import chart
 from core.admin.alerts import ALERT
-from core.admin.broadcasts import BROADCAST
+from core.admin.broadcasts import BROADCAST, BROADCAST_DONE
 from core.clock import SystemClock
 from core.db import schema
 from core.earnings.payouts import PAYOUT_CHANGED
@@ -26,6 +26,7 @@ from core.pool.providers.types import Fault
 from core.repricing.announcements import PRICE_CHANGED
 from core.repricing.model_ends import MODEL_ENDS
 from core.repricing.supplier_changes import COST_CHANGED
+from core.users.support import SUPPORT_ANSWERED, SUPPORT_ASKED
 from payments.cancellations import CANCELLATION_ENDED, CANCELLATION_WAITS
 from payments.dispute_steps import CREDITS_HELD, CREDITS_LOST, CREDITS_RELEASED
 from payments.fulfillment import ARRIVED_NOT, ON_ITS_WAY, PAID, REFUNDED
@@ -76,6 +77,7 @@ async def test_stored_names_stay(sqlite_url: str) -> None:
                     MODEL_ENDS,
                 ),
                 *(CANCELLATION_WAITS, CANCELLATION_ENDED),
+                *(BROADCAST_DONE, SUPPORT_ASKED, SUPPORT_ANSWERED),
                 *(CREDITS_HELD, CREDITS_LOST, CREDITS_RELEASED),
                 *(FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, REFUNDED, UNPROCESSED),
                 *(ON_ITS_WAY, ARRIVED_NOT, DIFFERENCE, UNMATCHED, REFUND_FINISHED),

@@ -16,6 +16,7 @@ from core.admin.broadcasts import (
 )
 from core.admin_log import admin_log_row
 from core.clock import Clock, as_datetime
+from core.jobs.notifications import Notification
 
 #: One message on every platform.
 _TEXT_CHARS_MAX: Final = 1_500
@@ -128,6 +129,11 @@ class BroadcastCommands:
         return replace(
             self._broadcast_card(await self._broadcasts.stop(id_, companion=row)), replace=True
         )
+
+    async def make_operator_card(self, notification: Notification) -> Reply:
+        """What became of it, once everybody was told."""
+        broadcast = await self._broadcasts.get(str(notification.facts["broadcast"]))
+        return self._broadcast_card(broadcast)
 
     def _broadcast_card(self, broadcast: Broadcast) -> Reply:
         data = {"broadcast": broadcast.id}

@@ -37,7 +37,12 @@ class Chats:
 
     @property
     def told(self) -> list[str]:
-        return sorted((sender for sender, _ in self.shown), key=int)
+        """Who read the news."""
+        news = (sender for sender, card in self.shown if card.title == "📣 News")
+        return sorted(news, key=int)
+
+    def list_cards(self, title: str) -> list[Card]:
+        return [card for _, card in self.shown if card.title == title]
 
 
 @pytest.fixture
@@ -82,7 +87,10 @@ async def test_everybody_is_told_once(owner: Service) -> None:
     card = await begun(owner, people)
     await ended(owner)
     assert chats.told == [str(n) for n in range(1, people + 1) if n != 5]
-    assert all(screen.lines == tuple(WORDS.split("\n")) for _, screen in chats.shown)
+    assert all(screen.lines == tuple(WORDS.split("\n")) for screen in chats.list_cards("📣 News"))
+    await rounds(owner, 2)  # one for the operators becomes one for each of them
+    (done,) = chats.list_cards("Broadcast")
+    assert f"Sent to {people} of {people}" in done.lines, "nobody has to ask how far it is"
     card_ = (await owner.presses(button(card, "How far?")))[-1]
     assert "Everybody was told." in text_of(card_)
     assert f"Sent to {people} of {people}" in text_of(card_)
