@@ -40,8 +40,8 @@ class MessageTooLong(Refusal):
 
     code: ClassVar[str] = "message_too_long"
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, length: int) -> None:
+        self.length = length
 
 
 class SupportDesk:

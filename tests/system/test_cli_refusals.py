@@ -205,7 +205,7 @@ async def test_a_telegram_that_refuses_the_token_or_does_not_answer(place: Place
         said = await place.refused("run", telegram_api_url=url)
         assert "CREDITBOT_TELEGRAM_TOKEN" in said
         done = await place.creditbot("check", code=1, telegram_api_url=url)
-        assert "✗ Telegram: the token is refused" in done.out
+        assert "✗ Telegram refuses CREDITBOT_TELEGRAM_TOKEN" in done.out
     finally:
         await fake.stop()
 
