@@ -58,6 +58,17 @@ class PseudoTerminal:
             assert self._show(), f"ended without {text!r}: {self.screen}"
         self._read = found + len(text)
 
+    def press(self, key: str, text: str) -> None:
+        """Presses a key until `text` is shown: a signal that comes between a question and the wait
+        for its answer is missed by Python's own `input`."""
+        until = time.monotonic() + PATIENCE_S
+        while text not in self.screen:
+            assert time.monotonic() < until, f"never {text!r}: {self.screen}"
+            self.type(key)
+            again = time.monotonic() + 5
+            while text not in self.screen and time.monotonic() < again and self._show():
+                pass
+
     def wait(self) -> int:
         """The code with which it ended by itself."""
         until = time.monotonic() + PATIENCE_S

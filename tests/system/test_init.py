@@ -236,7 +236,7 @@ async def test_ctrl_c_and_ctrl_d_leave_without_a_change(
                 if asked == question:
                     break
                 terminal.type(given)
-            terminal.type(how)
+            terminal.press(how, "Nothing was written.")
             return terminal.wait()
 
         assert await asyncio.to_thread(answer) == 130
