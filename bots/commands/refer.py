@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bots.chat.command import Request, command
-from bots.chat.reply import Phrase, Reply, plain, say
-from bots.chat.types import Notifier
+from bots.chat.reply import Phrase, Reply, make_copy_choice, plain, say
+from bots.chat.types import Notifier, Platform
 from bots.commands.text import format_credits
 from core.db.database import Database
 from core.earnings.contributions import INVITER_PERCENT
@@ -60,6 +60,7 @@ class ReferCommands:
                     earned=format_credits(stats.earned + by_keys),
                 ),
             ),
+            choices=((make_copy_choice(self._find_link(request.place.platform, code)),),),
             private=True,
         )
 
@@ -83,6 +84,13 @@ class ReferCommands:
                 )
             )
         return lines
+
+    def _find_link(self, platform: Platform, code: str) -> str:
+        """What to send a friend: the link of this platform, or of another one that says it all;
+        else the code's first message."""
+        first = sorted(self._notifiers.items(), key=lambda one: one[0] != platform)
+        links = [notifier.build_invitation_link(code) for _, notifier in first]
+        return next((link for link in links if code in link), f"/start {code}")
 
     def _invitation_lines(self, code: str) -> list[Phrase]:
         """A link that says it all, or where to go and what to write there."""

@@ -12,7 +12,16 @@ from typing import Final
 from pydantic import SecretStr
 
 from bots.chat.command import Arguments, Request, action, argument, command
-from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say
+from bots.chat.reply import (
+    Choice,
+    FormField,
+    FormRequest,
+    Phrase,
+    Reply,
+    make_copy_choice,
+    plain,
+    say,
+)
 from bots.commands.errors import UsageError
 from bots.commands.payout_texts import compose_payout_notification
 from bots.commands.text import format_credits, parse_count
@@ -299,6 +308,7 @@ class WithdrawCommands:
                 ),
                 say("Receipt {receipt}", receipt=payout.id),
             ),
+            choices=((make_copy_choice(payout.id),),),
             private=True,
             replace=True,
         )

@@ -47,6 +47,8 @@ async def test_a_friend_comes_by_a_link_tops_up_and_gives_back(database_url: str
         assert "https://t.me/credit_test_bot?start=ref_" in text_of(card)
         code = CODE.search(text_of(card))
         assert code is not None
+        ((copied,),) = card.buttons
+        assert copied.copy == f"https://t.me/credit_test_bot?start={code[0]}"
         friend = shop.tom.someone("8", "zh-CN")
         noted = await friend.screen(f"/start {code[0]}")
         assert "已记下好友的邀请" in text_of(noted)
