@@ -81,7 +81,9 @@ async def open_for_looking(config: Config) -> AsyncIterator[Foundation]:
     """The settings' database, of either kind, for commands that change nothing of it; raises
     `NeedsMigration` where it isn't there."""
     clock = SystemClock()
-    db = await Database.open(database_url(config), kind=None, clock=clock, migrate=False)
+    db = await Database.open(
+        database_url(config), kind=None, clock=clock, migrate=False, leaves_alone=True
+    )
     try:
         if db.kind == "demo":
             config = with_demo_master_key(config)

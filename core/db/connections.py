@@ -62,8 +62,7 @@ def open_sqlite(address: DatabaseAddress, *, write: bool) -> Any:
     connection = None
     try:
         connection = sqlite.connect(
-            # Not `ro`: a reader too may have to make the WAL's index. `query_only` keeps it honest.
-            f"file:{_escape_path(address)}?mode=rw",
+            f"file:{_escape_path(address)}?mode={_choose_mode(address)}",
             uri=True,
             isolation_level=None,
             check_same_thread=False,
@@ -78,6 +77,14 @@ def open_sqlite(address: DatabaseAddress, *, write: bool) -> Any:
             raise ForeignDatabase(address.display_name) from None
         raise DatabaseUnavailable(address.display_name) from error
     return connection
+
+
+def _choose_mode(address: DatabaseAddress) -> str:
+    """Not `ro`: a reader too may have to make the WAL, and takes it away again; `query_only` keeps
+    it honest. But whoever leaves the files alone must not be the last who closes a WAL that a crash
+    left: that writes it into the database."""
+    wal = address.file.with_name(address.file.name + "-wal")
+    return "ro" if address.leaves_alone and wal.exists() else "rw"
 
 
 def open_postgres(address: DatabaseAddress) -> psycopg.Connection[Any]:
@@ -156,6 +163,8 @@ class DatabaseAddress:
     file: Path = Path()
     #: What libpq connects with; may hold a password.
     conninfo: str = field(default="", repr=False)
+    #: Whether not a byte of the files may change, the WAL's index aside.
+    leaves_alone: bool = False
 
 
 def parse_url(url: str) -> DatabaseAddress:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -35,15 +36,22 @@ class Database:
 
     @classmethod
     async def open(
-        cls, url: str, *, kind: DatabaseKind | None, clock: Clock, migrate: bool | None = None
+        cls,
+        url: str,
+        *,
+        kind: DatabaseKind | None,
+        clock: Clock,
+        migrate: bool | None = None,
+        leaves_alone: bool = False,
     ) -> Database:
         """Opens the database at `url`.
 
         A new one is made of `kind`; with None either kind is taken and nothing is ever made or
-        changed. `migrate` brings it to this version first; by default on SQLite only. Raises
-        ForeignDatabase, NewerDatabase, WrongDatabaseKind, NeedsMigration or DatabaseUnavailable.
+        changed. `migrate` brings it to this version first; by default on SQLite only. Whoever only
+        looks `leaves_alone` even what a crash left to be done. Raises ForeignDatabase,
+        NewerDatabase, WrongDatabaseKind, NeedsMigration or DatabaseUnavailable.
         """
-        address = connections.parse_url(url)
+        address = replace(connections.parse_url(url), leaves_alone=leaves_alone)
         may_migrate = address.dialect == "sqlite" if migrate is None else migrate
         return await asyncio.to_thread(cls._open, address, kind, clock, may_migrate)
 

@@ -140,7 +140,7 @@ async def test_what_is_wrong_is_told_in_words(town: Place, fake: FakeDiscord) ->
     )
     assert "Discord refuses" in await town.refused("discord", "sync", discord_token="MTIz.x.y")
     done = await town.creditbot("check", code=1, discord_token="MTIz.x.y")
-    assert "✗ Discord: the token is refused" in done.out
+    assert "✗ Discord refuses CREDITBOT_DISCORD_TOKEN." in done.out
     for shards in ("4", "3-1/8", "0-8/8", "a-b/c"):
         said = await town.refused("run", discord_shards=shards, discord_gateway_url="example")
         assert "CREDITBOT_DISCORD_SHARDS is this process's shards of all, like 0-3/8" in said

@@ -320,6 +320,23 @@ async def test_check_leaves_a_database_as_it_is(town: Place, openai: FakeSupplie
         assert f"models that can be served now: {2 if is_allowed else 0}" in checked.out
 
 
+async def test_check_leaves_what_a_crash_left(town: Place) -> None:
+    """The log beside the database, which whoever closes it last would write into it."""
+    town.settings |= {"master_keys": MASTER_KEY, "telegram_token": TELEGRAM_TOKEN}
+    town.settings |= {"supplier_openai_key": KEY, "supplier_openai_quota": "5"}
+    service = await town.start("run")
+    await service.said("creditbot runs")
+    await service.end()
+    before = contents(town.folder)
+    assert before["creditbot.db-wal"]
+    checked = await town.creditbot("check")
+    assert "✓ database: live" in checked.out
+    after = contents(town.folder)
+    index = "creditbot.db-shm"  # of the log: made anew by whoever reads it
+    assert {**after, index: b""} == {**before, index: b""}
+    assert (await town.creditbot("audit", "--json")).json["findings"] == []
+
+
 async def test_the_restore_drill_as_the_page_has_it(town: Place) -> None:
     """In a folder of its own, with the master key alone."""
     town.settings |= {"master_keys": MASTER_KEY, "telegram_token": TELEGRAM_TOKEN}
