@@ -193,5 +193,8 @@ async def _check_contact(config: Config) -> list[Line]:
         return [(True, f"support contact: {config.operator.support_contact}")]
     if not build_gateways(config, SystemClock()):
         return []
-    line = "support contact: not set, so /paysupport names nobody (CREDITBOT_SUPPORT_CONTACT)"
+    line = (
+        "support contact: not set, so /paysupport names nobody; words behind it reach you in chat"
+        " (CREDITBOT_SUPPORT_CONTACT)"
+    )
     return [(True, line)]

@@ -242,3 +242,16 @@ def test_pages_begin_with_their_contents_and_are_all_listed() -> None:
         if len(heads) > 1 and missing:
             without.append((page.name, missing))
     assert without == []
+
+
+def test_the_page_of_troubles_quotes_what_the_program_says() -> None:
+    """What is seen is in italics, with … for what differs from time to time."""
+    rooms = (file for file in files() if file.suffix == ".py" and "tests" not in file.parts)
+    code = "\n".join(file.read_text() for file in rooms if file.exists())
+    said = re.sub(r'"\s*\n\s*f?"', "", code).lower()
+    page = (ROOT / "docs" / "trouble.md").read_text()
+    seen = [row.split("|")[1] for row in page.splitlines() if row.startswith("| ")]
+    quotes = [quote for cell in seen for quote in re.findall(r"\*([^*]+)\*", cell)]
+    assert len(quotes) >= 20
+    parts = [part.strip(" .:").lower() for quote in quotes for part in quote.split("…")]
+    assert [part for part in parts if part not in said] == []
