@@ -46,11 +46,10 @@ from bots.commands.refer import ReferCommands
 from bots.commands.shortage import ShortageCards
 from bots.commands.start import StartCommands
 from bots.commands.support import SupportCommands
+from bots.commands.terms import PaymentTerms, list_terms
 from bots.commands.topup import (
-    PaymentTerms,
     TopUpCommands,
     list_platform_gateways,
-    list_terms,
 )
 from bots.commands.usage import UsageCommands
 from bots.commands.voice import VoiceCommands

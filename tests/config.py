@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pydantic import SecretStr
 
-from bots.commands.topup import PaymentTerms
+from bots.commands.terms import PaymentTerms
 from bots.config.settings import (
     Config,
     EarningsConfig,

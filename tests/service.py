@@ -23,9 +23,10 @@ from bots.chat.types import (
     Sender,
 )
 from bots.chat.update_inbox import UpdateInbox
-from bots.commands.topup import PaymentTerms
+from bots.commands.terms import PaymentTerms
 from bots.config.settings import ModelsConfig
 from core import chart
+from core.admin.promise import list_promise_findings
 from core.asks.audit import audit_asks
 from core.clock import Clock
 from core.db.database import Database
@@ -194,7 +195,11 @@ class Service:
             await check_ledger(self.app.services.base.db),
             await audit_asks(self.app.services.base.db),
         )
-        return [*found.findings, *asks.findings, *await audit_earnings(self.app.services.base.db)]
+        return [
+            *(*found.findings, *asks.findings),
+            *await audit_earnings(self.app.services.base.db),
+            *await list_promise_findings(self.app.services.base.db),
+        ]
 
 
 @contextlib.asynccontextmanager

@@ -12,8 +12,10 @@ from bots.cli.output import CommandRefused, print_line
 from bots.cli.session import open_for_reading
 from bots.commands.admin.report import parse_period
 from bots.commands.admin.report_texts import list_solvency, list_system_layer, list_user_layer
+from bots.commands.terms import name_clause
 from bots.config.gateways import load_catalogue
 from bots.config.settings import load
+from core.admin.promise import audit_promise
 from core.admin.report import OperatorReport, build_report
 from core.asks.audit import audit_asks
 from core.clock import SystemClock
@@ -28,9 +30,11 @@ async def audit_ledger(arguments: argparse.Namespace) -> int:
     """0 when the ledger is what its transfers say, 1 on a finding."""
     async with open_for_reading(load()) as db:
         found, asks = await check_ledger(db), await audit_asks(db)
+        promise = await audit_promise(db)
         findings = [
             *(*found.findings, *asks.findings),
             *(*await audit_earnings(db), *await audit_movements(db)),
+            *(finding for clause in promise for finding in clause.findings),
         ]
     if arguments.json:
         told = {
@@ -38,6 +42,7 @@ async def audit_ledger(arguments: argparse.Namespace) -> int:
             "transfers": found.transfers,
             "holds": found.holds,
             "asks": {"open": asks.open_count, "settled": asks.settled_count},
+            "promise": {one.clause: {"checked": one.checked} for one in promise},
             "findings": findings,
         }
         print_line(json.dumps(told, indent=1))
@@ -46,6 +51,9 @@ async def audit_ledger(arguments: argparse.Namespace) -> int:
             f"{found.accounts} accounts, {found.transfers} transfers, {found.holds} holds,"
             f" {asks.settled_count} asks settled, {asks.open_count} open"
         )
+        for one in promise:
+            state = "broken" if one.findings else "kept"
+            print_line(f"promise {state}: {render(name_clause(one), 'en')} ({one.checked} checked)")
         for finding in findings:
             print_line(f"FINDING {finding}")
         print_line("The ledger is exact." if not findings else f"{len(findings)} findings.")

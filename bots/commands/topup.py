@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import render
@@ -16,7 +16,8 @@ from bots.chat.reply import Choice, Invoice, Phrase, Reply, make_copy_choice, pl
 from bots.commands.cancel import CONSENT, describe_right, make_cancel_choice
 from bots.commands.errors import UsageError
 from bots.commands.models import ModelCommands
-from bots.commands.receipt import Seller, make_receipt_choice
+from bots.commands.receipt import make_receipt_choice
+from bots.commands.terms import PaymentTerms, list_terms
 from bots.commands.text import compute_average_charge, format_cash, format_credits
 from core import ids
 from core.clock import DAY_MS, Clock, as_datetime
@@ -48,21 +49,6 @@ _GATEWAY_NAMES = {
     "btcpay": say("Cryptocurrency"),
     "sandbox": say("Sandbox checkout"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentTerms:
-    """The operator's own terms and support address; where they are empty the bot's own words stand
-    in."""
-
-    text: str = ""
-    support: str = ""
-    #: Whether Telegram's users may be led out of the chat to pay (its terms want Stars).
-    telegram_outside: bool = False
-    #: For so many days buyers may withdraw from a purchase; 0: only on request.
-    withdrawal_days: int = 0
-    #: Who sells, as receipts say it.
-    seller: Seller = field(default_factory=Seller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,20 +337,6 @@ def list_platform_gateways(
         if name in _GATEWAY_NAMES
         and (gateway.platform == platform or (not gateway.platform and may_lead_outside))
     ]
-
-
-def list_terms(terms: PaymentTerms) -> tuple[Phrase, ...]:
-    """The operator's own terms, or what holds for everyone."""
-    if terms.text:
-        return (plain(terms.text),)
-    return (
-        say(
-            "Credits are for using this service. They are not money, can't be passed on,"
-            " and don't expire."
-        ),
-        say("Each answer's charge stands under it; what fails costs nothing."),
-        say("Credits that you bought and haven't used are given back on request: /paysupport."),
-    )
 
 
 def format_receipt_line(receipt: CashReceipt) -> Phrase:

@@ -11,6 +11,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from core.admin.alerts import AlertKind, Alerts
+from core.admin.promise import list_promise_findings
 from core.asks.audit import audit_asks
 from core.asks.repository import select_doubted_recordings
 from core.clock import DAY_MS, Clock
@@ -137,7 +138,10 @@ class Monitor:
         if await self._db.fetch(transfers.offset(_AUDITED_MOST).limit(1)):
             return
         ledger_result, ask_result = await check_ledger(self._db), await audit_asks(self._db)
-        findings = (*ledger_result.findings, *ask_result.findings, *await audit_earnings(self._db))
+        findings = (
+            *(*ledger_result.findings, *ask_result.findings),
+            *(*await audit_earnings(self._db), *await list_promise_findings(self._db)),
+        )
         if findings:
             await self._alerts.send_alert(
                 "audit", "", {"count": len(findings), "first": findings[0]}

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from core import chart, ids
+from core.admin.promise import list_promise_findings
 from core.db import schema
 from core.db.database import Database
 from core.db.writes import Insert
@@ -149,6 +150,7 @@ class Shop:
         told = await check_ledger(self.store)
         assert not told.findings, told.findings
         assert await audit_earnings(self.store) == []
+        assert await list_promise_findings(self.store) == []
         sums = dict.fromkeys(("pockets", "owed", "issued", "spent", "redeemed", "fee"), 0)
         for row in await self.store.fetch(schema.account.select()):
             kind = row.code.partition("/")[0]

@@ -17,7 +17,7 @@ import pytest
 from pydantic import SecretStr
 
 from bots.chat.types import Card, Place, UndeliveredAnswer
-from bots.commands.topup import PaymentTerms
+from bots.commands.terms import PaymentTerms
 from bots.http import HttpServer, build_service_app
 from bots.http_connections import HttpLimits
 from bots.sandbox.payment_service import SandboxPaymentService

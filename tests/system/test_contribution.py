@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bots.commands.topup import PaymentTerms
+from bots.commands.terms import PaymentTerms
 from bots.http import HttpServer, build_service_app
 from bots.http_connections import HttpLimits
 from bots.sandbox.payment_service import SandboxPaymentService

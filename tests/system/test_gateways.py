@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from bots.chat.types import Card
-from bots.commands.topup import PaymentTerms
+from bots.commands.terms import PaymentTerms
 from bots.http import HttpServer, build_service_app
 from bots.http_connections import HttpLimits
 from core.clock import SystemClock

@@ -12,7 +12,7 @@ import pytest_asyncio
 from pydantic import SecretStr
 
 from bots import platform_payments
-from bots.commands.topup import PaymentTerms
+from bots.commands.terms import PaymentTerms
 from bots.sandbox.payment_service import SandboxPaymentService
 from core.clock import SystemClock
 from core.money import Credits

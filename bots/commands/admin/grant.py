@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Reply, plain, say, say_count
 from bots.commands.errors import UsageError
+from bots.commands.terms import name_clause
 from bots.commands.text import format_credits, parse_count
+from core.admin.promise import audit_promise
 from core.asks.audit import audit_asks
 from core.clock import Clock
 from core.db.database import Database
@@ -147,7 +149,11 @@ class GrantCommands:
         """The ledger recomputed from its transfers, and the asks against it."""
         del request
         ledger_result, ask_result = await check_ledger(self._db), await audit_asks(self._db)
-        findings = [*ledger_result.findings, *ask_result.findings, *await audit_earnings(self._db)]
+        promise = await audit_promise(self._db)
+        findings = [
+            *(*ledger_result.findings, *ask_result.findings, *await audit_earnings(self._db)),
+            *(finding for clause in promise for finding in clause.findings),
+        ]
         totals = say(
             "{accounts} accounts, {transfers} transfers, {holds} holds, {open} asks running.",
             accounts=ledger_result.accounts,
@@ -156,7 +162,11 @@ class GrantCommands:
             open=ask_result.open_count,
         )
         if not findings:
-            return Reply(title=say("Audit: clean"), lines=(totals,), private=True)
+            kept = tuple(
+                say("✅ {clause} ({count} checked)", clause=name_clause(one), count=one.checked)
+                for one in promise
+            )
+            return Reply(title=say("Audit: clean"), lines=(totals, *kept), private=True)
         shown = tuple(plain(finding) for finding in findings[:20])
         return Reply(
             title=say_count("Audit: one finding", "Audit: {count} findings", len(findings)),

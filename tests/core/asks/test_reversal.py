@@ -121,6 +121,6 @@ async def drain(market: Market, name: str, pocket: str) -> None:
     """Takes all of a pocket away, as if it had been spent."""
     person = await market.person(name)
     account = chart.pocket(person.id, pocket)  # type: ignore[arg-type]
-    take = AtMost("gone", account, chart.issued("grant"), Credits(1_000_000))
+    take = AtMost("gone", account, chart.spent("gpt-4"), Credits(1_000_000))
     ledger = market.service.app.services.base.ledger
     await ledger.submit(Submission(f"test/{name}/{pocket}", (take,)))

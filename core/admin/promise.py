@@ -1,0 +1,161 @@
+"""The promise to everybody who pays with Credits, checked against the books: a clause each. What
+`/terms` says by default is what this audit reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import sqlalchemy as sa
+
+from core import chart
+from core.db import schema
+from core.db.database import Database
+from core.ledger.types import TransferKind
+
+PromiseClause = Literal["nothing-unseen", "never-above", "no-expiry", "refunds"]
+
+_FINDINGS_MAX: Final = 100
+_MICRO: Final = 1_000_000
+#: Where Credits may go from a person's pockets: answers, debts, withdrawals, payments that are
+#: given back or disputed, loans on contributed keys, the same person's other account, what an
+#: inviter got. None of it happens because time goes by.
+_OUTFLOWS: Final = (
+    *("spent/", "owed/", "redeemed/", "fee/payout", "order/", "advanced", "line/", "user/"),
+    *("issued/topup", "issued/bonus", "issued/referral", chart.FORFEITED.code),
+)
+#: Causes that forfeit Credits: a person is erased, a stolen key ends.
+_FORFEITING: Final = ("person/", "key/")
+
+
+@dataclass(frozen=True, slots=True)
+class ClauseResult:
+    """A clause of the promise says how many rows it was compared with, and what breaks it."""
+
+    clause: PromiseClause
+    checked: int
+    findings: tuple[str, ...]
+
+
+async def audit_promise(db: Database) -> tuple[ClauseResult, ...]:
+    """Compares each clause with what was charged, moved and given back. Raises
+    DatabaseUnavailable."""
+    answers = await _count(db, schema.usage, schema.usage.c.charge > 0)
+    return (
+        ClauseResult("nothing-unseen", answers, tuple(await _find_unseen(db))),
+        ClauseResult("never-above", answers, tuple(await _find_above_quote(db))),
+        ClauseResult(
+            "no-expiry",
+            await _count(db, schema.account, schema.account.c.code.like("user/%")),
+            tuple(await _find_lost_credits(db)),
+        ),
+        ClauseResult(
+            "refunds",
+            await _count(db, schema.order, schema.order.c.refunded > 0),
+            tuple(await _find_wrong_refunds(db)),
+        ),
+    )
+
+
+async def list_promise_findings(db: Database) -> list[str]:
+    """Everything that breaks the promise."""
+    return [finding for result in await audit_promise(db) for finding in result.findings]
+
+
+async def _count(db: Database, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
+    statement = sa.select(sa.func.count()).select_from(table).where(condition)
+    return int((await db.fetch(statement))[0][0])
+
+
+async def _find_unseen(db: Database) -> list[str]:
+    """Answers that were charged though no word of them is there; erased ones have no question
+    either."""
+    ask, usage = schema.ask.c, schema.usage.c
+    rows = await db.fetch(
+        sa.select(usage.ask, usage.charge)
+        .select_from(schema.usage.join(schema.ask, ask.id == usage.ask))
+        .where(usage.charge > 0, ask.answer.is_(None), ask.question.is_not(None))
+        .limit(_FINDINGS_MAX)
+    )
+    return [
+        f"promise, nothing seen, nothing charged: ask {row.ask} has no answer and was charged"
+        f" {row.charge} Credits"
+        for row in rows
+    ]
+
+
+async def _find_above_quote(db: Database) -> list[str]:
+    """Charges above what was held for the ask, or above what its price makes of its usage: rounded
+    up once, at least 1."""
+    ask, usage, price = schema.ask.c, schema.usage.c, schema.price.c
+    length = sa.case((usage.seconds < ask.seconds, usage.seconds), else_=ask.seconds)
+    exact: sa.ColumnElement[Any] = sa.case(
+        (price.per == "second", length * price.input_rate),
+        else_=usage.input_tokens * price.input_rate + usage.output_tokens * price.output_rate,
+    )
+    is_above = sa.and_(usage.charge > 1, (usage.charge - 1) * _MICRO >= exact)
+    rows = await db.fetch(
+        sa.select(usage.ask, usage.charge, ask.held)
+        .select_from(
+            schema.usage.join(schema.ask, ask.id == usage.ask).outerjoin(
+                schema.price, price.id == usage.price
+            )
+        )
+        .where(sa.or_(usage.charge > ask.held, is_above))
+        .limit(_FINDINGS_MAX)
+    )
+    return [
+        f"promise, never above the quoted price: ask {row.ask} was charged {row.charge} Credits of"
+        f" {row.held} at most"
+        for row in rows
+    ]
+
+
+async def _find_lost_credits(db: Database) -> list[str]:
+    """Credits that left a pocket for an account where they could only have expired to."""
+    transfer, submission = schema.transfer, schema.submission
+    debit, credit = schema.account.alias("debit"), schema.account.alias("credit")
+    is_known = sa.or_(*(credit.c.code.startswith(kind) for kind in _OUTFLOWS))
+    may_forfeit = sa.or_(*(submission.c.id.startswith(cause) for cause in _FORFEITING))
+    is_lost = sa.or_(~is_known, sa.and_(credit.c.code == chart.FORFEITED.code, ~may_forfeit))
+    rows = await db.fetch(
+        sa.select(submission.c.id, debit.c.code.label("pocket"), credit.c.code.label("counter"))
+        .select_from(
+            transfer.join(submission, submission.c.seq == transfer.c.submission)
+            .join(debit, debit.c.id == transfer.c.debit)
+            .join(credit, credit.c.id == transfer.c.credit)
+        )
+        .where(
+            transfer.c.kind.in_((TransferKind.POSTED, TransferKind.POST)),
+            debit.c.code.startswith("user/"),
+            is_lost,
+        )
+        .limit(_FINDINGS_MAX)
+    )
+    return [
+        f"promise, Credits don't expire: {row.id} took from {row.pocket} to {row.counter}"
+        for row in rows
+    ]
+
+
+async def _find_wrong_refunds(db: Database) -> list[str]:
+    """Orders of which more was given back than was paid, or other than their refunds say."""
+    order, refund = schema.order.c, schema.refund.c
+    given = (
+        sa.select(refund.order, sa.func.sum(refund.amount).label("amount"))
+        .where(refund.failed_at.is_(None))
+        .group_by(refund.order)
+        .subquery()
+    )
+    amount = sa.func.coalesce(given.c.amount, 0)
+    rows = await db.fetch(
+        sa.select(order.id, order.refunded, order.paid, amount.label("given"))
+        .select_from(schema.order.outerjoin(given, given.c.order == order.id))
+        .where(sa.or_(order.refunded > order.paid, order.refunded != amount))
+        .limit(_FINDINGS_MAX)
+    )
+    return [
+        f"promise, refunds by the rule: order {row.id} says {row.refunded} of {row.paid} given"
+        f" back, its refunds {row.given}"
+        for row in rows
+    ]
