@@ -19,6 +19,7 @@ from bots.commands.admin.grant import GrantCommands
 from bots.commands.admin.limits import LimitCommands
 from bots.commands.admin.model_ends import make_model_end_card
 from bots.commands.admin.payouts import PayoutCardBuilder, PayoutCommands
+from bots.commands.admin.person_names import PersonNames
 from bots.commands.admin.pool import PoolCommands
 from bots.commands.admin.pricing import PriceBoundCommands, PricingCommands
 from bots.commands.admin.promotions import PromotionCommands
@@ -153,7 +154,7 @@ def build_commands(
             *_earning_groups(services, shared),
             link,
             *_price_groups(services, shared),
-            *_operator_groups(services, shared),
+            *_operator_groups(services, shared, notifiers),
             forms,
         ],
         menu=[name for name in MENU if name != "topup" or services.payments.checkout.is_selling],
@@ -458,7 +459,9 @@ def _price_groups(services: Services, shared: _Shared) -> Iterator[object]:
     )
 
 
-def _operator_groups(services: Services, shared: _Shared) -> Iterator[object]:
+def _operator_groups(
+    services: Services, shared: _Shared, notifiers: Mapping[str, Notifier]
+) -> Iterator[object]:
     base, admin, users, pricing = services.base, services.admin, services.users, services.pricing
     clock = base.clock
     yield GrantCommands(db=base.db, ledger=base.ledger, users=users.users, clock=clock)
@@ -474,11 +477,11 @@ def _operator_groups(services: Services, shared: _Shared) -> Iterator[object]:
     yield UserCommands(
         users=users,
         admin=admin,
-        ledger=base.ledger,
+        base=base,
         export_commands=shared.export,
         deals=pricing.deals,
         ask_history=services.asks.history,
-        clock=clock,
+        person_names=PersonNames(users=users.users, notifiers=notifiers, clock=clock),
     )
     yield LimitCommands(user_limits=users.limits, roles=users.roles, users=users.users, clock=clock)
     yield PromotionCommands(

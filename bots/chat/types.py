@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, Self, cast
+from typing import Any, Literal, Protocol, Self, cast, runtime_checkable
 
 from pydantic import SecretStr
 
@@ -438,4 +438,14 @@ class Notifier(Protocol):
     def build_invitation_link(self, code: str) -> str:
         """A link by which somebody new comes to the bot: one that says `/start` with the code by
         itself, or one without it where the platform has no such links; empty if there is none."""
+        ...
+
+
+@runtime_checkable
+class NameLookup(Protocol):
+    """An adapter that can say how people call themselves on its platform."""
+
+    async def find_name(self, sender: str) -> str:
+        """`Ann Lee (@ann)`, by the platform's own id; empty where it isn't told. Raises when the
+        platform refuses."""
         ...

@@ -425,7 +425,8 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         " answer, or ten minutes."
     ),
     MessageTooLong: say(
-        "That is too long: {length} characters of 1,000. Nothing was sent. Shorten it."
+        "That is too long: one message holds 1,000 characters, yours has {length}. Nothing was"
+        " sent. Shorten it."
     ),
     TooManyAttempts: say("Too many wrong codes. Wait ten minutes, then try again."),
     AlreadyLinked: say("That is your own code: type it on your other platform."),

@@ -161,6 +161,11 @@ class DiscordAdapter:
             return
         await self._presenter.show_card(DiscordTarget(responder, sender, is_private=True), card)
 
+    async def find_name(self, sender: str) -> str:
+        """See `NameLookup`."""
+        user = await self._client.fetch_user(int(sender))
+        return f"{user.global_name} (@{user.name})" if user.global_name else f"@{user.name}"
+
     def build_invitation_link(self, code: str) -> str:
         """See `Notifier`: Discord's own install link; none of its links carries a word to us."""
         del code

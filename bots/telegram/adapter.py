@@ -167,6 +167,12 @@ class TelegramAdapter:
         target = TelegramTarget(TelegramDestination.for_person(sender), sender, pressed=pressed)
         await self._presenter.show_card(target, replace(card, replace=pressed is not None))
 
+    async def find_name(self, sender: str) -> str:
+        """See `NameLookup`."""
+        chat = await self._app.bot.get_chat(int(sender))
+        name = " ".join(filter(None, (chat.first_name, chat.last_name)))
+        return f"{name} (@{chat.username})" if chat.username else name
+
     def build_invitation_link(self, code: str) -> str:
         """See `Notifier`."""
         return f"https://t.me/{self._bot_identity.username}?start={code}"

@@ -88,6 +88,15 @@ class UserSearch:
         rows = await self._db.fetch(statement.order_by(table.id.desc()).limit(limit))
         return [await self._users.find(row.id) for row in rows]
 
+    async def count_people(self) -> int:
+        """How many there are, whoever became a part of somebody counted with them."""
+        table = schema.person
+        statement = sa.select(sa.func.count()).select_from(table)
+        rows = await self._db.fetch(
+            statement.where(table.c.merged_into.is_(None), table.c.erased_at.is_(None))
+        )
+        return int(rows[0][0])
+
     async def find(self, text: str) -> list[Person]:
         """People by `telegram:7`, its bare id, a person's, order's or payout's id, or the end of a
         contributed key; raises `UnknownPerson`."""

@@ -42,6 +42,7 @@ class Rest:
         hook = "/webhooks/{app}/{token}"
         table: dict[tuple[str, str], Any] = {
             ("GET", "/users/@me"): self.me,
+            ("GET", "/users/{user}"): self.get_user,
             ("GET", "/oauth2/applications/@me"): self.application,
             ("GET", "/gateway/bot"): self.gateway,
             ("PUT", "/applications/{app}/commands"): self.put_commands,
@@ -91,6 +92,12 @@ class Rest:
 
     def me(self, *_: Any) -> Any:
         return self._fake.bot.as_json()
+
+    def get_user(self, request: web.Request, *_: Any) -> Any:
+        user = self._fake.users.get(int(request.match_info["user"]))
+        if user is None:
+            raise Refusal(404, 10013, "Unknown User")
+        return user.as_json()
 
     def application(self, *_: Any) -> Any:
         bot = str(self._fake.bot.id)

@@ -51,6 +51,23 @@ class Methods(StarsMethods):
             "supports_inline_queries": False,
         }
 
+    def _get_chat(self, params: Params) -> Any:
+        chat = self._world.chats.get(int(params["chat_id"]))
+        if chat is None:
+            raise Refusal(400, "Bad Request: chat not found")
+        return chat.as_json() | {
+            "username": "ann",
+            "accent_color_id": 0,
+            "max_reaction_count": 11,
+            "accepted_gift_types": dict.fromkeys(
+                (
+                    *("unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription"),
+                    "gifts_from_channels",
+                ),
+                False,
+            ),
+        }
+
     async def _get_updates(self, params: Params) -> Any:
         world = self._world
         if world.webhook.get("url"):

@@ -87,7 +87,8 @@ async def test_start_an_ask_streamed_and_the_balance(talk: Talk) -> None:
     world, ann, chat = talk.world, talk.ann, talk.chat
     card = await world.says(ann, "/start", talk.words("Welcome!"))
     labels = ("Models", "Balance", "🌐 Language", "Help")
-    assert card.labels == [talk.words(label) for label in labels]
+    example = f"💬 {talk.words('Why is the sky blue?')}"
+    assert card.labels == [example, *(talk.words(label) for label in labels)]
     # It grows as a draft under a Stop button, and lands as one message.
     gate = await talk.grows("why is the sky blue?", SKY)
     holder = chat.last
@@ -108,6 +109,14 @@ async def test_start_an_ask_streamed_and_the_balance(talk: Talk) -> None:
     await world.says(ann, "/balance", have_words)
     await world.says(ann, talk.words("Balance"), have_words)
     assert len(world.openai.calls) == 1
+
+
+async def test_an_operator_sees_how_people_call_themselves(brief: World) -> None:
+    ann, owner = brief.telegram.user(7), brief.telegram.user(1)
+    await brief.says(ann, "/balance", "Credits")
+    listed = await brief.says(owner, "/users", "People in all: 2")
+    assert "Ann (@ann) · telegram:7" in listed.text
+    assert "getChat" in brief.telegram.called()
 
 
 async def test_stop_continue_and_again(talk: Talk) -> None:

@@ -21,17 +21,17 @@ from bots.chat.reply import (
     say_count,
 )
 from bots.commands.admin.limits import make_limit_lines
+from bots.commands.admin.person_names import PersonNames
 from bots.commands.erase import list_erasure_losses
 from bots.commands.errors import UsageError
 from bots.commands.export import ExportCommands
 from bots.commands.text import format_credits
-from bots.services import AdminServices, UserServices
+from bots.services import AdminServices, Foundation, UserServices
 from core.admin.user_search import UserDetails
 from core.admin_log import Facts, admin_log_row
 from core.asks.repository import AskHistory
-from core.clock import Clock, as_datetime
+from core.clock import as_datetime
 from core.db.writes import Insert
-from core.ledger.ledger import Ledger
 from core.money import Credits
 from core.pricing.deals import Deals
 from core.users.balances import grant_gift
@@ -66,17 +66,17 @@ class UserCommands:
         *,
         users: UserServices,
         admin: AdminServices,
-        ledger: Ledger,
+        base: Foundation,
         export_commands: ExportCommands,
         deals: Deals,
         ask_history: AskHistory,
-        clock: Clock,
+        person_names: PersonNames,
     ) -> None:
         self._deals, self._ask_history = deals, ask_history
         self._users, self._roles, self._user_limits = users.users, users.roles, users.limits
         self._user_search, self._erasure = admin.user_search, admin.erasure
-        self._ledger = ledger
-        self._export_commands, self._clock = export_commands, clock
+        self._ledger, self._clock = base.ledger, base.clock
+        self._export_commands, self._person_names = export_commands, person_names
 
     # --- looking --------------------------------------------------------------------------------
 
@@ -115,7 +115,7 @@ class UserCommands:
         return replace(card, replace=replace_)
 
     async def _list_card(self, found: list[Person], *, has_more: bool) -> Reply:
-        names = {person.id: await self._get_name(person) for person in found}
+        names = await self._person_names.describe_all(found)
         choices = [
             (Choice(plain(names[person.id]), "user", {"person": person.id}),) for person in found
         ]
@@ -123,7 +123,10 @@ class UserCommands:
             choices.append((Choice(say("Older ▸"), "users", {"before": found[-1].id}),))
         return Reply(
             title=say("People"),
-            lines=() if found else (say("Nobody has written yet."),),
+            lines=(
+                say("People in all: {count}", count=await self._user_search.count_people()),
+                say("To find one: /users with an id, a name like telegram:123, or an order."),
+            ),
             table=tuple(
                 (plain(names[person.id]), say("{at}", at=as_datetime(person.created_at)))
                 for person in found
@@ -359,10 +362,7 @@ class UserCommands:
         return await self._users.find(str(request.data["person"]))
 
     async def _get_name(self, person: Person) -> str:
-        names = [
-            f"{platform}:{id_}" for platform, id_ in await self._users.list_identities(person.id)
-        ]
-        return names[0] if names else person.id
+        return await self._person_names.describe(person)
 
     def _admin_log_row(
         self, request: Request, action: str, person: Person, before: Facts, after: Facts

@@ -80,7 +80,7 @@ async def test_nobody_floods_the_operators(tom: Service) -> None:
     refused = text_of(await tom.screen("/paysupport help!"))
     assert "three times in ten minutes" in refused
     long = text_of(await tom.someone("9").screen("/paysupport " + "x" * 1_001))
-    assert "1,001 characters of 1,000" in long
+    assert "yours has 1,001" in long
 
 
 async def test_without_words_it_is_the_card_of_ones_payments(tom: Service) -> None:

@@ -47,6 +47,32 @@ async def test_the_newest_come_first_and_older_ones_by_a_button(owner: Service) 
     assert "Gifts: 1,000 Credits" in text_of(card)
 
 
+class NamedChats:
+    """A platform that knows its people's names, but for those who left it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def find_name(self, sender: str) -> str:
+        self.asked.append(sender)
+        if sender == "8":
+            raise ConnectionError
+        return {"7": "Tom Lee (@tom)"}.get(sender, "")
+
+
+async def test_people_have_names_where_their_platform_tells_them(owner: Service) -> None:
+    await owner.someone("8").person()
+    chats = NamedChats()
+    owner.app.chat.redelivery.register_notifier("telegram", chats)  # type: ignore[arg-type]
+    listed = await owner.screen("/users")
+    assert [row[0] for row in listed.table] == [
+        *("telegram:1", "telegram:8", "Tom Lee (@tom) · telegram:7"),
+    ]
+    assert "People in all: 3" in listed.lines
+    assert (await owner.screen("/users 7")).title == "Tom Lee (@tom) · telegram:7"
+    assert chats.asked.count("7") == 1, "for an hour nobody is asked again"
+
+
 async def test_a_person_is_found_by_whatever_is_known(owner: Service) -> None:
     tom = owner.someone("7")
     await tom.answer("why?")
