@@ -133,7 +133,9 @@ async def test_from_start_to_the_balance(product: World, locale: str) -> None:
 
     fake.slash(ann, "/start")
     card = await product.next(talk, say("Welcome!"))
-    assert card.labels == [say(each) for each in ("Models", "Balance", "🌐 Language", "Help")]
+    example = f"💬 {say('Why is the sky blue?')}"
+    labels = ("Models", "Balance", "🌐 Language", "Help")
+    assert card.labels == [example, *(say(each) for each in labels)]
     # It grows under Stop, in the reply to its command.
     openai.script(SKY)
     gate = openai.hold()

@@ -152,7 +152,7 @@ async def test_nothing_accepted_anywhere_is_given_back_once(talk: World, ends: E
     assert await talk.of(ann).credits() == had
     assert await usage(service) == [0]
     assert await unpaid(service) == [("undelivered", True)]
-    assert any("given back: 1 answers" in line for line in await report_lines(service))
+    assert any("given back: 1 answer" in line for line in await report_lines(service))
     assert not await service.app.services.asks.reversal.reverse(ask)
     # It isn't shown later, though everything can be written to again.
     fake.chat(ROOM).refuses, ann.unreachable = None, False
