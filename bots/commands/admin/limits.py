@@ -79,6 +79,11 @@ class RoleArguments(Arguments):
     role: str = argument(say("admin, support or none"))
 
 
+def _make_limit_error(wrong: Phrase) -> UsageError:
+    """What was wrong, then how it is written."""
+    return UsageError(say("{wrong} {how}", wrong=wrong, how=_LIMIT_HOW))
+
+
 class LimitCommands:
     """The commands that pause features, limit what people may ask, and give roles."""
 
@@ -203,7 +208,12 @@ class LimitCommands:
         """Asks a minute, asks at once, Credits a day, of one person or this group."""
         number = parse_count(given.number)
         if number is None or number > 10**9:
-            raise UsageError(_LIMIT_HOW)
+            word = given.number or given.which or given.user
+            raise _make_limit_error(
+                say("“{word}” is no number of asks or Credits.", word=word[:40])
+                if word
+                else say("Whom, what and how many are needed.")
+            )
         subject = await self._find_subject(request, given.user)
         override = self._user_limits.get_override(subject)
         match given.which.casefold():
@@ -214,7 +224,9 @@ class LimitCommands:
             case "day":
                 new = replace(override, per_day=Credits(number) if number else None)
             case _:
-                raise UsageError(_LIMIT_HOW)
+                raise _make_limit_error(
+                    say("“{word}” is none of minute, once and day.", word=given.which[:40])
+                )
         row = self._admin_log_row(
             request, "limit", _allowance_facts(subject, override), _allowance_facts(subject, new)
         )
@@ -255,7 +267,7 @@ class LimitCommands:
     async def _find_subject(self, request: Request, word: str) -> str:
         if word.casefold() == "here":
             if request.place.private:
-                raise UsageError(_LIMIT_HOW)
+                raise _make_limit_error(say("“here” is for a group: write it there."))
             return f"{request.place.platform}:{request.place.chat}"
         return (await self._users.find(word)).id
 

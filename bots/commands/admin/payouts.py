@@ -10,6 +10,7 @@ from typing import Final
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say, say_count
+from bots.commands.errors import UsageError
 from bots.commands.text import format_credits
 from bots.commands.withdraw import METHOD_NAMES, STATE_NAMES
 from core.admin.payout_risk import PayoutRisk, assess_payout_risk
@@ -67,7 +68,7 @@ class PayoutCommands:
         """What waits: for a yes or no first, the oldest first; or one of them."""
         del request
         if wanted := given.payout:
-            return await self._cards.build_card(await self._withdrawals.get(wanted))
+            return await self._cards.build_card(await self._find_payout(wanted))
         requested = await self._withdrawals.list_in_state("requested")
         waiting = requested + await self._withdrawals.list_in_state("approved", "sent")
         if not waiting:
@@ -90,6 +91,19 @@ class PayoutCommands:
             choices=tuple(choices),
             private=True,
         )
+
+    async def _find_payout(self, id_: str) -> Payout:
+        """A withdrawal by its id; raises `UsageError` for one that never was."""
+        try:
+            return await self._withdrawals.get(id_)
+        except PayoutStateConflict:
+            raise UsageError(
+                say(
+                    "There is no withdrawal “{id}”. Nothing was changed. /payouts lists those that"
+                    " wait.",
+                    id=id_[:64],
+                )
+            ) from None
 
     @action("payout", admin_only=True)
     async def payout(self, request: Request) -> Reply:

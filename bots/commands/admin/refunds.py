@@ -19,8 +19,11 @@ from payments.gateways.voucher import VOUCHER_GATEWAY
 from payments.order_search import OrderSearch
 from payments.orders import Orders
 from payments.refunds import Refunds, refundable_cash
-from payments.types import UNITS, Cash, Order, RefundUnsupported
+from payments.types import UNITS, Cash, Order, RefundUnsupported, UnknownOrder
 
+_PAYMENT_HOW = say(
+    "Write it like this: /payment ord_…, or a receipt's id, or what the gateway calls the payment."
+)
 _REFUND_HOW = say(
     "Write it like this: /refund ord_… for all of it, or /refund ord_… 10.50 for a part. Nothing"
     " was given back."
@@ -69,7 +72,9 @@ class RefundCommands:
     async def payment(self, request: Request, given: PaymentArguments) -> Reply:
         """An order, by any id of it: what was paid, given and given back, and its history."""
         del request
-        order = await self._order_search.find_order(given.id)
+        if not given.id:
+            raise UsageError(_PAYMENT_HOW)
+        order = await self._find_order(given.id)
         history = await self._orders.list_events(order.id)
         receipts = await self._order_search.list_receipts([order])
         disputes = await self._disputes.list_disputes(order.id)
@@ -125,7 +130,7 @@ class RefundCommands:
         del request
         if not given.order:
             raise UsageError(_REFUND_HOW)
-        order = await self._order_search.find_order(given.order)
+        order = await self._find_order(given.order)
         refundable = refundable_cash(order)
         amount: Cash = refundable
         if given.amount:
@@ -133,6 +138,19 @@ class RefundCommands:
                 raise RefundUnsupported(order.id, "whole")
             amount = parse_amount(given.amount, _REFUND_HOW)
         return self._ask_whether(order, amount)
+
+    async def _find_order(self, id_: str) -> Order:
+        """The order of any id of it; raises `UsageError`, since it needn't be the operator's."""
+        try:
+            return await self._order_search.find_order(id_)
+        except UnknownOrder:
+            raise UsageError(
+                say(
+                    "No order, receipt or payment is called “{id}”. Nothing was changed. A person's"
+                    " orders stand on their card: /users",
+                    id=id_[:64],
+                )
+            ) from None
 
     @action("refund-ask", admin_only=True)
     async def refund_ask(self, request: Request) -> Reply:

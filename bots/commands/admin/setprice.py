@@ -170,7 +170,8 @@ class SetPriceCommands:
         try:
             price_input = parse_price_input(given, self._catalogue, now_ms=now, zone=zone)
         except ValueError:
-            raise UsageError(_HOW) from None
+            wrong = _describe_wrong(given, now, zone)
+            raise UsageError(say("{wrong} {how}", wrong=wrong, how=_HOW)) from None
         new = NewPrice(
             price_input.model.id,
             price_input.input_rate,
@@ -244,6 +245,26 @@ def parse_price_input(
     if model.per == "second" and len(rates) > 1:
         raise ValueError(given.price_out)
     return PriceInput(model, rates[0], rates[-1], at_ms)
+
+
+def _describe_wrong(given: SetPriceArguments, now_ms: int, zone: str) -> Phrase:
+    """What of a price that can't be read is wrong."""
+    if not given.model:
+        return say("A model and a price are needed.")
+    if given.at:
+        try:
+            _parse_time(given.at, now_ms, zone)
+        except ValueError:
+            return say("“{word}” is no time that is still to come.", word=given.at[:40])
+    if not given.price:
+        return say("“{word}” is no price.", word=given.model.split()[-1][:40])
+    for text in filter(None, (given.price, given.price_out)):
+        number = _parse_number(text)
+        if number is None:
+            return say("“{word}” is no price.", word=text[:40])
+        if number[0] <= 0:
+            return say("A price is above zero, not {price}.", price=text[:40])
+    return say("{price} is finer or higher than prices can be.", price=given.price[:40])
 
 
 def _parse_time(text: str, now_ms: int, zone: str) -> int:

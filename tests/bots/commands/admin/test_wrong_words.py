@@ -1,0 +1,58 @@
+"""What an operator typed wrong is named before the form is; ids that never were are said to be."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from pydantic import SecretStr
+
+from payments.gateways.sandbox import SandboxGateway
+from tests import service
+from tests.bots.commands.test_commands import text_of
+from tests.core.earnings.world import BRIEFS
+from tests.databases import TestClock
+from tests.service import Service
+
+
+@pytest.fixture
+async def owner(sqlite_url: str, clock: TestClock) -> AsyncIterator[Service]:
+    gateways = {"sandbox": SandboxGateway(url="http://127.0.0.1:9", secret=SecretStr("s"))}
+    async with service.running(sqlite_url, clock, gateways=gateways, policy=BRIEFS) as tom:
+        await tom.person()
+        yield tom.someone("1")
+
+
+@pytest.mark.parametrize(
+    ("typed", "wrong"),
+    [
+        ("/setprice gpt-4 abc", "“abc” is no price."),
+        ("/setprice gpt-4 -5", "A price is above zero, not -5."),
+        ("/setprice gpt-4 0", "A price is above zero, not 0."),
+        ("/setprice gpt-4 5.123456789", "5.123456789 is finer or higher than prices can be."),
+        ("/setprice gpt-4 5 at 25:00", "“at 25:00” is no time that is still to come."),
+        ("/setprice", "A model and a price are needed."),
+        ("/limit telegram:7 hour 5", "“hour” is none of minute, once and day."),
+        ("/limit telegram:7 minute five", "“five” is no number of asks or Credits."),
+        ("/limit here minute 5", "“here” is for a group: write it there."),
+    ],
+)
+async def test_what_was_wrong_comes_before_the_form(owner: Service, typed: str, wrong: str) -> None:
+    told = text_of(await owner.screen(typed)).strip()
+    assert told.startswith(wrong), told
+    assert "Write it like this: " in told
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("/payment", "Write it like this: /payment ord_…"),
+        ("/payment ord_x", "No order, receipt or payment is called “ord_x”."),
+        ("/refund ord_x", "No order, receipt or payment is called “ord_x”."),
+        ("/payouts out_x", "There is no withdrawal “out_x”."),
+    ],
+)
+async def test_an_id_that_never_was_is_said_to_be_none(
+    owner: Service, typed: str, told: str
+) -> None:
+    assert told in text_of(await owner.screen(typed))
