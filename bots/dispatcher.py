@@ -75,8 +75,8 @@ _NOT_OWN = say(
     " else or elsewhere: I deleted it and used it for nothing. Type it yourself, or press Cancel"
     " above."
 )
-_IN_PRIVATE = say("I have written to you in private.")
-_WRITE_FIRST = say("That is for you alone. Write to me in private first, then ask again here.")
+_IN_PRIVATE = say("I've sent it to you in private.")
+_WRITE_FIRST = say("That's for you alone. Write to me in private first, then ask again here.")
 _OUR_FAULT = say(
     "Something went wrong on our side. What may be held for an answer is settled by itself within"
     " minutes: /balance shows it. Please try again."

@@ -41,7 +41,7 @@ MACHINE_ANSWERS = say("A machine writes the answers here, a language model: it c
 STOP_LABEL = say("⏹ Stop")
 AGAIN_LABEL = say("🔁 Again")
 MORE_ROOM_LABEL = say("🔁 With more room")
-_ELSEWHERE = say("You asked this where I can't write any more, so the answer comes to you here.")
+_ELSEWHERE = say("I can't write any more where you asked this, so the answer comes to you here.")
 CONTINUE_LABEL = say("▶️ Continue")
 ASK_THIS_LABEL = say("💬 Ask this")
 

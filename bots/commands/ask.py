@@ -275,8 +275,8 @@ class AskCommands:
         """Ends the conversation here."""
         ended = await self._conversations.end_current(request.person.id, request.place.code)
         if ended:
-            return Reply((say("A new conversation. Nothing said before goes with it."),))
-        return Reply((say("This is a new conversation already. Ask away."),))
+            return Reply((say("New conversation. Nothing said before goes along."),))
+        return Reply((say("This is already a new conversation. Ask away."),))
 
     @command(
         "stop",
@@ -289,14 +289,14 @@ class AskCommands:
         ask = await self._ask_repository.find_running(request.person.id, request.place.code)
         if ask is not None and await self._ask_service.stop_ask(ask, request.person.id):
             return None
-        return Reply((say("Nothing of yours is being written here."),))
+        return Reply((say("You have no answer in progress here."),))
 
     @action("stop")
     async def stop_button(self, request: Request) -> Reply | None:
         """Stop under an answer."""
         if await self._ask_service.stop_ask(str(request.data["ask"]), request.person.id):
             return None
-        return Reply((say("That answer has ended already."),))
+        return Reply((say("That answer has already finished."),))
 
     @action("again", is_ask=True)
     async def ask_again(self, request: Request) -> AskRun | Reply:

@@ -214,7 +214,7 @@ class ContributeCommands:
             lines=(
                 self._models_line(offer),
                 say(
-                    "{supplier} doesn't tell what is left behind a key. For how many Credits may it"
+                    "{supplier} doesn't say what is left on a key. For how many Credits may it"
                     " be used? You can change that later.",
                     supplier=self._pool.get_supplier(offer.supplier).title,
                 ),
@@ -248,9 +248,10 @@ class ContributeCommands:
                 self._withdrawable_line(),
                 describe_supplier_terms(supplier.name, supplier.title),
                 say(
-                    "By contributing you agree that strangers' questions are answered with this key"
-                    " up to that worth, that you see them in your account there if your supplier"
-                    " keeps them, and that what it wasn't used for is taken back when it ends."
+                    "By contributing you agree that other people's questions are answered with"
+                    " this key up to that value, that you may see them in your own account if"
+                    " your supplier keeps them, and that what it wasn't used for is taken back"
+                    " when it ends."
                 ),
             ),
             choices=(
@@ -345,7 +346,7 @@ class ContributeCommands:
         """Not agreed: nothing of it is kept."""
         await self._contributions.decline_proposal(str(request.data["key"]), request.person)
         return Reply(
-            (say("Then not. The key was erased; nothing of it is kept."),),
+            (say("All right. The key was erased; nothing of it is kept."),),
             private=True,
             replace=True,
         )
@@ -358,7 +359,7 @@ class ContributeCommands:
 def describe_contribution_value(contribution: Contribution) -> Phrase:
     """What a contribution is worth to its contributor."""
     return say(
-        "It is worth {credits} to you as it is used; {usable} of them you can spend already.",
+        "It earns you {credits} as it is used; you can spend {usable} of them right away.",
         credits=format_credits(contribution.credited),
         usable=contribution.advance,
     )

@@ -229,7 +229,7 @@ def _explain_card_payments_paused(refusal: CardPaymentsPaused) -> Phrase:
 
 def _explain_blocked_withdrawal(refusal: WithdrawalBlocked) -> Phrase:
     if refusal.reason == "owes":
-        return say("First what is owed is repaid. Nothing was withdrawn. /balance tells how much.")
+        return say("What you owe is repaid first. Nothing was withdrawn. /balance says how much.")
     if refusal.reason == "disputed":
         return say(
             "One of your payments is disputed at your bank. Until that is decided nothing is paid"
@@ -274,7 +274,7 @@ _CANCELLATION_REFUSALS: Final = {
 _PAUSE_TEXTS: Final = {
     "asks": say("Questions are paused for a while. Nothing was charged. Please come back later."),
     "topups": say("Buying Credits is paused for a while. Nothing was ordered."),
-    "contributions": say("No keys are taken for a while. Nothing was kept or sent."),
+    "contributions": say("Keys aren't accepted for now. Nothing was kept or sent."),
     "payouts": say("Withdrawals are paused for a while. Nothing was withdrawn."),
 }
 _KEY_REJECTIONS: Final = {
@@ -290,13 +290,15 @@ _KEY_REJECTIONS: Final = {
     ),
     "refused": say("{supplier} refuses that key. Nothing was kept."),
     "no_money": say(
-        "{supplier} knows that key, but its account has no money or has reached its limit. Nothing"
-        " was kept."
+        "{supplier} accepts that key, but its account has no money or has reached its limit."
+        " Nothing was kept."
     ),
     "no_model": say(
         "That key of {supplier} may use no model that is offered here. Nothing was kept."
     ),
-    "unreachable": say("{supplier} can't be reached to try that key. Nothing was kept."),
+    "unreachable": say(
+        "{supplier} can't be reached to check that key. Nothing was kept. Try again in a minute."
+    ),
 }
 _TOO_BUSY: Final = say(
     "Too many questions at once right now. Nothing was charged. Try again in a minute."
@@ -335,19 +337,19 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         " /models"
     ),
     CreditsOwed: say(
-        "{owed} are owed: they were spent before their payment was given back. Nothing was charged."
-        " What comes in repays them first, then you can ask again."
+        "You owe {owed}: they were spent before their payment was refunded. Nothing was"
+        " charged. New Credits repay that first, then you can ask again."
     ),
     NoKeyAvailable: say(
-        "{model} can't be served right now. Nothing was charged. Try again in a minute, or choose"
-        " another model: /models"
+        "{model} isn't available right now. Nothing was charged. Try again in a minute, or"
+        " choose another model: /models"
     ),
     NoTranscriptionKey: say(
-        "Audio can't be written down right now. Nothing was charged. Try again in a minute, or"
+        "Audio can't be transcribed right now. Nothing was charged. Try again in a minute, or"
         " write your question."
     ),
     RecordingTooLong: say(
-        "That is {length} long; audio is written down up to {max_length}. Nothing was charged. Send"
+        "That is {length} long; the limit for audio is {max_length}. Nothing was charged. Send"
         " it in parts."
     ),
     RecordingUncounted: say(
@@ -361,7 +363,7 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         " writing questions. If you know nothing of it, tell whoever runs this service."
     ),
     RecordingTooLarge: say(
-        "That file has {megabytes} MB; audio is written down up to {max_megabytes} MB. Nothing was"
+        "That file has {megabytes} MB; the limit for audio is {max_megabytes} MB. Nothing was"
         " charged. Send it in parts, or as a voice message."
     ),
     RecordingUnreadable: UNREADABLE_AUDIO,
@@ -371,7 +373,7 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     ServiceStopping: say("The service is restarting. Nothing was charged. Ask again in a minute."),
     LedgerUnavailable: _BOOKS_UNAVAILABLE,
     DatabaseUnavailable: _BOOKS_UNAVAILABLE,
-    InsufficientFunds: say("There are not enough Credits for that. Nothing was moved."),
+    InsufficientFunds: say("There aren't enough Credits for that. Nothing was moved."),
     QueueFull: lambda refused: say_count(
         "A question of yours waits here already. Let it be answered first, or /stop.",
         "{count} of your questions already wait here. Let them be answered first, or /stop.",
@@ -386,12 +388,12 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         refused.at_once,
     ),
     DailyLimitReached: say(
-        "Your limit of {per_day} a day is reached. Nothing was charged. It begins again at midnight"
-        " UTC."
+        "You've reached your limit of {per_day} a day. Nothing was charged. It starts again at"
+        " midnight UTC."
     ),
     OwnDailyLimitReached: say(
-        "The {per_day} that you let yourself spend in a day are spent. Nothing was charged. It"
-        " begins again at midnight UTC; /settings changes the limit."
+        "You've reached your own daily limit of {per_day}. Nothing was charged. It starts again"
+        " at midnight UTC; /settings changes it."
     ),
     UnpaidWorkSpent: say(
         "Too many of your questions today cost something without an answer that can be charged:"
@@ -408,13 +410,14 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         "The operator has blocked this account. Nothing was charged. /paysupport says whom to ask."
     ),
     # Buttons, forms, people.
-    ButtonExpired: say("That button has done its work. Send the command again."),
+    ButtonExpired: say("That button no longer works. Send the command again."),
     NotYourButton: say("That button belongs to somebody else."),
-    FormClosed: say("That is over: answered, cancelled or too late. Send the command again."),
+    FormClosed: say(
+        "That has expired: it was answered, cancelled or came too late. Send the command again."
+    ),
     InvalidFormInput: say("That isn't what was asked for: {labels}. Nothing was kept. Try again."),
     UnknownPerson: say(
-        "Nobody is known as “{query}”. Write it like telegram:123; they must have written here"
-        " once."
+        "I don't know “{query}”. Write it like telegram:123; they must have written to me once."
     ),
     LinkRefused: say(
         "That code is wrong, used or too old. Nothing was changed. Write /link on the other side"
@@ -536,13 +539,15 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         "That doesn't look like a key of {known_titles}. Nothing was kept or sent."
     ),
     SameOrganisation: _explain_same_organisation,
-    ProposalGone: say("That offer is over. Nothing was changed. Send the key again: /contribute"),
+    ProposalGone: say(
+        "That offer has expired. Nothing was changed. Send the key again: /contribute"
+    ),
     TooManyContributions: say(
-        "So many of your keys are here or wait for your answer that no more are taken. Answer"
-        " those, or take one back: /keys"
+        "You have too many keys here or waiting for your answer already. Answer those, or take"
+        " one back: /keys"
     ),
     WorthNothing: say(
-        "What is left behind that key is worth less than a Credit, or more than is taken here."
+        "What is left on that key is worth less than a Credit, or more than is accepted here."
         " Nothing was kept."
     ),
     ContributionInUse: say(
@@ -552,7 +557,7 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     UnknownKey: say("That key isn't yours, or it has ended. Nothing was changed. Your keys: /keys"),
     PausedByOperator: say("The operator paused that key: ask them why. Nothing was changed."),
     NothingWithdrawable: say(
-        "{withdrawable} can be withdrawn now; the least is {minimum}. Nothing was withdrawn."
+        "You can withdraw {withdrawable} now; the minimum is {minimum}. Nothing was withdrawn."
     ),
     WithdrawalBlocked: _explain_blocked_withdrawal,
     TooManyWithdrawals: say(
@@ -562,7 +567,7 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     PayoutStateConflict: say(
         "That withdrawal has moved on meanwhile. Nothing was changed. See /withdraw"
     ),
-    NoPayoutAddress: say("Say first where it shall go: /withdraw. Nothing was withdrawn."),
+    NoPayoutAddress: say("Say first where it should be sent: /withdraw. Nothing was withdrawn."),
     # What admins set.
     PriceNotUndoable: say(
         "That can't be taken back: another price was set since, or there was none before. Nothing"

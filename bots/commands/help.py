@@ -65,7 +65,8 @@ class HelpCommands:
                 *lines,
                 say("A message without a command is a question to your current model."),
                 say(
-                    "A voice message or an audio file is written down; a button asks what it says."
+                    "Voice messages and audio files are transcribed; a button then asks what"
+                    " they say."
                 ),
                 say("More about one: /help ask"),
             ),

@@ -27,9 +27,9 @@ _log = logging.getLogger(__name__)
 _TELL_SECONDS: Final = 5.0
 
 _CONSEQUENCES = (
-    say("The two balances become one, and so do what was asked and what is owed."),
+    say("The two balances become one, along with history and debts."),
     say("If one was invited by the other, that is undone, with what it earned."),
-    say("Being an admin never moves. /unlink later parts the names, not the Credits."),
+    say("Admin rights don't move. /unlink separates the platforms later, not the Credits."),
 )
 
 
@@ -65,7 +65,7 @@ class LinkCommands:
     async def link(self, request: Request, given: LinkArguments) -> Reply:
         """With a code: whom it joins. Without: the proposal that waits, or a code to type."""
         if not request.place.private:
-            return Reply((say("Write that to me in private: it is about your account."),))
+            return Reply((say("Send me that in private: it's about your account."),))
         # Who is blocked doesn't become somebody who isn't.
         self._user_limits.check_not_blocked(request.person.id)
         if given.code:
@@ -87,8 +87,11 @@ class LinkCommands:
             lines=(
                 say("On your other platform, write to me in private within ten minutes:"),
                 plain(f"/link {code}"),
-                say("Then I ask you here whether that is you, and both agree. (/link asks again.)"),
-                say("Give this code to nobody: it leads to your Credits."),
+                say(
+                    "Then I'll ask you here whether that's you; both sides must agree. (/link"
+                    " asks again.)"
+                ),
+                say("Share this code with nobody: it gives access to your Credits."),
             ),
             choices=((make_copy_choice(f"/link {code}"),),),
             private=True,
@@ -119,16 +122,16 @@ class LinkCommands:
             return Reply((_agreed_here_text(),), private=True)
         other_survives = proposal.survivor.id == proposal.other.id
         survivor_line = (
-            say("The older account stays: theirs, with its language, settings and limits.")
+            say("The older account is kept: theirs, with its language, settings and limits.")
             if other_survives
-            else say("The older account stays: this one, with its language, settings and limits.")
+            else say("The older account is kept: this one, with its language, settings and limits.")
         )
         return Reply(
-            title=say("Become one with {names}?", names=", ".join(proposal.names)),
+            title=say("Link your account with {names}?", names=", ".join(proposal.names)),
             lines=(*_CONSEQUENCES, survivor_line),
             choices=(
                 (
-                    Choice(say("Yes, that is me"), "link-agree", {"link": proposal.id}),
+                    Choice(say("Yes, that's me"), "link-agree", {"link": proposal.id}),
                     Choice(say("No"), "link-cancel", {"link": proposal.id}),
                 ),
             ),
@@ -139,7 +142,7 @@ class LinkCommands:
     async def link_agree(self, request: Request) -> Reply:
         """One side's yes; the second one makes them one."""
         done = await self._links.accept_proposal(str(request.data["link"]), request.person)
-        linked = say("You are one now: /balance is the same on both sides.")
+        linked = say("Linked: /balance is now the same on both sides.")
         return Reply((linked if done else _agreed_here_text(),), private=True, replace=True)
 
     @action("link-cancel")
@@ -148,7 +151,9 @@ class LinkCommands:
         await self._links.cancel_proposal(str(request.data["link"]), request.person)
         return Reply((say("Cancelled. Nothing was changed."),), private=True, replace=True)
 
-    @command("unlink", title=say("Unlink"), description=say("Part this platform from your account"))
+    @command(
+        "unlink", title=say("Unlink"), description=say("Separate this platform from your account")
+    )
     async def unlink(self, request: Request) -> Reply:
         """Asks once more, with what it means."""
         names = await self._users.list_identities(request.person.id)
@@ -157,8 +162,8 @@ class LinkCommands:
         return Reply(
             lines=(
                 say(
-                    "Part this platform from your account? Your Credits, keys and history stay"
-                    " with {names}; here you begin anew with nothing.",
+                    "Separate this platform from your account? Your Credits, keys and history"
+                    " stay with {names}; here you start from zero.",
                     names=", ".join(
                         f"{platform}:{id_}"
                         for platform, id_ in names
@@ -168,7 +173,7 @@ class LinkCommands:
             ),
             choices=(
                 (
-                    Choice(say("Yes, part"), "unlink-now", once=True),
+                    Choice(say("Yes, separate"), "unlink-now", once=True),
                     Choice(say("Cancel"), "cancel"),
                 ),
             ),
@@ -181,11 +186,10 @@ class LinkCommands:
         parted = await self._users.unlink_identity(request.place.platform, request.sender)
         if not parted:
             return Reply((say("Nothing is linked to this account."),), private=True, replace=True)
-        return Reply((say("Parted. This is a new account."),), private=True, replace=True)
+        return Reply((say("Separated. This is a new account."),), private=True, replace=True)
 
 
 def _agreed_here_text() -> Phrase:
     return say(
-        "Agreed here. The other side is asked the same: agree there too. If nothing came there,"
-        " write /link there."
+        "Agreed here. Now agree on the other side, too. If nothing came there, send /link there."
     )

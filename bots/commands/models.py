@@ -167,7 +167,7 @@ class ModelCommands:
         for model, _ in self._list_servable(request.person.id):
             makers[model.maker] += 1
         if not makers:
-            return Reply((say("No model can be served right now. Try again in a minute."),))
+            return Reply((say("No model is available right now. Try again in a minute."),))
         choices = [
             Choice(plain(f"{maker} · {number}"), "maker", {"maker": maker})
             for maker, number in makers.items()
@@ -177,8 +177,8 @@ class ModelCommands:
             title=say("Models"),
             lines=(
                 say_count(
-                    "{count} model can be asked now. Yours: {model}.",
-                    "{count} models can be asked now. Yours: {model}.",
+                    "{count} model is available. Yours: {model}.",
+                    "{count} models are available. Yours: {model}.",
                     sum(makers.values()),
                     model=current.name,
                 ),
@@ -256,7 +256,7 @@ class ModelCommands:
         if price is not None:
             lines.append(format_price(price))
         if not self._pool.is_servable(model):
-            lines.append(say("It can't be served right now; it will be when a key is free."))
+            lines.append(say("It isn't available right now; it will be again soon."))
         return Reply(tuple(lines), replace=replace)
 
     async def _model_card(self, request: Request, model: Model, *, replace: bool = False) -> Reply:
@@ -305,8 +305,8 @@ class ModelCommands:
 def _abilities_line(model: Model) -> Phrase:
     if model.per == "second":
         return say_count(
-            "🎤 Writes down voice messages and audio files of up to {count} minute: send one.",
-            "🎤 Writes down voice messages and audio files of up to {count} minutes: send one.",
+            "🎤 Transcribes voice messages and audio files of up to {count} minute: send one.",
+            "🎤 Transcribes voice messages and audio files of up to {count} minutes: send one.",
             RECORDING_SECONDS_MAX.units // 60,
         )
     return say(

@@ -33,8 +33,8 @@ _LESS_OFFERED: Final = (75, 50, 25)
 
 _STATE_NAMES: Final = {
     "active": say("serving"),
-    "cooling": say("resting a while: its supplier asked for it"),
-    "parked": say("resting: its account has no money or has reached its limit"),
+    "cooling": say("cooling down: its supplier asked for a pause"),
+    "parked": say("waiting: its account has no money or has reached its limit"),
     "paused": say("paused by you"),
     "exhausted": say("used up"),
     "dead": say("refused by its supplier"),
@@ -118,7 +118,7 @@ class MyKeysCommands:
         waits = sum_amounts(Credits, (far.unvested for far in progress))
         return (
             say(
-                "Usable {usable} · on the way {waits} · withdrawable {withdrawable}",
+                "Usable {usable} · still to earn {waits} · withdrawable {withdrawable}",
                 usable=usable,
                 waits=waits,
                 withdrawable=withdrawable,
@@ -144,7 +144,7 @@ class MyKeysCommands:
                 percent=progress.used_permille // 10,
             ),
             say(
-                "Brought {brought} of {credits} · on the way {waits} · usable now {usable}",
+                "Earned {brought} of {credits} · still to earn {waits} · usable now {usable}",
                 brought=progress.vested,
                 credits=format_credits(contribution.credited - contribution.returned_credits),
                 waits=progress.unvested,
@@ -172,8 +172,8 @@ class MyKeysCommands:
             choices += [
                 (
                     toggle,
-                    Choice(say("More"), "key-more", data),
-                    Choice(say("Less"), "key-less", data),
+                    Choice(say("Raise its limit"), "key-more", data),
+                    Choice(say("Lower its limit"), "key-less", data),
                 ),
                 (Choice(say("Take it back"), "key-back", data),),
             ]
@@ -251,7 +251,7 @@ class MyKeysCommands:
         return Reply(
             title=plain(self._key_name(contribution)),
             lines=(
-                say("For how many Credits more may it be used? It is a contribution of its own."),
+                say("For how many more Credits may it be used? That is a contribution of its own."),
             ),
             choices=(*choices, (back,)),
             private=True,
@@ -296,8 +296,8 @@ class MyKeysCommands:
             title=plain(self._key_name(contribution)),
             lines=(
                 say(
-                    "{credits} are on the way. How many of them shall stay? The rest, with the use"
-                    " of the key that it stands for, ends now.",
+                    "{credits} are still to be earned. How many should the key go on to earn?"
+                    " The rest, and the use of the key that it stands for, ends now.",
                     credits=format_credits(Credits(waits)),
                 ),
             ),
@@ -321,8 +321,8 @@ class MyKeysCommands:
         progress = await self._statistics.get_progress(contribution)
         lines = [
             say(
-                "Take {key} back? It is erased at once. What it has brought stays; {credits} that"
-                " were on the way go.",
+                "Take {key} back? It is erased at once. What it has earned stays; {credits}"
+                " that it would still earn are lost.",
                 key=self._key_name(contribution),
                 credits=format_credits(progress.unvested),
             )

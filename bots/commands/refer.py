@@ -54,7 +54,7 @@ class ReferCommands:
                 *self._invitation_lines(code),
                 say("It counts once for each friend, with the very first message."),
                 say(
-                    "Friends who came: {came}. Who topped up: {bought}. Earned: {earned}.",
+                    "Friends who joined: {came}. Topped up: {bought}. You earned {earned}.",
                     came=stats.joined_count,
                     bought=stats.buyer_count,
                     earned=format_credits(stats.earned + by_keys),

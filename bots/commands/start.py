@@ -143,10 +143,10 @@ class StartCommands:
 
     async def _claim_operator_role(self, request: Request, code: str) -> Reply:
         if not request.place.private:
-            return Reply((say("Write that to me in private: it is about your account."),))
+            return Reply((say("Send me that in private: it's about your account."),))
         claimed = await self._roles.claim_code(code, request.place.platform, request.sender)
         if not claimed:
-            return Reply((say("That link was used already, or is too old. Make a new one."),))
+            return Reply((say("That link was already used, or is too old. Make a new one."),))
         return Reply(
             (say("You are the owner of this service now. /start lists your first steps."),)
         )
@@ -168,7 +168,7 @@ class StartCommands:
                 return await self._set_language(request.person, code)
         return Reply(
             title=say("Language"),
-            lines=(say("In which language shall I write?"),),
+            lines=(say("Which language should I use?"),),
             choices=(
                 tuple(
                     Choice(plain(name), "set-language", {"language": code})
@@ -186,7 +186,7 @@ class StartCommands:
     async def _set_language(self, person: Person, language: str, *, replace: bool = False) -> Reply:
         await self._users.update_settings(person, language=language)
         return Reply(
-            (say("From now on I write in this language."),), replace=replace, language=language
+            (say("I'll write in English from now on."),), replace=replace, language=language
         )
 
     @command(
@@ -216,9 +216,9 @@ class StartCommands:
         return Reply(
             title=say("Daily limit"),
             lines=(
-                say("You let yourself spend as many Credits a day as you have.")
+                say("You have no daily limit of your own.")
                 if limit is None
-                else say("You let yourself spend {limit} a day.", limit=format_credits(limit)),
+                else say("Your own daily limit is {limit}.", limit=format_credits(limit)),
                 say("Beyond it questions are refused until midnight UTC."),
             ),
             choices=(
@@ -241,7 +241,7 @@ class StartCommands:
         choices = [Choice(plain(zone), "set-zone", {"zone": zone}) for zone in ZONES]
         return Reply(
             title=say("Time zone"),
-            lines=(say("Times are shown in {zone} now.", zone=request.person.zone),),
+            lines=(say("Times are now shown in {zone}.", zone=request.person.zone),),
             choices=tuple(tuple(choices[at : at + 2]) for at in range(0, len(choices), 2)),
             replace=True,
         )
@@ -309,8 +309,8 @@ class StartCommands:
                     " account; /settings has “operator's keys only”."
                 ),
                 say(
-                    "Audio goes to a supplier to be written down and is not kept; its words are"
-                    " kept like an answer."
+                    "Audio goes to a supplier to be transcribed and isn't kept; its transcript"
+                    " is kept like an answer."
                 ),
                 say("Never: in logs, metrics or to anyone else."),
                 say("/export gives you everything. Erasing can't be undone."),
@@ -343,7 +343,7 @@ class StartCommands:
     async def erase_now(self, request: Request) -> Reply:
         """Destroys the key that everything was sealed by."""
         await self._users.erase_history(request.person)
-        return Reply((say("Erased. Nobody can read what was said before."),), replace=True)
+        return Reply((say("Erased. Nobody can read what was said before any more."),), replace=True)
 
 
 def _describe_limit(person: Person) -> Phrase:

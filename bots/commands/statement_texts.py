@@ -29,7 +29,7 @@ EVERYTHING: Final = "all"
 
 _KIND_NAMES: Final[dict[MovementKind, Phrase]] = {
     "answer": say("Answers"),
-    "returned": say("Given back for answers"),
+    "returned": say("Refunded for answers"),
     "topup": say("Top-ups"),
     "refund": say("Refunds of payments"),
     "welcome": say("Welcome gift"),
@@ -39,7 +39,7 @@ _KIND_NAMES: Final[dict[MovementKind, Phrase]] = {
     "earned": say("Earned by your keys"),
     "advance": say("Advances on your keys"),
     "dispute": say("Disputed payments"),
-    "repaid": say("Repaid of what you owed"),
+    "repaid": say("Debt repaid"),
     "withdrawal": say("Withdrawals"),
     "link": say("Linked accounts"),
     "forfeited": say("Forfeited"),
@@ -135,18 +135,18 @@ def list_held_apart(
     for each."""
     lines = []
     if apart.answers.units:
-        lines.append(say("{held} more are reserved by answers being written.", held=apart.answers))
+        lines.append(say("{held} more are reserved for answers in progress.", held=apart.answers))
     if apart.withdrawals.units:
         lines.append(
             say(
-                "{credits} more are held for withdrawals on their way.",
+                "{credits} more are held for withdrawals in progress.",
                 credits=format_credits(apart.withdrawals),
             )
         )
     if apart.cancellations.units:
         lines.append(
             say(
-                "{credits} more are held while a purchase is given back.",
+                "{credits} more are held while a purchase is being refunded.",
                 credits=format_credits(apart.cancellations),
             )
         )
@@ -162,7 +162,7 @@ def list_held_apart(
     if apart.owed.units:
         lines.append(
             say(
-                "You owe {credits}; what comes in repays that first.",
+                "You owe {credits}. New Credits repay that first.",
                 credits=format_credits(apart.owed),
             )
         )

@@ -36,7 +36,7 @@ class SupportCommands:
         if not text:
             return await self._top_up_commands.make_support_card(request)
         if not request.place.private:
-            return Reply((say("Write that to me in private: it is about your account."),))
+            return Reply((say("Send me that in private: it's about your account."),))
         platform = request.place.platform
         await self._desk.send_question(
             request.person,

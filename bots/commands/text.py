@@ -166,15 +166,15 @@ def list_answer_notes(run: AskRun, *, is_private: bool) -> list[Phrase]:
 
 _ENDING_TEXTS = {
     Outcome.LENGTH: say("The answer reached its limit; press Continue for more."),
-    Outcome.FILTERED: say("The supplier cut this answer off by its content rules."),
+    Outcome.FILTERED: say("The supplier's content rules cut this answer off."),
     Outcome.STOPPED: say("Stopped. Only what you see was charged."),
-    Outcome.BROKEN: say("The connection to the model broke. Only what you see was charged."),
+    Outcome.BROKEN: say("The connection to the model was lost. Only what you see was charged."),
     Outcome.TIMED_OUT: say("The model took too long. Only what you see was charged."),
     Outcome.LOST: say("The service was interrupted here. Only what you see was charged."),
 }
 
 _CONTENT_REFUSED = say(
-    "The model's supplier refuses to answer this by its content rules. Nothing was charged."
+    "The model's supplier won't answer this because of its content rules. Nothing was charged."
 )
 
 _EMPTY_ANSWER_TEXTS = {
@@ -232,8 +232,8 @@ def describe_ending(result: AskResult) -> Phrase | None:
 
 def _describe_no_transcript(result: AskResult) -> Phrase:
     if result.outcome is Outcome.DONE:
-        return say("There were no words to hear in that. Nothing was charged.")
+        return say("I couldn't hear any words in that. Nothing was charged.")
     return _TRANSCRIPTION_FAILURE_TEXTS.get(
         result.failure,
-        say("That could not be written down just now. Nothing was charged. Send it again."),
+        say("That couldn't be transcribed just now. Nothing was charged. Send it again."),
     )

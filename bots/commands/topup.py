@@ -132,13 +132,14 @@ class TopUpCommands:
         deal = _deal_values(offer.compute_entitlement_without_pack(unit).total, format_usd(unit))
         lines = [
             say(
-                "Another amount: /topup 25. {cash} is {credits}; from {least} on {percent} % more.",
+                "Another amount: /topup 25. {cash} buys {credits}; from {least}, {percent} %"
+                " bonus.",
                 least=format_usd(offer.bonus_from),
                 percent=offer.bonus_percent,
                 **deal,
             )
             if offer.bonus_percent
-            else say("Another amount: /topup 25. {cash} is {credits}.", **deal)
+            else say("Another amount: /topup 25. {cash} buys {credits}.", **deal)
         ]
         if (price := self._format_local_price(request, unit)) != format_usd(unit):
             lines.append(say("{unit} is {price} here.", unit=format_usd(unit), price=price))

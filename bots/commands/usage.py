@@ -312,7 +312,7 @@ def _month_choice(first: date, before: str = "", after: str = "") -> Choice:
 def _unknown_period(text: str) -> Reply:
     return Reply(
         lines=(
-            say("“{period}” is no time that a statement can be about.", period=text),
+            say("“{period}” isn't a period for a statement.", period=text),
             say("Write: /usage today, /usage 7, /usage 30, /usage 2026-11 or /usage all"),
         ),
         choices=((_statement_choice("30"),),),

@@ -150,7 +150,7 @@ class WithdrawCommands:
         if amount < self._policy.payout_least:
             least = self._policy.payout_least
             lines.append(
-                say("The least is {least}: {amount} of {least}.", least=least, amount=amount)
+                say("The minimum is {least}; you have {amount}.", least=least, amount=amount)
             )
         elif amount > earnings.withdrawable:
             lines.append(say("That is more than can be withdrawn now. Nothing was withdrawn."))
@@ -240,7 +240,7 @@ class WithdrawCommands:
         typed = {name: value.get_secret_value() for name, value in request.entered.items()}
         shape = _ADDRESS_PATTERNS.get(method)
         if shape is not None and not shape.fullmatch(typed["address"]):
-            raise UsageError(say("That doesn't look like such an address. Nothing was kept."))
+            raise UsageError(say("That doesn't look like a valid address. Nothing was kept."))
         whole = "\n".join(value for value in typed.values())
         hint = _mask_address(typed["address"])
         before = await self._payout_methods.get_hint(request.person.id, method)
@@ -300,8 +300,8 @@ class WithdrawCommands:
             title=say("Withdrawal requested"),
             lines=(
                 say(
-                    "{credits} are reserved; {cash} will be paid to {hint}. You hear of each step"
-                    " here.",
+                    "{credits} are reserved; {cash} will be paid to {hint}. You'll hear about"
+                    " each step here.",
                     credits=format_credits(payout.credits),
                     cash=format_usd(payout.cash),
                     hint=payout.hint,
@@ -336,7 +336,7 @@ class WithdrawCommands:
 
 def _make_address_form(method: PayoutMethod, amount: Credits) -> FormRequest:
     return FormRequest(
-        title=say("Where shall it go?"),
+        title=say("Where should it be sent?"),
         lines=(
             say(
                 "{way}. It is sealed, and only whoever pays sees it again.",
@@ -414,10 +414,13 @@ def _compose_key_ended(notification: Notification) -> NotificationText:
     )
     lines = [_TERMINATION_TEXTS[str(notification.facts["reason"])]]
     if notification.facts["reason"] != "stolen":
-        lines.append(say("It brought {credits}.", credits=format_credits(kept)))
+        lines.append(say("It earned {credits}.", credits=format_credits(kept)))
     if not returned.is_zero:
         lines.append(
-            say("{credits} that it wasn't used for went back.", credits=format_credits(returned))
+            say(
+                "{credits} that it wasn't used for were taken back.",
+                credits=format_credits(returned),
+            )
         )
     if not due.is_zero:
         lines.append(
@@ -432,18 +435,23 @@ def _compose_key_ended(notification: Notification) -> NotificationText:
 
 def _compose_key_cooldown(notification: Notification) -> NotificationText:
     why = (
-        say("Its account there has no money, or has reached its limit. It is tried again later.")
+        say(
+            "Its account there has no money or has reached its limit. It will be tried again later."
+        )
         if notification.facts["state"] == "parked"
-        else say("Its supplier asked to wait. It goes on by itself.")
+        else say("Its supplier asked for a pause. It goes on by itself.")
     )
-    return say("Your key {key} rests", key=_key_name(notification)), (why, say("Your keys: /keys"))
+    return say("Your key {key} is paused", key=_key_name(notification)), (
+        why,
+        say("Your keys: /keys"),
+    )
 
 
 def _compose_address_changed(notification: Notification) -> NotificationText:
     method_name = next(
         METHOD_NAMES[one] for one in PAYOUT_METHODS if one == notification.facts["method"]
     )
-    return say("Another address for your payouts"), (
+    return say("Your payout address was changed"), (
         say(
             "{way}: {hint}. If that wasn't you, write to the operator now: payouts there wait for"
             " 72 hours.",

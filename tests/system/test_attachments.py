@@ -95,8 +95,8 @@ async def test_telegram_says_what_it_cannot_read_and_asks_the_words_alone_by_a_t
     assert "Nothing was asked or charged" in card.text
     assert asked(world) == []
     await world.presses(ann, card, "Ask the words alone", "An answer.")
-    # Pressed again, it has done its work: the question is one.
-    await world.presses(ann, card, "Ask the words alone", "done its work")
+    # Pressed again, it no longer works: the question is one.
+    await world.presses(ann, card, "Ask the words alone", "no longer works")
     assert asked(world) == ["what is this?"]
     rows = await world.service.app.services.base.db.fetch(sa.select(schema.button.c.data))
     assert not any("what is this" in row.data for row in rows)

@@ -399,7 +399,7 @@ async def test_the_acknowledgement_is_in_the_buyers_language(sqlite_url: str) ->
         assert isinstance(asked, Card)
         done = (await shop.tom.presses(button(asked, "确认撤回")))[0]
         assert isinstance(done, Card)
-        assert done.title == "已收到你的撤回"
+        assert done.title == "已收到您的撤回"
         assert order in done.lines[0]
         assert "1,000 积分" in done.lines[0]
 

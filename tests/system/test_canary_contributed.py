@@ -96,7 +96,7 @@ async def _fails(there: Fair) -> None:
         is_asked_again = isinstance(failure, Refuse) and failure.status == 500
         service.openai.script(*(failure,) * (1 + is_asked_again))
         await tom.says("ask", "◈" if failure is broken else "charged", question="why " * 480)
-        await tom.says("new", "A new conversation.")
+        await tom.says("new", "New conversation.")
         for card in await service.app.services.pool.pool.list_keys():
             await service.app.services.pool.pool.resume_key(card.id)
 
@@ -108,7 +108,7 @@ async def _looked_at(there: Fair) -> None:
     card = await bob.presses(card, "OpenAI …0001", "Used: ")
     card = await bob.presses(card, "Pause", "paused")
     card = await bob.presses(card, "Resume", "serving")
-    card = await bob.presses(card, "Less", "How many of them shall stay?")
+    card = await bob.presses(card, "Lower its limit", "How many should the key go on to earn?")
     await bob.presses(card, "Back", "Used: ")
     await bob.says("export", "Everything kept about you")
     await bob.says("usage", "Recent Usage")

@@ -154,7 +154,7 @@ async def test_from_nothing_to_a_service_with_an_owner(
     ann, bob = telegram.user(7), telegram.user(8)
     await answered(telegram, 8, "/report", "for the operator only")
     await answered(telegram, 7, f"/start {code}", "You are the owner")
-    await answered(telegram, 8, f"/start {code}", "was used already")
+    await answered(telegram, 8, f"/start {code}", "was already used")
     await answered(telegram, 7, "/report", "System layer")
     await answered(telegram, 8, "/report", "for the operator only")
     await answered(telegram, 8, "/model mine", "answers you from now on")

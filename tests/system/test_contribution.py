@@ -101,7 +101,7 @@ class Fair:
         chat = self.chat(person)
         for _ in range(min(IN_CHAT, times)):
             await chat.says("ask", "1,000 tokens · 5 Credits · ", question="why " * 480)
-            await chat.says("new", "A new conversation.")
+            await chat.says("new", "New conversation.")
         await self.market.asks(str(person), max(0, times - IN_CHAT))
 
 
@@ -153,7 +153,7 @@ async def contributed(there: Fair) -> str:
     assert "You can spend all of it at once." in card.shown
     assert "$" not in card.shown
     card = await bob.presses(card, "Contribute", "Thank you!")
-    assert f"It is worth {NET:,} Credits to you" in card.shown
+    assert f"It earns you {NET:,} Credits" in card.shown
     (one,) = await there.market.service.app.services.earnings.contributions.list_in_state("open")
     figures = (one.requests, one.credited.units, one.fee.units, one.quota)
     assert figures == (ASKS, NET, FEE, parse_usd(DOLLARS))
@@ -164,7 +164,9 @@ async def withdrawn(there: Fair, amount: int, dollars: str) -> None:
     """From `/withdraw` to the owner's second tap and "It is paid"."""
     bob, owner = there.chat(BOB), there.chat(OWNER)
     card = await bob.says("withdraw", f"Withdrawable: {amount:,} Credits → {dollars}")
-    card = await bob.presses(card, f"{amount:,} Credits by Bank transfer", "Where shall it go?")
+    card = await bob.presses(
+        card, f"{amount:,} Credits by Bank transfer", "Where should it be sent?"
+    )
     words = f"{amount:,} Credits become {dollars}, paid by Bank transfer to GB••••5555"
     card = await bob.types(card, words, holder=HOLDER, address=IBAN, bank=BANK)
     assert "within 3–5 business days" in card.shown
@@ -172,7 +174,7 @@ async def withdrawn(there: Fair, amount: int, dollars: str) -> None:
     assert await there.market.posted(chart.pocket(await person(there, BOB), "earned")) == [amount]
 
     card = await owner.says("payouts", dollars)
-    card = await owner.presses(card, dollars, "Writes from")
+    card = await owner.presses(card, dollars, "Also known as")
     assert "Covered: yes" in card.shown
     card = await owner.presses(card, "Approve", f"Pay {dollars} ({amount:,} Credits)")
     card = await owner.presses(card, f"Yes, pay {dollars}", "approved since")
@@ -277,7 +279,7 @@ async def test_the_briefs_contribution(platform: str, database_url: str) -> None
         await there.tells()
         ended = await there.chat(BOB).hears("has ended")
         assert "It is used up." in ended.shown
-        assert f"It brought {NET:,} Credits." in ended.shown
+        assert f"It earned {NET:,} Credits." in ended.shown
         served = (
             sold(there, GROSS)
             | used_up()

@@ -172,7 +172,7 @@ async def test_what_was_asked_lands_and_is_charged_once(
 
     (answer,) = world.answers()
     assert answer.channel == world.places[lands]
-    explained = "where I can't write any more" in plain(answer.content)
+    explained = "I can't write any more where you asked" in plain(answer.content)
     assert explained == (place != lands and again == "after")
     assert not (asked.thinking and place == lands), "what was deferred is filled"
     spent = await world.books.spent()

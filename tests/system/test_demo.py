@@ -224,11 +224,11 @@ async def test_a_model_server_of_ones_own_takes_the_sandboxs_place(place: Place,
             supplier_openai_key=key,
         )
     models, maker, asked, unserved, usage = answers(done, lines)
-    assert "2 models can be asked now." in models
+    assert "2 models are available." in models
     assert "mine:7b" in maker
     assert "I am local." in asked
     assert "mine:7b · 23 tokens" in asked
-    assert "can't be served right now" in unserved
+    assert "isn't available right now" in unserved
     assert "mine:7b" in usage
     assert [call.body["model"] for call in server.calls] == ["mine:7b"]
     assert {call.key for call in server.calls} == {key or "none"}

@@ -62,7 +62,7 @@ async def serving(town: Place, fake: FakeDiscord) -> Process:
 
     def can() -> bool:
         seen = fake.messages(fake.text, ann)
-        return any("2 models can be asked" in plain(each.content) for each in seen)
+        return any("2 models are available" in plain(each.content) for each in seen)
 
     async with asyncio.timeout(PATIENCE_S):
         while not can():

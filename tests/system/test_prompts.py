@@ -179,9 +179,9 @@ async def test_on_discord_it_is_a_dialog_and_its_answer_is_the_askers_alone(
         assert sent.callbacks == [5]
         assert sent.ephemeral
         assert await tails(world.service) == ["0001", "chat"]
-        # Once more by the same dialog, and by its button: it has done its work.
+        # Once more by the same dialog, and by its button: it no longer works.
         discord.submits(owner, press, key=KEY)
-        await world.next(discord.text, "That is over", owner)
+        await world.next(discord.text, "That has expired", owner)
         again = discord.presses(owner, card, "Enter it")
         await discord.wait_for(lambda: again.callbacks, PATIENCE_S)
         assert again.callbacks == [6]

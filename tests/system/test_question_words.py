@@ -66,7 +66,7 @@ async def test_a_plain_word_that_is_a_models_name_too_is_asked_about(
         assert await world.of(ann).credits() == had
         await world.presses(ann, card, card.labels[1], "An answer.")
         # The other one is the same question.
-        await world.presses(ann, card, card.labels[0], "done its work")
+        await world.presses(ann, card, card.labels[0], "no longer works")
         assert asked(world) == [question]
 
 

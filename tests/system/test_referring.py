@@ -61,7 +61,7 @@ async def test_a_friend_comes_by_a_link_tops_up_and_gives_back(database_url: str
             "You have 1,000 Credits now.",
         )
         shown = text_of(await shop.tom.screen("/refer"))
-        assert "Friends who came: 1. Who topped up: 1. Earned: 1,000 Credits." in shown
+        assert "Friends who joined: 1. Topped up: 1. You earned 1,000 Credits." in shown
         await audited(shop)
         await shop.press(url, "half")
         assert "550 Credits were taken back with it." in (await shop.noticed_by("7")).lines

@@ -29,7 +29,7 @@ from tests.system.conftest import Ends
 from tests.system.world import World, briefs_world
 
 SKY = Answer(chunks=("Because ", "blue light ", "scatters most."), usage=Used(250, 60))
-ELSEWHERE = "where I can't write any more"
+ELSEWHERE = "I can't write any more where you asked"
 ROOM = -5
 
 

@@ -45,10 +45,10 @@ SCENARIO: tuple[tuple[str | bytes, Answer | Heard | None, tuple[str, ...]], ...]
         ("Why?", "Whisper · 61 s of audio · 3 Credits · 981 left"),
     ),
     ("/usage", None, ("Recent Usage", "6 Cr", "10 Cr", "3 Cr", "Spent: 19 Credits today")),
-    ("/new", None, ("A new conversation.",)),
+    ("/new", None, ("New conversation.",)),
     ("/ask gpt-5 why?", None, ("the nearest is GPT-4 Turbo",)),
     ("余额", None, ("💎 My Balance", "981 Credits")),
-    ("/language zh", None, ("今后我用这种语言书写。",)),
+    ("/language zh", None, ("已切换为简体中文。",)),
     ("balance", None, ("💎 我的余额", "981 积分")),
     ("/frobnicate", None, ("没有 /frobnicate 这个命令",)),
 )

@@ -133,7 +133,7 @@ async def test_a_topic_of_a_private_chat_is_a_conversation(world: World) -> None
     # A topic that was deleted: the answer comes in the chat itself.
     telegram.fail_next("sendMessage", 400, description="Bad Request: message thread not found")
     telegram.says(ann, "question 5", thread=9)
-    await telegram.seen(7, "where I can't write any more")
+    await telegram.seen(7, "I can't write any more where you asked")
     assert chat.last.thread is None
 
 

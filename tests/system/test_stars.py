@@ -141,7 +141,7 @@ async def test_who_may_not_pay_reads_why_in_their_language(world: World) -> None
     )
     # The language that they chose goes before their app's.
     card = await world.says(bob, "/language", words("Language", "zh-CN"))
-    await world.presses(bob, card, "English", "From now on I write in this language.")
+    await world.presses(bob, card, "English", "I'll write in English from now on.")
     assert "somebody else's" in await told(bob)
     assert "no longer right" in await told(ann, total_amount=1)
     assert "no longer right" in await told(ann, currency="USD")

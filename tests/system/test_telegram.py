@@ -167,7 +167,7 @@ async def test_the_language_is_changed_by_button(talk: Talk) -> None:
     other, name = ("zh-CN", "简体中文") if talk.language == "en" else ("en", "English")
     card = await talk.world.says(talk.ann, "/language", talk.words("Language"))
     told = await talk.world.presses(
-        talk.ann, card, name, words("From now on I write in this language.", other)
+        talk.ann, card, name, words("I'll write in English from now on.", other)
     )
     assert told is card
     await talk.world.says(talk.ann, "/balance", words("💎 My Balance", other))
@@ -341,7 +341,7 @@ async def test_the_same_update_again_is_answered_and_charged_once(
         press_update = telegram.updates[-1]
         await telegram.seen(7, "984 left")
         telegram.again(press_update)
-        await telegram.seen(7, "has done its work")
+        await telegram.seen(7, "no longer works")
         await settled(world, asks=1)
         assert await world.service.spent("gpt-4") == Credits(16)
     shown = [each.text for each in telegram.chat(7).bot_messages]

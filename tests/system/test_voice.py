@@ -180,7 +180,7 @@ async def test_a_61_second_voice_message_on_discord_costs_3_credits(
         openai, ann = world.service.openai, discord.user(7)
         talk = discord.dm(ann).id
         discord.says(ann, f"/language {language}")
-        await world.next(talk, words("From now on I write in this language.", language))
+        await world.next(talk, words("I'll write in English from now on.", language))
         # This supplier tells no length: Discord's counts, rounded up.
         openai.script(Heard(SAID.text))
         discord.sends(ann, VOICE, seconds=60.4)

@@ -134,7 +134,7 @@ async def chat(place: Place) -> AsyncIterator[Chat]:
 
 async def test_the_demos_way_from_an_invitation_to_a_dispute(place: Place) -> None:
     async with chat(place) as demo, aiohttp.ClientSession() as browser:
-        invited = await demo.says("/refer", r"Earned: 0 Credits\.\n")
+        invited = await demo.says("/refer", r"You earned 0 Credits\.\n")
         code = re.search(r"/start (ref_\w+)", invited)
         assert code is not None
         # The other one who writes here, for the first time.

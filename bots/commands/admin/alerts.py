@@ -174,7 +174,7 @@ _LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
             heard=format_length(Seconds(int(facts["heard"]))),
             held=format_length(Seconds(int(facts["held"]))),
         ),
-        say("The key paid what was heard. No more audio of theirs is written down today (UTC)."),
+        say("The key paid for what was heard. Their audio isn't transcribed again today (UTC)."),
     ),
     "platform": lambda facts: (
         say(

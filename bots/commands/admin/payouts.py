@@ -448,7 +448,7 @@ class PayoutCardBuilder:
     def _risk_lines(self, risk: PayoutRisk) -> Sequence[Phrase]:
         covered = say("yes") if risk.is_covered else say("no")
         return (
-            say("Writes from {names}.", names=", ".join(risk.names)),
+            say("Also known as {names}.", names=", ".join(risk.names)),
             say(
                 "{paid} were paid with on their keys, by {count} people; {disputes} of these"
                 " people's payments were disputed; {dead} of the keys died.",

@@ -274,7 +274,7 @@ def _preview_choices(differing: list[PriceSuggestion]) -> tuple[Choice, ...]:
     formula_count = sum(not one.is_set_by_hand for one in differing)
     choices = []
     if differing:
-        label = say("Preview all {count}", count=min(len(differing), _SHOWN_MAX))
+        label = say("Preview all ({count})", count=min(len(differing), _SHOWN_MAX))
         choices.append(Choice(label, "pricing-preview", {"all": 1}))
     if 0 < formula_count < len(differing):
         label = say("Without those set by hand: {count}", count=min(formula_count, _SHOWN_MAX))

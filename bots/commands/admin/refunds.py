@@ -164,7 +164,7 @@ class RefundCommands:
         if amount.units <= 0 or amount.units > refundable.units:
             raise UsageError(
                 say(
-                    "Of that order {left} can be given back. Nothing was.",
+                    "Only {left} of that order can be given back. Nothing was given back.",
                     left=format_cash(refundable),
                 )
             )
@@ -202,7 +202,7 @@ class RefundCommands:
         return Reply(
             lines=(
                 say(
-                    "Given back: {cash}. {credits} are left of that order.",
+                    "Given back: {cash}. {credits} of that order are left.",
                     cash=format_cash(amount),
                     credits=format_credits(updated.bought + updated.bonus),
                 ),

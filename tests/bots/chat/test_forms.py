@@ -82,10 +82,10 @@ async def test_a_dialog_brings_it_too_and_only_once(owner: Service) -> None:
     assert await owner.app.chat.dispatcher.get_form(press) == card.form
     assert "Added openai …-own" in text_of(*await filled(owner, card, key=KEY))
     assert await filled(owner, card, key=KEY) == [], "the same delivered again"
-    assert "That is over" in text_of(*await filled(owner, card, "78", key=PASTED))
+    assert "That has expired" in text_of(*await filled(owner, card, "78", key=PASTED))
     over = await owner.app.chat.dispatcher.get_form(press)
     assert not isinstance(over, Form)
-    assert "That is over" in text_of(over)
+    assert "That has expired" in text_of(over)
     assert await keys(owner) == ["0001", "-own"]
 
 
@@ -119,7 +119,7 @@ async def test_a_wrong_key_is_one_sentence_and_changes_nothing(
 async def test_a_supplier_that_does_not_answer_is_told(owner: Service) -> None:
     owner.openai.listing = Refuse(503)
     await asked(owner)
-    assert "can't be reached to try that key" in text_of(*await owner.says(KEY))
+    assert "can't be reached to check that key" in text_of(*await owner.says(KEY))
     assert await keys(owner) == ["0001"]
 
 
@@ -148,10 +148,10 @@ async def test_cancelled_by_its_button_or_by_any_command(owner: Service) -> None
     card = await asked(owner)
     cancel = button(card.to_card(), "Cancel")
     assert "Cancelled" in text_of(*await owner.presses(cancel))
-    assert "That is over" in text_of(*await owner.presses(cancel))
+    assert "That has expired" in text_of(*await owner.presses(cancel))
     # A newer prompt is not ended by an older one's button.
     await asked(owner)
-    assert "That is over" in text_of(*await owner.presses(cancel))
+    assert "That has expired" in text_of(*await owner.presses(cancel))
     assert "Added" in text_of(*await owner.says(KEY))
     await asked(owner)
     await owner.screen("/balance")
@@ -168,8 +168,8 @@ async def test_too_late_is_still_known_as_the_answer_but_a_question_is_one(
     gone, told = await owner.says(KEY)
     assert isinstance(gone, Card)
     assert gone.erase_incoming
-    assert "That is over" in text_of(told)
-    assert "That is over" in text_of(*await filled(owner, card, key=KEY))
+    assert "That has expired" in text_of(told)
+    assert "That has expired" in text_of(*await filled(owner, card, key=KEY))
     assert owner.openai.calls == []
     await owner.answer("why is the sky blue?")
     assert len(owner.openai.calls) == 1
@@ -191,7 +191,7 @@ async def test_a_restart_loses_nothing_and_the_same_message_again_is_no_question
             gone, told = await owner.says(KEY, message="500")
             assert isinstance(gone, Card)
             assert gone.erase_incoming
-            assert "That is over" in text_of(told)
+            assert "That has expired" in text_of(told)
             assert await keys(owner) == ["0001", "-own"]
         assert openai.calls == []
 
@@ -200,7 +200,7 @@ async def test_only_an_admin_is_asked_and_is_asked_again_who_they_are(owner: Ser
     tom = owner.someone("7")
     assert "operator only" in text_of(await tom.screen("/pool add openai 50"))
     card = await asked(owner)
-    assert "That is over" in text_of(*await filled(tom, card, key=KEY))
+    assert "That has expired" in text_of(*await filled(tom, card, key=KEY))
     owners = owner.app.services.users.roles
     owners._configured, before = {}, owners._configured
     assert "belongs to somebody else" in text_of(*await owner.says(KEY))

@@ -28,7 +28,7 @@ async def test_commands_are_answered_until_the_budget_is_spent(
         assert shown[BURST + 1 :] == [[]] * 29, "told once"
         # Asks and Stop are none of it, nor is anybody else.
         assert isinstance((await tom.says("why?"))[-1], Answer)
-        assert "Nothing of yours is being written" in text_of(*await tom.says("/stop"))
+        assert "You have no answer in progress" in text_of(*await tom.says("/stop"))
         assert "1,000 Credits" in text_of(*await tom.someone("8").says("/balance"))
         clock.advance(seconds=3)
         shown = await flood(tom, "/balance", 4)

@@ -62,24 +62,24 @@ async def test_the_briefs_card_and_one_tap(bobs: Market) -> None:
     assert "You can spend all of it at once." in told
     assert "OpenAI's terms forbid" in told
     thanks = text_of(await pressed(bob, card, "Contribute"))
-    assert "It is worth 74,997 Credits to you" in thanks
+    assert "It earns you 74,997 Credits" in thanks
     for said in (told, thanks):
         assert not any(word in said.lower() for word in FORBIDDEN)
     assert "74,997 Credits" in text_of(await bob.screen("/balance"))
     rows = await bob.app.services.base.db.fetch(sa.select(schema.contribution.c.consent))
     assert [bool(row.consent) for row in rows] == [True], "the version that was agreed to"
     again = await bob.presses(button(card, "Contribute"))
-    assert "has done its work" in text_of(*again)
+    assert "no longer works" in text_of(*again)
     assert "74,997 Credits" in text_of(await bob.screen("/balance"))
 
 
 async def test_where_nobody_tells_its_worth_the_owner_says_for_how_many(bobs: Market) -> None:
     bob = bobs.service.someone("bob")
     choice = await offered(bob)
-    assert "doesn't tell what is left" in text_of(choice)
+    assert "doesn't say what is left" in text_of(choice)
     card = await pressed(bob, choice, "5,000 Credits (≈ 1,112 requests)")
     assert "You can spend up to 1,000 Credits at once" in text_of(card)
-    assert "1,000 of them you can spend" in text_of(await pressed(bob, card, "Contribute"))
+    assert "you can spend 1,000 of them" in text_of(await pressed(bob, card, "Contribute"))
 
 
 async def test_no_thanks_leaves_nothing(bobs: Market) -> None:
@@ -130,7 +130,7 @@ async def test_an_owner_watches_it_and_takes_it_back(bobs: Market) -> None:
     await bobs.gets("tom", 1_000)
     await bobs.asks("tom", 100)
     listed = await bob.screen("/keys")
-    assert "Usable 74,997 · on the way 74,547 · withdrawable 450" in text_of(listed)
+    assert "Usable 74,997 · still to earn 74,547 · withdrawable 450" in text_of(listed)
     assert "100 answers, 450 Credits" in text_of(listed)
     shown = await pressed(bob, listed, "OpenAI …0001")
     assert "Used: 0 % · 100 answers" in text_of(shown)
@@ -140,11 +140,11 @@ async def test_an_owner_watches_it_and_takes_it_back(bobs: Market) -> None:
     assert "State: paused by you" in text_of(await pressed(bob, shown, "Pause"))
     paused = await pressed(bob, await bob.screen("/keys"), "OpenAI …0001")
     assert "State: serving" in text_of(await pressed(bob, paused, "Resume"))
-    less = await pressed(bob, shown, "Less")
+    less = await pressed(bob, shown, "Lower its limit")
     assert "74,547 Credits are on the way" in text_of(less)
-    assert "on the way 18,6" in text_of(await pressed(bob, less, "Keep 18,636 Credits"))
+    assert "still to earn 18,6" in text_of(await pressed(bob, less, "Keep 18,636 Credits"))
     sure = await pressed(bob, shown, "Take it back")
-    assert "What it has brought stays" in text_of(sure)
+    assert "What it has earned stays" in text_of(sure)
     assert "Ended" in text_of(await pressed(bob, sure, "Yes, take it back"))
     assert await bobs.has("bob") == {"earned": 450}
     for screen in (listed, shown, less, sure):

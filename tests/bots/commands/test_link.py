@@ -35,11 +35,11 @@ async def test_two_chats_become_one_balance(database_url: str, clock: TestClock)
         assert "telegram:7" in seen.title
         assert "the older account stays: theirs" in text_of(seen).lower()
         waiting = text_of(*await tim.presses(button(seen, "Yes")))
-        assert "agree there too" in waiting
+        assert "agree on the other side, too" in waiting
         other = await tom.screen("/link")
         assert "discord:9" in other.title
         done = text_of(*await tom.presses(button(other, "Yes")))
-        assert "You are one now" in done
+        assert "Linked: /balance" in done
         for chat in (tom, tim):
             assert "1,999 Credits" in text_of(await chat.screen("/balance"))
             assert "Spent: 1 Credit" in text_of(await chat.screen("/usage"))
@@ -106,7 +106,7 @@ async def test_the_other_side_is_asked_by_itself(database_url: str, clock: TestC
         await tim.presses(button(seen, "Yes"))
         # Its button is theirs alone, there.
         assert "somebody else" in text_of(*await tim.presses(button(card, "Yes")))
-        assert "You are one now" in text_of(*await tom.presses(button(card, "Yes")))
+        assert "Linked: /balance" in text_of(*await tom.presses(button(card, "Yes")))
         assert "2,000 Credits" in text_of(await tim.screen("/balance"))
 
 

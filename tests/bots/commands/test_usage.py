@@ -116,7 +116,7 @@ async def test_days_and_months_begin_where_the_person_lives(
 async def test_a_time_that_is_none_is_named(sqlite_url: str, clock: TestClock, typed: str) -> None:
     async with service.running(sqlite_url, clock) as tom:
         card = await tom.screen(f"/usage {typed}")
-        assert card.lines[0] == f"“{typed}” is no time that a statement can be about."
+        assert card.lines[0] == f"“{typed}” isn't a period for a statement."
 
 
 async def test_what_is_held_apart_is_named_with_its_reason(

@@ -166,12 +166,12 @@ class Unheard:
 
 
 UNHEARD = (
-    Unheard("silence", (Heard("  ", seconds=60.4),), "no words to hear", cost=COST),
+    Unheard("silence", (Heard("  ", seconds=60.4),), "couldn't hear any words", cost=COST),
     Unheard("in a form that it can't read", (Refuse(400),), "could not be fetched or read"),
     Unheard("too large", (Refuse(413),), "doesn't take audio that long"),
-    Unheard("failing", (Refuse(500), Refuse(500)), "could not be written down just now"),
-    Unheard("the key refused", (Refuse(401),), "could not be written down just now"),
-    Unheard("cut off", (Drop(),), "could not be written down just now", cost=COST),
+    Unheard("failing", (Refuse(500), Refuse(500)), "couldn't be transcribed just now"),
+    Unheard("the key refused", (Refuse(401),), "couldn't be transcribed just now"),
+    Unheard("cut off", (Drop(),), "couldn't be transcribed just now", cost=COST),
 )
 
 
@@ -198,7 +198,7 @@ async def test_what_cannot_be_had_costs_nothing_and_is_not_asked_for(tom: Servic
 async def test_too_long_too_large_and_in_no_known_format(tom: Service) -> None:
     assert "That is 60:01 long" in await refused(tom, voice(3_601, VOICE))
     assert "That is 60:01 long" in await refused(tom, voice(1, wav(3_601), mime="audio/wav"))
-    assert "up to 60:00" in await refused(tom, voice(None, wav(3_601)))
+    assert "audio is 60:00" in await refused(tom, voice(None, wav(3_601)))
     assert "has 21 MB" in await refused(tom, voice(61, size=AUDIO_BYTES_MAX + 1))
     assert "up to 20 MB" in await refused(tom, voice(None, bytes(AUDIO_BYTES_MAX + 1), size=0))
     assert "mp3, m4a, ogg" in await refused(tom, voice(61, mime="audio/amr"))
@@ -221,7 +221,7 @@ async def test_without_a_key_that_hears(database_url: str, clock: TestClock) -> 
     async with service.running(database_url, clock, budget="0.001") as tom:
         shown = await tom.says("", audio=voice(61))
         assert isinstance(shown[0], Card)
-        assert shown[0].lines[0].startswith("Audio can't be written down right now.")
+        assert shown[0].lines[0].startswith("Audio can't be transcribed right now.")
 
 
 async def test_so_many_at_once_and_no_more(tom: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,7 +301,7 @@ async def test_ask_this_asks_it_once_for_its_own_person_also_after_a_restart(
         for wrong in (f"a{button[1:]}", f"c{button[1:]}", f"q:{shown[-1].ask}"):
             done = (await tom.presses(wrong))[-1]
             assert isinstance(done, Card)
-            assert "has done its work" in done.lines[0]
+            assert "no longer works" in done.lines[0]
         assert len(tom.openai.calls) == 1
 
 
@@ -323,13 +323,13 @@ async def test_stopped_before_the_words_come_costs_nothing(tom: Service) -> None
 
 async def test_a_model_that_hears_is_shown_but_neither_asked_nor_chosen(tom: Service) -> None:
     models = await tom.screen("/models")
-    assert "1 model can be asked now. Yours: GPT-4 Turbo." in models.lines
+    assert "1 model is available. Yours: GPT-4 Turbo." in models.lines
     assert models.lines[-1] == "🎤 Whisper — 2 Credits / minute"
     card = await tom.screen("/model whisper")
     assert card.title == "Whisper"
     assert card.lines[:2] == (
         "2 Credits / minute",
-        "🎤 Writes down voice messages and audio files of up to 60 minutes: send one.",
+        "🎤 Transcribes voice messages and audio files of up to 60 minutes: send one.",
     )
     assert card.lines[2] == "≈ 500 minutes with your 1,000 Credits"
     assert (await tom.person()).model == ""
@@ -440,7 +440,7 @@ async def test_a_file_of_tiny_pieces_is_refused_and_costs_nothing(tom: Service) 
     content = opus_heads() + page * (AUDIO_BYTES_MAX // len(page) - 1)
     assert "can't be counted" in await refused(tom, voice(1, content))
     empty = ogg_page([b""] * 250)
-    assert "long; audio is written down up to 60:00" in await refused(
+    assert "long; the limit for audio is 60:00" in await refused(
         tom, voice(1, opus_heads() + empty * 5_000)
     )
 

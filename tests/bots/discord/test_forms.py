@@ -29,7 +29,9 @@ BANK = Form(
     LONG,
     tuple(InputField(f"field{n}", f"{n} {LONG}", LONG, least=n, most=4000) for n in range(5)),
 )
-CARD = FormCard(BANK, ("Where shall it go?",), "Enter it", "Send it", Button("btn_no", "Cancel"))
+CARD = FormCard(
+    BANK, ("Where should it be sent?",), "Enter it", "Send it", Button("btn_no", "Cancel")
+)
 
 
 class FormFront(DiscordFront):
@@ -45,7 +47,7 @@ class FormFront(DiscordFront):
 
     async def get_form(self, press: ButtonPress) -> Form | Card:
         self.pressed.append(press)
-        return Card(lines=("That is over.",), aside=True) if self.filled else BANK
+        return Card(lines=("That has expired.",), aside=True) if self.filled else BANK
 
     async def submit_form(self, submission: FormSubmission) -> AsyncIterator[Output]:
         again = submission.message in [each.message for each in self.filled]
@@ -66,7 +68,7 @@ async def test_a_long_form_is_cut_to_what_a_dialog_holds_and_comes_back_whole(
 ) -> None:
     ann = fake.user(7)
     fake.slash(ann, "/balance", {}, fake.text)
-    card = await fake.seen(fake.text, "Where shall it go?", ann)
+    card = await fake.seen(fake.text, "Where should it be sent?", ann)
     press = fake.presses(ann, card, "Enter it")
     await fake.wait_for(lambda: press.modal)
     fake.again(press)
@@ -84,7 +86,7 @@ async def test_a_long_form_is_cut_to_what_a_dialog_holds_and_comes_back_whole(
     assert got.message == str(sent.id)
     # The form is gone: now a press is a press, and its answer the asker's alone.
     late = fake.presses(ann, card, "Enter it")
-    await fake.seen(fake.text, "That is over.", ann)
+    await fake.seen(fake.text, "That has expired.", ann)
     assert (press.callbacks, sent.callbacks, late.callbacks) == ([9], [5], [6])
     assert fake.messages(fake.text) == []
     assert [press.button for press in front.pressed] == ["frm_bank"] * len(front.pressed)
@@ -114,7 +116,7 @@ async def test_a_dialog_after_anything_else_is_refused(
     """Acknowledged before: nothing opens, and nobody is told anything twice."""
     ann = fake.user(7)
     fake.slash(ann, "/balance")
-    card = await fake.seen(fake.dm(ann), "Where shall it go?")
+    card = await fake.seen(fake.dm(ann), "Where should it be sent?")
     fake.fail_next("POST /interactions", 400, 40060)
     press = fake.presses(ann, card, "Enter it")
     await fake.wait_for(lambda: any(call.status == 400 for call in fake.calls))

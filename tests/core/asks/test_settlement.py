@@ -150,7 +150,7 @@ ENDINGS = (
         Outcome.REFUSED,
         0,
         cost(1_000),
-        "refuses to answer this by its content rules. Nothing was charged.",
+        "won't answer this because of its content rules. Nothing was charged.",
         landed_text=False,
     ),
     Ending(
@@ -159,7 +159,7 @@ ENDINGS = (
         Outcome.REFUSED,
         0,
         cost(PROMPT + LIMIT),
-        "refuses to answer this by its content rules. Nothing was charged.",
+        "won't answer this because of its content rules. Nothing was charged.",
         landed_text=False,
     ),
     Ending(
@@ -168,7 +168,7 @@ ENDINGS = (
         Outcome.BROKEN,
         3,
         cost(PROMPT + TEN_TOKENS),
-        "connection to the model broke",
+        "connection to the model was lost",
     ),
     Ending(
         "an error event after something was shown",
@@ -176,7 +176,7 @@ ENDINGS = (
         Outcome.BROKEN,
         3,
         cost(PROMPT + TEN_TOKENS),
-        "connection to the model broke",
+        "connection to the model was lost",
     ),
     Ending(
         "refused before the first token",
@@ -193,7 +193,7 @@ ENDINGS = (
         Outcome.REFUSED,
         0,
         NOTHING,
-        "refuses to answer",
+        "won't answer",
         landed_text=False,
     ),
     Ending(

@@ -40,7 +40,7 @@ async def test_a_twentieth_of_what_vests(database_url: str, clock: TestClock) ->
         shown = text_of(await bobs.service.screen("/refer"))
         assert "When they contribute a key, you get 5 %" in shown
         assert "tops up" not in shown, "nothing is sold here"
-        assert "Friends who came: 1. Who topped up: 0. Earned: 11 Credits." in shown
+        assert "Friends who joined: 1. Topped up: 0. You earned 11 Credits." in shown
         await bobs.asks("9", 50)
         assert await bobs.has("7") == {"gift": 22}
 
@@ -57,7 +57,7 @@ async def test_it_goes_on_to_whom_the_inviter_became_a_part_of(
         assert (await bobs.contribution(key, "8")).inviter == old.id
         await bobs.asks("9", 50)
         assert await bobs.has("1") == {"gift": 22}
-        assert "Earned: 22 Credits" in text_of(await bobs.service.screen("/refer"))
+        assert "You earned 22 Credits" in text_of(await bobs.service.screen("/refer"))
 
 
 @pytest.mark.parametrize("asked", [0, 50])

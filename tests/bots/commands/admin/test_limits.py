@@ -101,7 +101,7 @@ async def test_so_many_credits_a_day(owner: Service, clock: TestClock) -> None:
     await owner.screen("/limit telegram:7 day 1")
     tom = owner.someone("7")
     await tom.answer("one?")
-    assert "Your limit of 1 Credit a day is reached" in text_of(*await tom.says("two?"))
+    assert "You've reached your limit of 1 Credit a day" in text_of(*await tom.says("two?"))
     clock.advance(days=1)
     await tom.answer("two?")
 

@@ -53,7 +53,7 @@ async def test_a_key_is_paused_and_resumed_by_button_or_words(owner: Service) ->
     shown = await pressed(owner, await owner.screen("/pool"), "openai …0001")
     assert "May cost $500.00: $0.00 used" in text_of(shown)
     assert "State: paused" in text_of(await pressed(owner, shown, "Pause"))
-    assert "can't be served right now" in text_of(*await owner.says("/ask gpt-4 why?"))
+    assert "isn't available right now" in text_of(*await owner.says("/ask gpt-4 why?"))
     assert "State: active" in text_of(await owner.screen("/pool resume 0001"))
     await owner.answer("/ask gpt-4 why?")
     assert "State: paused" in text_of(await owner.screen("/pool pause …0001"))

@@ -111,7 +111,7 @@ async def test_a_button_that_never_was_or_was_used_is_over(
     owner: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    assert "has done its work" in text_of(*await owner.presses("btn_forged"))
+    assert "no longer works" in text_of(*await owner.presses("btn_forged"))
     assert "refused: an unknown button by" in caplog.text
     sure = await owner.screen("/grant telegram:7 500 thanks")
     yes = sure.buttons[0][0].id

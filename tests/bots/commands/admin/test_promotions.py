@@ -78,7 +78,7 @@ async def test_a_promotion_is_shown_first_and_counts_from_the_button_on(
     shown = text_of(await tom.screen("/model gpt-4"))
     assert "3.3 Credits / 1K tokens" in shown
     assert "5 Credits / 1K" not in shown
-    assert "has done its work" in text_of(*await owner.presses(press)), "replayed"
+    assert "no longer works" in text_of(*await owner.presses(press)), "replayed"
     assert len(owner.app.services.pricing.deals.promotions.all) == 1
     for footer in ("5 Credits", "5 Credits", "8 Credits"):
         tom.openai.script(EXAMPLE)

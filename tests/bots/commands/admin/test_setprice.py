@@ -207,7 +207,7 @@ async def test_an_overtaken_suggestion_is_shown_again(owner: Service, clock: Tes
 
 
 async def test_all_suggestions_with_a_preview(owner: Service, clock: TestClock) -> None:
-    preview = (await owner.presses(button(await owner.screen("/pricing"), "Preview all 4")))[-1]
+    preview = (await owner.presses(button(await owner.screen("/pricing"), "Preview all (4)")))[-1]
     assert "5 → 4.2" in text_of(preview)
     assert "+66 % → +40 %" in text_of(preview)
     assert rate(owner) == 5_000

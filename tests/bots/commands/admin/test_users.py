@@ -82,8 +82,8 @@ async def test_a_person_is_found_by_whatever_is_known(owner: Service) -> None:
         assert person in card
         assert "Answers: 1, " in card
         assert "No answers" not in card
-    assert "Nobody is known" in text_of(await owner.screen("/users telegram:404"))
-    assert "Nobody is known" in text_of(await owner.screen("/users ord_nothing"))
+    assert "I don't know" in text_of(await owner.screen("/users telegram:404"))
+    assert "I don't know" in text_of(await owner.screen("/users ord_nothing"))
 
 
 async def test_tier_and_history_without_a_word_of_it(owner: Service) -> None:
