@@ -71,7 +71,8 @@ async def _check_database(config: Config) -> list[Line]:
             sealed, vault_lines = await _check_vault(build_vault(base.config), base.db)
             lines += vault_lines
             vault = await open_vault(base) if sealed else None
-            lines.append((True, "master key opens the vault"))
+            if vault is not None:
+                lines.append((True, "master key opens the vault"))
             survey = await survey_keys(externals, base, vault)
             lines += _list_key_lines(survey, externals, config)
             # Prices of the catalogue alone: a server's own models get theirs while it serves.
@@ -122,6 +123,8 @@ async def _check_vault(vault: Vault, db: Database) -> tuple[int, list[Line]]:
     if survey.unopenable:
         lines = [(False, describe_unopenable(secrets)) for secrets in survey.unopenable]
         return survey.sealed_count, lines
+    if not survey.sealed_count:
+        return 0, [(True, "nothing is sealed yet")]
     line = f"all {survey.sealed_count} secrets can be opened"
     if survey.older_key_count:
         line += (

@@ -203,7 +203,7 @@ def _ask_key(
         question = "Budget in dollars that this key may cost: "
         budget = terminal.ask_until(lambda: terminal.ask(question), _find_budget_fault)
     if fault := _find_budget_fault(budget):
-        raise CommandRefused(f"{fault} Nothing was written.")
+        raise CommandRefused(f"{fault} It follows --budget. Nothing was written.")
     made = {"KEY": key, "QUOTA": budget, **({"ACCOUNT": account} if account else {})}
     return {
         name_supplier_setting(supplier.name, what).removeprefix(PREFIX): value
@@ -229,7 +229,7 @@ def _find_budget_fault(budget: str) -> str:
     try:
         read_budget(budget)
     except ValueError:
-        return "The budget is dollars above zero, like 50 or 12.5: --budget."
+        return "The budget is dollars above zero, like 50 or 12.5."
     return ""
 
 
@@ -250,8 +250,8 @@ def _list_next_steps(file: Path, bots: Mapping[str, BotAddress], code: str) -> l
     telegram, discord = bots.get("Telegram"), bots.get("Discord")
     if discord is not None:
         steps += [
-            f"Publish the slash commands: {program} discord sync",
-            f"Invite the bot to a server: {discord.url}",
+            f"Publish its slash commands: {program} discord sync",
+            f"Invite it to a server:      {discord.url}",
         ]
     steps.append(f"Start the service:          {program} run")
     if telegram is not None:
