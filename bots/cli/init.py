@@ -10,6 +10,7 @@ import argparse
 import base64
 import functools
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from dotenv import dotenv_values, set_key
+from dotenv.parser import parse_stream
 from pydantic import SecretStr
 
 from bots.chat.types import BotAddress, PlatformUnavailable
@@ -46,6 +48,11 @@ _NO_PLATFORM: Final = (
 #: The operator's own key, when it is to be added later.
 _LATER: Final = "No supplier key yet. Add one later: creditbot keys add openai --budget 50"
 
+#: A value in quotes or without, and a comment behind it.
+_VALUE_AND_COMMENT: Final = re.compile(
+    r"""[^=]*=[ \t]*(?:'(?:\\.|[^\\'])*'|"(?:\\.|[^\\"])*"|[^'"\n][^\n]*?|)([ \t]+\#[^\n]*)?\s*""",
+    re.DOTALL,
+)
 #: Settings by their names without the prefix.
 _Settings = dict[str, str]
 
@@ -284,9 +291,27 @@ def _write(file: Path, made: Mapping[str, str]) -> None:
     fresh.unlink(missing_ok=True)
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
         out.write(file.read_bytes() if file.exists() else b"")
+    comments = {name: _find_comment(line) for name, line in _read_lines(fresh)}
     for name, value in made.items():
         set_key(fresh, name, value)
+    lines = [
+        f"{line.rstrip()}{comments[name]}\n" if name in made and comments.get(name) else line
+        for name, line in _read_lines(fresh)
+    ]
+    fresh.write_text("".join(lines), encoding="utf-8")
     fresh.replace(file)
+
+
+def _read_lines(file: Path) -> list[tuple[str, str]]:
+    """Each setting of a file, and each comment (without a name), as it is written there."""
+    with file.open(encoding="utf-8") as opened:
+        return [(one.key or "", one.original.string) for one in parse_stream(opened)]
+
+
+def _find_comment(line: str) -> str:
+    """What stands behind a value, with the blanks before it; empty where nothing does."""
+    matched = _VALUE_AND_COMMENT.fullmatch(line)
+    return (matched[1] or "") if matched else ""
 
 
 async def _create_operator_code(file: Path) -> str:

@@ -302,6 +302,26 @@ async def test_init_leaves_every_line_that_it_did_not_write(
     assert file.read_text().startswith(before)
 
 
+async def test_init_leaves_the_comment_behind_a_value_that_it_changes(
+    town: Place, telegram: FakeTelegram
+) -> None:
+    file = town.folder / ".env"
+    values = ("sk-old # one", "'sk#old' # it's two", '"sk-old\\"#"\t# three', "sk-old#none", "")
+    for value in values:
+        file.write_text(f"A=1 # a\nCREDITBOT_SUPPLIER_OPENAI_KEY={value}\nB=2 # b\n")
+        await initialised(town)
+        text = file.read_text()
+        (line,) = re.findall(r"^CREDITBOT_SUPPLIER_OPENAI_KEY=.*$", text, re.MULTILINE)
+        comment = re.search(r"[ \t]+# .*$", value)
+        assert (
+            line == f"CREDITBOT_SUPPLIER_OPENAI_KEY='{SUPPLIER_KEY}'{comment[0] if comment else ''}"
+        )
+        assert text.startswith("A=1 # a\n")
+        assert "\nB=2 # b\n" in text
+        assert dotenv(town)["CREDITBOT_SUPPLIER_OPENAI_KEY"] == SUPPLIER_KEY
+        file.unlink()
+
+
 async def test_check_writes_nothing(town: Place, telegram: FakeTelegram) -> None:
     town.settings |= {"master_keys": MASTER_KEY, "telegram_token": TOKEN, "markup_percent": "20"}
     town.settings |= {"supplier_openai_key": SUPPLIER_KEY, "supplier_openai_quota": "5"}
