@@ -116,6 +116,21 @@ class Offer:
     def _compute_extra_bonus(self, bought: Credits) -> Credits:
         return bought.share_down(self.tier_percent + self.promotion_percent, 100)
 
+    def find_cash(self, credits_wanted: Credits) -> NanoUsd:
+        """The least free amount, in whole cents, that gives so many Credits, its bonus counted."""
+        cash = PAR.multiply_by(credits_wanted.units)
+        percent = 100 + self.tier_percent + self.promotion_percent
+        for extra, least in ((self.bonus_percent, self.bonus_from), (0, NanoUsd(0))):
+            bought = -(-credits_wanted.units * 100 // (percent + extra))
+            candidate = max(PAR.multiply_by(bought), least)
+            # Each bonus is rounded down by itself: a Credit may lack.
+            if self.compute_entitlement_without_pack(candidate).total < credits_wanted:
+                candidate += PAR
+            enough = self.compute_entitlement_without_pack(candidate).total >= credits_wanted
+            if enough and candidate < cash:
+                cash = candidate
+        return cash
+
     def find_pack(self, cash: NanoUsd) -> Pack | None:
         """The pack of this price."""
         return next((pack for pack in self.packs if pack.cash == cash), None)

@@ -18,7 +18,7 @@ from bots.commands.errors import UsageError
 from bots.commands.models import ModelCommands
 from bots.commands.receipt import make_receipt_choice
 from bots.commands.terms import PaymentTerms, list_terms
-from bots.commands.text import compute_average_charge, format_cash, format_credits
+from bots.commands.text import compute_average_charge, format_cash, format_credits, parse_count
 from core import ids
 from core.clock import DAY_MS, Clock, as_datetime
 from core.money import Credits, NanoUsd, Stars, format_usd, parse_usd
@@ -27,15 +27,22 @@ from payments.checkout import CheckoutService
 from payments.gateways.base import Gateway
 from payments.gateways.discord_store import DiscordStoreGateway
 from payments.gateways.voucher import VOUCHER_GATEWAY
-from payments.offer import Offer, Pack, from_cents, to_cents
+from payments.offer import Entitlement, Offer, Pack, from_cents, to_cents
 from payments.order_search import CashReceipt, OrderSearch
 from payments.orders import Orders
 from payments.refunds import refundable_cash
 from payments.types import Order
 
-_AMOUNT = re.compile(r"[$＄]?\s*(\d{1,7})(?:[.．](\d{1,2}))?\s*(?:usd|\$)?", re.IGNORECASE)
+_AMOUNT = re.compile(
+    r"[$＄]?\s*(\d{1,7}|\d{1,3}(?:[,，]\d{3}){1,2})(?:[.．](\d{1,2}))?\s*(?:usd|\$)?",
+    re.IGNORECASE,
+)
+_CREDITS = re.compile(r"([\d,，]+)\s*(?:credits?|cr|积分)", re.IGNORECASE)
 _ONLY_PACKS = say("Here packs are sold, and no other amounts: /topup. Nothing was ordered.")
-_HOW = say("Write the amount like this: /topup 25 or /topup 25.50. Nothing was ordered.")
+_HOW = say(
+    "Write dollars like this: /topup 25 or /topup 25.50; Credits like this: /topup 2500 credits."
+    " Nothing was ordered."
+)
 _ORDERS_SHOWN = 10
 
 ChoiceRows = tuple[tuple[Choice, ...], ...]
@@ -55,7 +62,9 @@ _GATEWAY_NAMES = {
 class TopUpArguments(Arguments):
     """What follows `/topup`."""
 
-    amount: str = argument(say("Another amount, in dollars"), say("amount"))
+    amount: str = argument(
+        say("Another amount, in dollars, or so many credits"), say("amount | 2500 credits")
+    )
 
 
 class TopUpCommands:
@@ -101,14 +110,15 @@ class TopUpCommands:
                 private=True,
             )
         if given.amount:
-            return self._free_amount_card(offer, parse_amount(given.amount, _HOW), request)
+            return self._free_amount_card(offer, _parse_topup(given.amount, offer), request)
         model = self._model_commands.get_current_model(request.person)
         price = await self._model_commands.find_price(request.person, model)
         rows = []
         for pack in packs:
             cash = plain(self._format_local_price(request, pack.cash))
-            total = offer.compute_entitlement(pack.cash).total
-            row = [plain(pack.name), format_credits(total), cash]
+            entitlement = offer.compute_entitlement(pack.cash)
+            total = entitlement.total
+            row = [plain(pack.name), _describe_entitlement(entitlement), cash]
             if price is not None:
                 count = total.units // compute_average_charge(price).units
                 row.append(say_count("≈ {count} answer", "≈ {count} answers", count))
@@ -153,6 +163,11 @@ class TopUpCommands:
         deal = _deal_values(credits_given, self._format_local_price(request, cash))
         choices = [(_make_buy_choice(say("{credits} for {cash}", **deal), cash),)]
         lines = [say("{cash} buys {credits}.", **deal)]
+        bonus = offer.compute_entitlement(cash).bonus
+        if bonus.units:
+            lines.append(say("{bonus} of them are a bonus.", bonus=bonus))
+        if (price := self._format_local_price(request, cash)) != format_usd(cash):
+            lines.append(say("{unit} is {price} here.", unit=format_usd(cash), price=price))
         better = offer.find_better_pack(cash)
         if better is not None and self._list_gateways(request, better.cash):
             lines.append(
@@ -366,7 +381,26 @@ def parse_amount(text: str, how: Phrase) -> NanoUsd:
     matched = _AMOUNT.fullmatch(text.strip())
     if matched is None:
         raise UsageError(how)
-    return from_cents(int(matched[1]) * 100 + int((matched[2] or "0").ljust(2, "0")))
+    whole = int(matched[1].replace(",", "").replace("，", ""))
+    return from_cents(whole * 100 + int((matched[2] or "0").ljust(2, "0")))
+
+
+def _parse_topup(text: str, offer: Offer) -> NanoUsd:
+    """Dollars, or the dollars that buy so many Credits; raises `UsageError`."""
+    named = _CREDITS.fullmatch(text.strip())
+    if named is None:
+        return parse_amount(text, _HOW)
+    if not (count := parse_count(named[1])):
+        raise UsageError(_HOW)
+    return offer.find_cash(Credits(count))
+
+
+def _describe_entitlement(entitlement: Entitlement) -> Phrase:
+    """All that a pack gives, and what of that is a bonus."""
+    told = format_credits(entitlement.total)
+    if not entitlement.bonus.units:
+        return told
+    return say("{credits}, {bonus} of them a bonus", credits=told, bonus=entitlement.bonus)
 
 
 _STATE_NAMES = {

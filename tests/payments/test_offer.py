@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -61,3 +63,12 @@ def test_a_bought_credit_always_brought_a_cent(number: int) -> None:
 def test_any_rest_of_a_refund_gives_something_or_nothing(units: int) -> None:
     given_ = OFFER.compute_entitlement(NanoUsd(units))
     assert given_.bought.units == units // 10_000_000
+
+
+@given(st.integers(1, 2_000_000), st.integers(0, 20), st.integers(0, 30))
+def test_so_many_credits_cost_the_least_that_gives_them(wanted: int, bonus: int, tier: int) -> None:
+    offer = replace(Offer(), bonus_percent=bonus, tier_percent=tier)
+    cash = offer.find_cash(Credits(wanted))
+    assert offer.compute_entitlement_without_pack(cash).total >= Credits(wanted)
+    cheaper = cash - from_cents(1)
+    assert offer.compute_entitlement_without_pack(cheaper).total < Credits(wanted)

@@ -277,7 +277,7 @@ async def test_an_admin_looks_and_gives_back_by_a_second_tap(database_url: str) 
             await owner.presses(button(asked, "Yes"))
         assert await shop.tom.credits() == Credits(5_000)
         assert "can be given back" in "\n".join((await owner.screen(f"/refund {order} 60")).lines)
-        assert "no order" in "\n".join((await owner.screen("/refund ord_none")).lines)
+        assert "No order" in "\n".join((await owner.screen("/refund ord_none")).lines)
         refused = await shop.tom.screen(f"/refund {order}")
         assert "operator only" in "\n".join(refused.lines)
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import SecretStr
 
+from bots.commands.terms import PaymentTerms
 from payments.gateways.sandbox import SandboxGateway
 from tests import service
 from tests.bots.commands.test_commands import text_of
@@ -18,7 +19,10 @@ from tests.service import Service
 @pytest.fixture
 async def owner(sqlite_url: str, clock: TestClock) -> AsyncIterator[Service]:
     gateways = {"sandbox": SandboxGateway(url="http://127.0.0.1:9", secret=SecretStr("s"))}
-    async with service.running(sqlite_url, clock, gateways=gateways, policy=BRIEFS) as tom:
+    terms = PaymentTerms(telegram_outside=True)
+    async with service.running(
+        sqlite_url, clock, gateways=gateways, policy=BRIEFS, terms=terms
+    ) as tom:
         await tom.person()
         yield tom.someone("1")
 
@@ -56,3 +60,18 @@ async def test_an_id_that_never_was_is_said_to_be_none(
     owner: Service, typed: str, told: str
 ) -> None:
     assert told in text_of(await owner.screen(typed))
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("/topup 1,000", "$1,000.00 buys 110,000 Credits."),
+        ("/topup 2,500 credits", "$25.00 buys 2,500 Credits."),
+        ("/topup 2500积分", "$25.00 buys 2,500 Credits."),
+        ("/topup 11000 cr", "$100.00 buys 11,000 Credits."),
+        ("/topup many", "Write dollars like this: /topup 25"),
+    ],
+)
+async def test_dollars_and_credits_are_both_read(owner: Service, typed: str, told: str) -> None:
+    telegram = owner.someone("7")
+    assert told in text_of(await telegram.screen(typed))
