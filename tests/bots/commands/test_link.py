@@ -33,7 +33,7 @@ async def test_two_chats_become_one_balance(database_url: str, clock: TestClock)
         code = await _code(tom)
         seen = await tim.screen(f"/link {code}")
         assert "telegram:7" in seen.title
-        assert "the older account stays: theirs" in text_of(seen).lower()
+        assert "the older account is kept: theirs" in text_of(seen).lower()
         waiting = text_of(*await tim.presses(button(seen, "Yes")))
         assert "agree on the other side, too" in waiting
         other = await tom.screen("/link")
