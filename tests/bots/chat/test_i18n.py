@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import string
+from collections import Counter
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -80,6 +81,110 @@ def test_no_number_stands_before_a_plural_that_may_be_one() -> None:
     counted = re.compile(rf"\{{({numbers})\}} (?:more |of your )?[a-z]+s\b")
     wrong = [text for text, one in TEXTS.items() if counted.search(text) and not one]
     assert wrong == []
+
+
+def read_glossary() -> dict[str, dict[str, list[str]]]:
+    """By language the product's own words, and their translations."""
+    _, _, words = (ROOT.parent / "GLOSSARY.md").read_text().partition("## What people read")
+    header, _, *rows = [line.strip("| ") for line in words.splitlines() if line.startswith("|")]
+    _, *names = header.split(" | ")
+    languages = {name: code for code, name in LANGUAGES.items()}
+    found: dict[str, dict[str, list[str]]] = {languages[name]: {} for name in names}
+    for row in rows:
+        word, *translations = row.split(" | ")
+        for name, translation in zip(names, translations, strict=True):
+            found[languages[name]][word] = translation.split(", ")
+    return found
+
+
+#: What is typed as it stands there: commands, settings, values.
+_TYPED = re.compile(r"\{\w+\}|/\w+|CREDITBOT_\w+|\w+_…|“[^”]*”")
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_each_word_of_the_glossary_is_said_one_way(language: str) -> None:
+    glossary = read_glossary()[language]
+    assert len(glossary) > 20
+    wrong = {
+        (word, text)
+        for text, forms in load_translations(language).forms.items()
+        for word, translations in glossary.items()
+        if re.search(rf"\b{word}s?\b", _TYPED.sub(" ", text))
+        and not all(any(one in form for one in translations) for form in forms)
+    }
+    assert wrong == set()
+
+
+#: The same in both languages: names, and what is typed.
+_SAME = {
+    "PayPal",
+    "add 20% off gpt-4 until 2026-12-01",
+    "asks|topups|contributions|payouts",
+    "minute|once|day",
+    "today | 7 | 30 | 2026-11 | all",
+}
+
+
+def test_nothing_stays_english_in_chinese() -> None:
+    english = {
+        text
+        for text, forms in load_translations("zh-CN").forms.items()
+        if re.search(r"[A-Za-z]{4}", _TYPED.sub(" ", text).replace("tokens", ""))
+        and not any(re.search(r"[\u4e00-\u9fff]", form) for form in forms)
+    }
+    assert english == _SAME
+
+
+def test_chinese_has_its_own_punctuation() -> None:
+    han = r"[\u4e00-\u9fff]"
+    wrong = {
+        form
+        for forms in load_translations("zh-CN").forms.values()
+        for form in forms
+        if re.search(rf"{han} ?[,:;?!()]|[,;?!()] ?{han}|你|\d %|\}} %", form)
+    }
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_a_sentence_is_there_once(language: str) -> None:
+    text = (ROOT / "locale" / f"{language}.po").read_text()
+    ids = re.findall(r'^msgid(?:_plural)? "(.+)"$', text, re.MULTILINE)
+    assert [one for one, count in Counter(ids).items() if count > 1] == []
+
+
+def test_no_word_of_the_program_is_said() -> None:
+    program = re.compile(
+        r"\b(usr|ask|btn|key|cnv|pro|bat)_|\b[a-z]+_[a-z]+\b|\b(None|null|True|False)\b"
+    )
+    wrong = [text for text in TEXTS if program.search(re.sub(r"\{\w+\}", "", text))]
+    assert wrong == []
+
+
+def list_labels() -> set[str]:
+    """What stands on buttons: Discord takes 80 characters, and shows about half of them."""
+    found = set()
+    for file in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "Choice"):
+                continue
+            label = node.args[0] if node.args else None
+            if isinstance(label, ast.Call) and isinstance(label.args[0], ast.Constant):
+                found.add(label.args[0].value)
+    return found & TEXTS.keys()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_labels_fit_on_buttons(language: str) -> None:
+    labels = list_labels()
+    assert len(labels) > 50
+    long = {
+        text
+        for text in labels
+        for form in load_translations(language).forms.get(text, (text,))
+        if len(re.sub(r"\{\w+\}", "12,345", form)) > 45
+    }
+    assert long == set()
 
 
 def test_one_is_said_as_one() -> None:
