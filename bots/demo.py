@@ -4,6 +4,7 @@ loopback, so that there is nothing to sign up for.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import secrets
@@ -14,9 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import sqlalchemy as sa
 from pydantic import SecretStr
 
 from bots.app import App
+from bots.chat.i18n import find_nearest_language
 from bots.cli.output import print_line
 from bots.config.fields import MASTER_KEY_BYTES
 from bots.config.gateways import build_externals
@@ -26,10 +29,12 @@ from bots.externals import Externals
 from bots.http import HttpServer, build_service_app
 from bots.http_connections import HttpLimits
 from bots.logs import configure_logging
-from bots.run import open_app
+from bots.run import build_app
 from bots.sandbox.payment_service import SandboxPaymentService
+from bots.sandbox.price_list import DEFAULT_MODEL, set_owner_prices, write_price_list
 from bots.sandbox.supplier import SandboxSupplier
 from core.clock import SystemClock
+from core.db import schema
 from core.db.database import Database
 from core.money import parse_usd
 from core.pool.suppliers import SUPPLIERS, Supplier
@@ -37,6 +42,8 @@ from payments.gateways.sandbox import SandboxGateway, SandboxPayoutProvider
 from payments.webhooks import build_payment_routes
 
 DEMO: Final = Path(".demo")
+#: Where what the chat hands over is written.
+FILES: Final = DEMO / "files"
 #: The demo waits so long for its sandbox's list of models.
 _CHECK_SECONDS_MAX: Final = 10.0
 _WELCOME_CREDITS: Final = 1_000
@@ -70,7 +77,7 @@ async def demo(config: Config) -> int:
             sandbox = SandboxSupplier(externals.catalogue, piece_delay_seconds=_piece_delay())
             stack.push_async_callback(sandbox.stop)
             externals = _with_sandbox_suppliers(externals, await sandbox.start())
-        app = await open_app(config, db, clock, externals)
+        app = await _open_app(config, db, clock, externals)
         stack.push_async_callback(app.stop)
         payments = app.services.payments
         routes = build_payment_routes(payments.inbox, payments.gateways)
@@ -85,6 +92,28 @@ async def demo(config: Config) -> int:
     return 0
 
 
+async def _open_app(config: Config, db: Database, clock: SystemClock, externals: Externals) -> App:
+    """Makes a service and starts it; a new one with a sandbox gets the sandbox's price list."""
+    app = await build_app(config, db, clock, externals)
+    services = app.services
+    try:
+        is_new = not await db.fetch(sa.select(schema.price.c.id).limit(1))
+        if not (is_new and externals.is_sandbox):
+            await app.start()
+            return app
+        owner = await services.users.users.get_or_create(
+            "console", ConsoleAdapter.OWNER, language=read_language()
+        )
+        await asyncio.to_thread(services.pricing.costs.preload)
+        await write_price_list(services, owner.id)
+        await app.start()
+        await set_owner_prices(services.pricing, services.repricing, owner.id)
+    except BaseException:
+        await app.stop()
+        raise
+    return app
+
+
 async def _chat(app: App, url: str) -> None:
     terminal = sys.stdin.isatty()
     if terminal:
@@ -93,12 +122,24 @@ async def _chat(app: App, url: str) -> None:
         print_line(f"  CREDITBOT_DATABASE_URL={url} .venv/bin/creditbot audit")
         print_line("")
     console = ConsoleAdapter(
-        app.chat.dispatcher, input=sys.stdin, output=sys.stdout, is_terminal=terminal
+        app.chat.dispatcher,
+        input=sys.stdin,
+        output=sys.stdout,
+        is_terminal=terminal,
+        language=read_language(),
+        files=FILES,
     )
     app.chat.redelivery.register_notifier("console", console)
     await console.run()
     if not terminal:
         print_line(f"(ledger: CREDITBOT_DATABASE_URL={url})", error=True)
+
+
+def read_language() -> str:
+    """The menus' language that the machine's locale asks for; English where there is none."""
+    names = ("LC_ALL", "LC_MESSAGES", "LANG")
+    locale = next((value for name in names if (value := os.environ.get(name))), "")
+    return find_nearest_language(locale.partition(".")[0].replace("_", "-"))
 
 
 def demo_database(config: Config) -> str:
@@ -136,6 +177,8 @@ def _demo_config(config: Config) -> Config:
         config = _changed(config, "users", welcome_credits=_WELCOME_CREDITS)
     if "profile" not in config.earnings.model_fields_set:
         config = _changed(config, "earnings", profile="brief")
+    if not (config.models.default_model or config.suppliers):
+        config = _changed(config, "models", default_model=DEFAULT_MODEL)
     if not config.earnings.contributions:
         config = _changed(config, "earnings", contributions=frozenset(SUPPLIERS))
     custom = {name: given for name, given in config.suppliers.items() if given.url}
@@ -152,6 +195,7 @@ def _with_sandbox_suppliers(externals: Externals, base_url: str) -> Externals:
     suppliers: Mapping[str, Supplier] = {
         name: replace(
             supplier.with_base_url(f"{base_url}/{name}/v1"),
+            address_name="sandbox",  # its port is another at each start
             wire="openai",
             account_api="deepseek",
             account_url=f"{base_url}/{name}/v1/user/balance",

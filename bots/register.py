@@ -498,9 +498,10 @@ def _operator_groups(
     if services.externals.is_sandbox:
         yield CrowdCommands(
             users=users.users,
+            balances=users.balances,
             checkout=services.payments.checkout,
             orders=services.payments.orders,
-            ask_service=services.asks.asks,
+            asks=services.asks,
             pool=services.pool.pool,
             pricing=pricing,
         )

@@ -40,6 +40,8 @@ _STATE_NAMES: Final = {
     "dead": say("refused by its supplier"),
     "withdrawn": say("taken back"),
 }
+#: States in which it would serve at its supplier's old address.
+_SERVING: Final = frozenset({"active", "cooling", "parked"})
 
 
 class MyKeysCommands:
@@ -377,8 +379,9 @@ class MyKeysCommands:
     def _key_name(self, contribution: Contribution) -> str:
         return f"{self._pool.get_supplier(contribution.supplier).title} …{contribution.tail}"
 
-    @staticmethod
-    def _describe_state(contribution: Contribution) -> Phrase:
+    def _describe_state(self, contribution: Contribution) -> Phrase:
         if contribution.health == "paused" and contribution.health_reason == BY_OPERATOR:
             return say("paused by the operator")
+        if contribution.health in _SERVING and self._pool.is_moved(contribution.key):
+            return say("can't serve: its supplier's address has changed")
         return _STATE_NAMES.get(contribution.health, say("serving"))

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import os
 import select
-import termios
 import threading
-from collections.abc import Iterator
 from typing import Final, TextIO, final
 
 _CHUNK_BYTES: Final = 65_536
@@ -112,26 +109,3 @@ def _duplicate_descriptor(source: TextIO) -> int | None:
         return os.dup(source.fileno())
     except (io.UnsupportedOperation, ValueError, OSError):
         return None
-
-
-#: Where the local modes are among a terminal's attributes.
-_LOCAL: Final = 3
-
-
-@contextlib.contextmanager
-def hide_input(source: TextIO) -> Iterator[None]:
-    """What is typed into `source` stays unseen, but for the Enter at its end; what was typed before
-    is dropped. A pipe shows nothing anyway."""
-    try:
-        terminal = source.fileno()
-        attributes = termios.tcgetattr(terminal)
-    except (io.UnsupportedOperation, ValueError, OSError, termios.error):
-        yield
-        return
-    hidden_attributes = termios.tcgetattr(terminal)
-    hidden_attributes[_LOCAL] = (hidden_attributes[_LOCAL] & ~termios.ECHO) | termios.ECHONL
-    termios.tcsetattr(terminal, termios.TCSAFLUSH, hidden_attributes)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(terminal, termios.TCSADRAIN, attributes)

@@ -20,6 +20,9 @@ _TRANSCRIPT = (
     " {seconds} seconds.*"
 )
 
+#: How the questions of the demo's people begin: nobody watches their answers arrive.
+CROWD_OPENING = "For the crowd, please write a long answer"
+
 _LONG = re.compile(r"\blong (answer|text|story|essay)\b|长(文|篇|回答)")
 _RECALL = re.compile(r"\bwhat did i (just )?(ask|say)\b|我刚才(问|说)了什么")
 #: List items and quotations begin lines of their own.

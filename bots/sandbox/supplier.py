@@ -168,8 +168,9 @@ class SandboxSupplier:
 
         with contextlib.suppress(ConnectionResetError):  # whoever asked had enough: Stop
             await send([_stream_choice({"role": "assistant", "content": ""})], None)
-            for piece in _PIECE.findall(text):
-                if self._piece_delay_seconds > 0:
+            is_watched = not "".join(completion.questions[-1:]).startswith(answers.CROWD_OPENING)
+            for piece in _PIECE.findall(text) if is_watched else (text,):
+                if is_watched and self._piece_delay_seconds > 0:
                     await asyncio.sleep(self._piece_delay_seconds)
                 await send([_stream_choice({"content": piece})], None)
             await send([_stream_choice({}, reason)], None)

@@ -203,6 +203,11 @@ class Pool:
         """The ids of all keys of a supplier's that are known here."""
         return {id_ for id_, record in self._records.items() if record.provider == supplier}
 
+    def is_moved(self, key: str) -> bool:
+        """Whether a key was given for another address of its supplier, so that it can't serve."""
+        record = self._records.get(key)
+        return record is not None and self._router.is_moved(record)
+
     async def list_key_records(self) -> list[KeyRecord]:
         """The record of every key, also of those that don't serve yet or any more."""
         await self.reload()

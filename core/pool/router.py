@@ -281,4 +281,12 @@ class Router:
         }
         is_routable = any(other is record for other in self._keys.get(record.provider, ()))
         models = sum(record.has_model(model, now) for model in routes) if is_routable else 0
-        return record.summarize(now, models)
+        summary = record.summarize(now, models)
+        is_moved = self.is_moved(record) and record.state not in FINAL_STATES
+        return replace(summary, state="moved") if is_moved else summary
+
+    def is_moved(self, record: KeyRecord) -> bool:
+        """Whether its supplier has another address now than when the key was given: it is sealed
+        for that one and goes nowhere else."""
+        supplier = self._suppliers.get(record.provider)
+        return supplier is not None and record.base_url != supplier.address

@@ -53,6 +53,10 @@ class Supplier:
     #: How long it keeps a prompt after its last use, in seconds.
     cache_seconds: float = 300.0
 
+    #: By what name keys remember a custom address that may be another each time, while whoever
+    #: listens there stays the same; empty: by the address itself.
+    address_name: str = ""
+
     def with_base_url(self, base_url: str) -> Self:
         """The same supplier at an address of the operator's own."""
         return replace(
@@ -62,7 +66,7 @@ class Supplier:
     @property
     def address(self) -> str:
         """The address as a key's row names it: empty for the built-in one."""
-        return self.base_url if self.custom else ""
+        return (self.address_name or self.base_url) if self.custom else ""
 
     def matches_key_shape(self, secret: str) -> bool:
         """Whether a key has this supplier's shape."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Final
 
 import sqlalchemy as sa
@@ -51,10 +52,32 @@ class CostOverrides:
             before={**key, "rates": before[0].rates if before else ""},
             after={"rates": text},
         )
-        row = {**key, "rates": text, "by": actor, "at": self._clock.now_ms()}
-        inserts = () if rates is None else (Insert(table, row),)
+        inserts = () if rates is None else (self._override_row(route, rates, actor),)
         await self._ledger.record(Delete(table, key), *inserts, log_row)
         await self.load()
+
+    async def set_overrides(self, rates_by_route: Mapping[Route, Rates], *, actor: str) -> None:
+        """Sets what many routes cost, where none was set before, as one act: all or none."""
+        log_row = admin_log_row(
+            self._clock,
+            actor=actor,
+            act="supplier cost",
+            before={},
+            after={"routes": len(rates_by_route)},
+        )
+        rows = (self._override_row(route, each, actor) for route, each in rates_by_route.items())
+        await self._ledger.record(*rows, log_row)
+        await self.load()
+
+    def _override_row(self, route: Route, rates: Rates, actor: str) -> Insert:
+        row = {
+            "provider": route.provider,
+            "model": route.model,
+            "rates": _rates_to_text(rates),
+            "by": actor,
+            "at": self._clock.now_ms(),
+        }
+        return Insert(schema.supplier_override, row)
 
 
 def _rates_to_text(rates: Rates) -> str:

@@ -65,3 +65,23 @@ def number(pattern: str, text: str) -> int:
     found = re.search(pattern, text)
     assert found, (pattern, text)
     return int(found[1].replace(",", ""))
+
+
+async def test_after_a_restart_a_contributed_key_serves_on(place: Place) -> None:
+    """The sandbox listens at another port each time; nobody's key is lost by that."""
+    await earned_and(place, "/withdraw\n")
+    place.settings = {"welcome_credits": "0", "payout_least": "100"}
+    done = await place.creditbot("demo", stdin="/admin\n/crowd 600\n/pool\n/admin\n/keys\n")
+    assert number(r"answers of .+ for ([\d,]+) Credits", done.out) > 100
+    assert "address changed" not in done.out
+    assert re.search(r"OpenAI …-500 +serving", done.out)
+
+
+async def test_where_a_suppliers_address_changed_its_keys_say_so(place: Place) -> None:
+    await earned_and(place, "/withdraw\n")
+    elsewhere = {"supplier_openai_url": "http://127.0.0.1:9/v1", "supplier_openai_key": "none"}
+    place.settings = {"welcome_credits": "0", "contributions": "openai"}
+    done = await place.creditbot("demo", stdin="/keys\n/admin\n/pool\n", **elsewhere)
+    assert re.search(r"…-500 +can't serve: its supplier's address has changed", done.out)
+    assert re.search(r"openai …-500 +address changed", done.out)
+    assert "set the old one again, or add the key anew." in done.out

@@ -17,7 +17,7 @@ async def test_the_owner_plays_a_suppliers_rise(place: Place) -> None:
     done = await the_real(place, BIN / "creditbot", "demo", stdin=LINES)
     assert done.code == 0, done
     told = answers(done, LINES)
-    assert "0 of " in told[2], "every price is the formula's own yet"
+    assert "4 of " in told[2], "all but the four of the owner are the formula's"
     assert "Lists: genai-prices" in told[3]
     assert "The sandbox raises a price" in told[3]
     assert "costs more" in told[4]

@@ -65,6 +65,13 @@ class PoolArguments(Arguments):
     budget: str = argument(say("Dollars that the key may cost"))
 
 
+#: A key is sealed for one address and is sent nowhere else.
+_MOVED: Final = say(
+    "A key serves only at the address that it was given for. Where that address has changed, set"
+    " the old one again, or add the key anew."
+)
+
+
 class PoolCommands:
     """The commands that show and change every key: the operator's own, and those of
     contributors."""
@@ -125,7 +132,7 @@ class PoolCommands:
         table = tuple(
             (
                 plain(_key_name(card)),
-                plain(card.state),
+                _state_name(card),
                 plain(format_usd(card.headroom)),
                 plain(format_usd(card.used)),
             )
@@ -133,6 +140,8 @@ class PoolCommands:
         )
         heading = (say("Key"), say("State"), say("Left"), say("Used"))
         reasons = tuple(plain(f"{_key_name(card)}: {card.reason}") for card in cards if card.reason)
+        if any(card.state == "moved" for card in cards):
+            reasons = (*reasons, _MOVED)
         buttons = [
             Choice(plain(_key_name(card)), "pool-key", {"key": card.id})
             for card in cards[:_BUTTONS_MAX]
@@ -166,7 +175,7 @@ class PoolCommands:
         lines = [
             *first_lines,
             contributor_line,
-            say("State: {state}", state=plain(card.state)),
+            say("State: {state}", state=_state_name(card)),
             say(
                 "May cost {budget}: {used} used, {held} held, {left} left.",
                 budget=format_usd(card.budget),
@@ -176,6 +185,8 @@ class PoolCommands:
             ),
             say_count("Serves {count} model.", "Serves {count} models.", card.models),
         ]
+        if card.state == "moved":
+            lines.append(_MOVED)
         if card.reason:
             lines.append(say("Reason: {reason}", reason=card.reason))
         if card.last_error:
@@ -368,6 +379,10 @@ class PoolCommands:
         return admin_log_row(
             self._clock, actor=request.person.id, act=act, before=before, after=after
         )
+
+
+def _state_name(card: KeySummary) -> Phrase:
+    return say("address changed") if card.state == "moved" else plain(card.state)
 
 
 def _key_name(card: KeySummary) -> str:

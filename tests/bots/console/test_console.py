@@ -109,7 +109,9 @@ async def test_a_number_presses_a_button_only_while_there_are_buttons() -> None:
     assert [press.button for press in front.pressed] == ["btn_b"]
     assert front.pressed[0].place == Place("console", "you")
     assert "pressed btn_b" in printed
-    assert [each.text for each in front.handled] == ["1", "/balance", "2", "/balance", "7"]
+    assert [each.text for each in front.handled] == ["/balance", "/balance"]
+    for number in (1, 2, 7):
+        assert f"> {number}\nThere is no button {number} here. Nothing was charged." in printed
 
 
 async def test_the_owners_desk_is_another_person() -> None:
@@ -196,9 +198,10 @@ async def test_a_notice_for_the_other_side_waits_for_it() -> None:
     lines = io.StringIO("/admin\n1\n")
     console = ConsoleAdapter(front, input=lines, output=output, is_terminal=False)
     await console.notify_person("owner", Card(lines=("disputed",), buttons=((pay,),)))
-    assert output.getvalue() == "✉ /admin\n"
+    await console.notify_person("owner", Card(lines=("and paid",)))
+    assert output.getvalue() == "✉ There is news for the owner: /admin\n"
     await to_its_end(console.run())
-    assert "[owner]\ndisputed\n[1] Accept\n" in output.getvalue()
+    assert "[owner]\ndisputed\n[1] Accept\nand paid\n" in output.getvalue()
     assert [(each.sender.id, each.button) for each in front.pressed] == [("owner", "btn_1")]
 
 
@@ -214,11 +217,11 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.screen, text.encode())
 
-    async def until(self, text: str) -> None:
-        """Returns once `text` is on the screen."""
+    async def until(self, text: str, then: str = "") -> None:
+        """Returns once `text` is on the screen, and `then` behind it."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(20):
-            while text not in self.seen:
+            while text not in self.seen or then not in self.seen.rpartition(text)[2]:
                 readable = asyncio.Event()
                 loop.add_reader(self.screen, readable.set)
                 await readable.wait()
@@ -238,9 +241,9 @@ def a_terminal() -> Iterator[Terminal]:
 
 
 async def stoppable(incoming: IncomingMessage, front: ScriptedFront) -> AsyncIterator[Output]:
-    yield AnswerProgress("ask_1", "growing", STOP)
+    yield AnswerProgress("ask_1", "growing\n\nmore", STOP)
     await front.stopped.wait()
-    yield Answer("ask_1", "growing", "stopped", AGAIN)
+    yield Answer("ask_1", "growing\n\nmore", "stopped", AGAIN)
 
 
 async def test_on_a_terminal_a_number_stops_the_answer_and_the_footer_is_dim() -> None:
@@ -251,7 +254,7 @@ async def test_on_a_terminal_a_number_stops_the_answer_and_the_footer_is_dim() -
             front, input=terminal.input, output=terminal.output, is_terminal=True
         )
         running = asyncio.create_task(console.run())
-        await terminal.until("you> ")
+        await terminal.until("you>")
         terminal.type("why?\n")
         await terminal.until("growing")
         assert "[1] Stop" in terminal.seen
@@ -259,7 +262,7 @@ async def test_on_a_terminal_a_number_stops_the_answer_and_the_footer_is_dim() -
         await terminal.until("\x1b[2m◈ stopped\x1b[0m")
         await terminal.until("[1] Again")
         # What was typed meanwhile is answered after.
-        await terminal.until("you> ")
+        await terminal.until("you>")
         terminal.type("\x04")
         await to_its_end(running)
     assert [press.button for press in front.pressed] == ["btn_stop"]
@@ -277,10 +280,97 @@ async def test_ctrl_c_stops_the_answer_and_then_ends() -> None:
         terminal.type("why?\n")
         await terminal.until("growing")
         os.kill(os.getpid(), signal.SIGINT)
-        await terminal.until("[1] Again")
+        await terminal.until("[1] Again", "you>")
         os.kill(os.getpid(), signal.SIGINT)
+        await terminal.until("To leave, press Ctrl-C again, or Ctrl-D.")
+        terminal.type("\x03")
         await to_its_end(running)
     assert [press.button for press in front.pressed] == ["btn_stop"]
+
+
+async def test_stop_is_never_a_question_and_ctrl_c_presses_no_other_button() -> None:
+    front, ended = ScriptedFront(), asyncio.Event()
+
+    async def script(incoming: IncomingMessage) -> AsyncIterator[Output]:
+        if incoming.text == "/balance":
+            yield Card(lines=("12 Credits",), buttons=CHOICES)
+            return
+        yield Card(lines=("at work",), buttons=CHOICES, passing=True)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    front.script = script
+    with a_terminal() as terminal:
+        console = ConsoleAdapter(
+            front, input=terminal.input, output=terminal.output, is_terminal=True
+        )
+        running = asyncio.create_task(console.run())
+        for stop in ("/stop\r", "\x03"):
+            ended.clear()
+            terminal.type("/crowd\r")
+            await terminal.until("at work", "you>")
+            terminal.type(stop)
+            await terminal.until("Stopped.", "you>")
+            assert ended.is_set()
+            terminal.seen = ""
+        terminal.type("\x04")
+        await to_its_end(running)
+    assert front.pressed == []
+    assert [each.text for each in front.handled] == ["/crowd", "/crowd"]
+
+
+async def test_a_pasted_block_is_one_question_and_a_line_is_edited() -> None:
+    front = ScriptedFront()
+    with a_terminal() as terminal:
+        console = ConsoleAdapter(
+            front, input=terminal.input, output=terminal.output, is_terminal=True
+        )
+        running = asyncio.create_task(console.run())
+        await terminal.until("you>")
+        terminal.type("\x1b[200~one\ntwo\nthree\x1b[201~\r")
+        await terminal.until("echo: one")
+        terminal.type("wrod\x7f\x7f\x7ford\r")
+        await terminal.until("echo: word")
+        terminal.type("\x1b[A\x1b[A\r")
+        terminal.seen = ""
+        await terminal.until("echo: one")
+        terminal.type("\x04")
+        await to_its_end(running)
+    assert [each.text for each in front.handled] == ["one\ntwo\nthree", "word", "one\ntwo\nthree"]
+
+
+async def test_a_notices_buttons_go_on_and_take_none_away() -> None:
+    front = ScriptedFront()
+    front.script = answered
+    with a_terminal() as terminal:
+        console = ConsoleAdapter(
+            front, input=terminal.input, output=terminal.output, is_terminal=True
+        )
+        running = asyncio.create_task(console.run())
+        terminal.type("/balance\r")
+        await terminal.until("[2] Models")
+        await console.notify_person(
+            "you", Card(lines=("disputed",), buttons=((Button("btn_c", "Accept"),),))
+        )
+        await terminal.until("[3] Accept")
+        for number in (1, 3):
+            terminal.type(f"/balance\r{number}\r")
+            await terminal.until(f"pressed btn_{'ac'[number // 2]}", "you>")
+        terminal.type("\x04")
+        await to_its_end(running)
+    assert [press.button for press in front.pressed] == ["btn_a", "btn_c"]
+
+
+async def test_what_others_were_answered_is_nobodys_here() -> None:
+    output, front = io.StringIO(), ScriptedFront()
+    console = ConsoleAdapter(front, input=io.StringIO(), output=output, is_terminal=False)
+    answer = Answer("ask_1", "for a stranger", "GPT-4 · 8 Credits", AGAIN)
+    place = Place("console", "sandbox-1")
+    assert await console.deliver_answer(UndeliveredAnswer("ask_1", place, "1", "", answer))
+    assert output.getvalue() == ""
+    assert [ask for ask, _ in front.landed_in] == ["ask_1"]
 
 
 async def test_a_second_ctrl_c_ends_an_answer_that_does_not_stop() -> None:
@@ -288,7 +378,7 @@ async def test_a_second_ctrl_c_ends_an_answer_that_does_not_stop() -> None:
 
     async def script(_: IncomingMessage) -> AsyncIterator[Output]:
         try:
-            yield AnswerProgress("ask_1", "for ever", STOP)
+            yield AnswerProgress("ask_1", "for ever\n\nand ever", STOP)
             await asyncio.Event().wait()
         finally:
             ended.set()
@@ -305,8 +395,10 @@ async def test_a_second_ctrl_c_ends_an_answer_that_does_not_stop() -> None:
         async with asyncio.timeout(20):
             await front.stopped.wait()
         os.kill(os.getpid(), signal.SIGINT)
+        await terminal.until("Stopped.")
+        assert ended.is_set()
+        terminal.type("\x04")
         await to_its_end(running)
-    assert ended.is_set()
 
 
 async def test_a_pasted_key_is_taken_off_the_screen() -> None:
@@ -325,7 +417,7 @@ async def test_a_pasted_key_is_taken_off_the_screen() -> None:
         )
         running = asyncio.create_task(console.run())
         terminal.type("sk-proj-…\n")
-        await terminal.until("\x1b[1A\x1b[2K")
+        await terminal.until("\x1b[1A\r\x1b[J")
         await terminal.until("Revoke that key.")
         terminal.type("\x04")
         await to_its_end(running)

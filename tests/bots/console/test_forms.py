@@ -102,11 +102,11 @@ async def test_a_terminal_does_not_show_what_is_typed() -> None:
             front, input=terminal.input, output=terminal.output, is_terminal=True
         )
         running = asyncio.create_task(console.run())
-        await terminal.until("you> ")
+        await terminal.until("you>")
         terminal.type("/pool add\n")
-        await terminal.until("API key: ")
+        await terminal.until("API key:")
         terminal.type(f"{SECRET}\n")
-        await terminal.until("Account ID (32 characters): ")
+        await terminal.until("Account ID (32 characters):")
         terminal.type("0123\n")
         await terminal.until("Added.")
         terminal.type("/help\n")
@@ -128,8 +128,10 @@ async def test_ctrl_c_at_a_hidden_line_shows_typing_again() -> None:
         )
         running = asyncio.create_task(console.run())
         terminal.type("/pool add\n")
-        await terminal.until("API key: ")
+        await terminal.until("API key:")
         assert not termios.tcgetattr(terminal.input.fileno())[3] & termios.ECHO
+        os.kill(os.getpid(), 2)
+        await terminal.until("To leave, press Ctrl-C again")
         os.kill(os.getpid(), 2)
         await to_its_end(running)
         assert termios.tcgetattr(terminal.input.fileno())[3] & termios.ECHO

@@ -232,6 +232,9 @@ async def test_a_key_goes_to_the_address_that_it_was_sealed_for_only(world: Worl
     await pool.start()
     await pool.wait_for_first_check(5)
     assert pool.list_servable_models() == frozenset()
+    assert pool.is_moved(key)
+    assert [card.state for card in await pool.list_keys()] == ["moved"]
+    assert not world.pool.is_moved(key)
     # Nor does an address changed in the database lead it elsewhere.
     change = {"base_url": moved["openai"].address}
     await world.ledger.record(Update(schema.key, {"id": key}, change))
