@@ -243,9 +243,8 @@ class _Tally:
 
 def _progress_reply(tally: _Tally, model: Model) -> Reply:
     text = say(
-        "They ask {model} long questions: {asks} answers, {spent} of {wanted} Credits.",
+        "They ask {model} long questions. Spent so far: {spent} of {wanted} Credits.",
         model=model.name,
-        asks=tally.answers,
         spent=tally.spent.units,
         wanted=tally.wanted,
     )
