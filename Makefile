@@ -15,7 +15,7 @@ install = $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 2 i
 	>$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-new setup init run test soak check format lint types arrows bench lock clean
+.PHONY: chart-font help demo demo-new setup init run test soak check format lint types arrows bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -66,6 +66,12 @@ lock: $(DEVELOP) ## renews both lock files (needs uv)
 		pyproject.toml -o requirements.lock
 	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 		--extra dev pyproject.toml -o requirements-dev.lock
+
+# From Debian's fonts-noto-cjk: make chart-font FONT=/path/to/NotoSansCJK-Regular.ttc
+chart-font: $(RUNTIME) ## renews the font of the charts, with every sign of the translations
+	@LC_ALL=C.UTF-8 $(BIN)/pyftsubset $(FONT) --font-number=2 --text-file=bots/locale/zh-CN.po \
+		--no-hinting --desubroutinize --layout-features= --name-IDs=1,2,4,6,13,14 \
+		--output-file=bots/render/chart_font.otf
 
 clean: ## removes the environment; databases stay
 	@rm -rf $(VENV) build *.egg-info

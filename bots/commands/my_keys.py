@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 from bots.chat.command import Request, action, command
+from bots.chat.i18n import render
 from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say, say_count
 from bots.commands.contribute import describe_request_count
 from bots.commands.text import format_credits
@@ -195,7 +196,12 @@ class MyKeysCommands:
         wanted = request.data.get("key")
         keys = [one.key for one in contributions if wanted is None or one.key == wanted]
         days = await self._statistics.list_daily_earnings(keys, CHART_DAYS)
-        picture = await draw_earnings_chart([(day.at_ms, day.vested.units) for day in days])
+        language = request.person.language
+        picture = await draw_earnings_chart(
+            [(day.at_ms, day.vested.units) for day in days],
+            title=render(say("What your keys earned"), language),
+            unit=render(say("Credits"), language),
+        )
         return Reply(
             lines=(
                 say(

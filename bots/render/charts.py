@@ -1,15 +1,19 @@
 """Charts: a line of bars for anywhere, and pictures for who asks for one.
 
 The picture's library takes a second to import, so it is loaded by the first picture, off the loop.
+Chinese is drawn with a font of the system's, else with the one that ships: a part of Noto Sans CJK
+with every sign of the translations (`make chart-font`, its licence beside it).
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
+from importlib import resources
 from threading import Lock
 from typing import Any, Final
 
@@ -21,6 +25,24 @@ _GREY: Final = "#d0d7de"
 _BAR_HEIGHT: Final = 0.6
 _INCHES: Final = (7.2, 3.6)
 _DPI: Final = 120
+#: Of so few days each has its name.
+_TICKS_MAX: Final = 8
+#: Latin letters and digits, and the families that have Chinese, the better first.
+_LATIN_FAMILY: Final = "DejaVu Sans"
+_CHINESE_FAMILIES: Final[tuple[str, ...]] = (
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "Source Han Sans CN",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Microsoft YaHei",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "Noto Sans CJK JP",
+)
+#: In this package.
+SHIPPED_FONT: Final = "chart_font.otf"
 #: The library keeps state of its own: one picture at a time.
 _DRAW_LOCK = Lock()
 
@@ -31,17 +53,22 @@ def format_bars(numbers: Sequence[int]) -> str:
     return "".join(_BARS[number * (len(_BARS) - 1) // highest] for number in numbers)
 
 
-async def draw_earnings_chart(days: Sequence[tuple[int, int]]) -> bytes:
-    """A PNG of Credits by day; `days` are their beginnings (ms UTC) with Credits, in order."""
-    return await asyncio.to_thread(_draw_earnings, days)
+async def draw_earnings_chart(days: Sequence[tuple[int, int]], *, title: str, unit: str) -> bytes:
+    """A PNG of Credits by day; `days` are their beginnings (ms UTC) with Credits, in order; `title`
+    and `unit` are in the reader's words."""
+    return await asyncio.to_thread(_draw_earnings, days, title, unit)
 
 
-def _draw_earnings(days: Sequence[tuple[int, int]]) -> bytes:
+def _draw_earnings(days: Sequence[tuple[int, int]], title: str, unit: str) -> bytes:
     figure, axes = _new_figure()
+    axes.set_title(title, fontsize=10, loc="left")
     dates: list[Any] = [datetime.fromtimestamp(at / 1_000, UTC).date() for at, _ in days]
     axes.bar(dates, [amount for _, amount in days], color=_COLOUR, width=0.8)
-    axes.set_ylabel("Credits")
+    axes.set_ylabel(unit)
     axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_formatter(lambda amount, _: f"{round(amount):,}")
+    if dates:
+        _fit_dates(axes, dates)
     return _finish_figure(figure)
 
 
@@ -70,7 +97,7 @@ async def draw_report_chart(chart_data: ReportChartData) -> bytes:
 
 
 def _draw_report(chart_data: ReportChartData) -> bytes:
-    from matplotlib.figure import Figure
+    Figure = _load_figures()  # noqa: N806 - a class
 
     middle = 0.8 + 0.3 * max(len(chart_data.costs), len(chart_data.margins), 1)
     bottom = 0.8 + 0.3 * max(len(chart_data.keys), 1)
@@ -116,7 +143,23 @@ def _draw_over_time(axes: Any, chart_data: ReportChartData) -> None:
     axes.yaxis.set_major_formatter(lambda cents, _: _format_dollars(round(cents)))
     axes.legend(frameon=False, fontsize=8)
     axes.set_ylim(bottom=0)
+    if dates:
+        _fit_dates(axes, dates)
     axes.tick_params(axis="x", rotation=20)
+
+
+def _fit_dates(axes: Any, dates: Sequence[date]) -> None:
+    """The days of the figures and no other: there is none of tomorrow."""
+    from matplotlib import dates as library
+
+    dates_of: Any = library  # its constructors have no types
+    half = timedelta(hours=14)
+    first, last = (datetime.combine(day, time()) for day in (dates[0], dates[-1]))
+    axes.set_xlim(first - half, last + half)
+    axes.xaxis.set_major_locator(dates_of.AutoDateLocator(minticks=1, maxticks=8))
+    axes.xaxis.set_major_formatter(dates_of.DateFormatter("%Y-%m-%d"))
+    if len(dates) <= _TICKS_MAX:
+        axes.set_xticks([datetime.combine(day, time()) for day in dates])
 
 
 def _draw_bars(
@@ -143,11 +186,32 @@ def _style_axes(axes: Any) -> None:
     axes.set_axisbelow(True)
 
 
-def _new_figure() -> tuple[Any, Any]:
-    """An empty figure; no window, no global state."""
+@functools.cache
+def _load_figures() -> type[Any]:
+    """The library's figures, with fonts for both languages."""
+    import matplotlib as library
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
+    library.rcParams["font.family"] = choose_families()
+    return Figure
+
+
+def choose_families() -> list[str]:
+    """Families that have all signs together: the system's, else the one that ships."""
+    from matplotlib import font_manager
+
+    known = set(font_manager.fontManager.get_font_names())
+    found = [name for name in _CHINESE_FAMILIES if name in known]
+    if not found:
+        with resources.as_file(resources.files("bots.render").joinpath(SHIPPED_FONT)) as path:
+            font_manager.fontManager.addfont(path)
+            found = [font_manager.FontProperties(fname=path).get_name()]
+    return [str(_LATIN_FAMILY), *found[:1]]
+
+
+def _new_figure() -> tuple[Any, Any]:
+    """An empty figure; no window, no global state."""
+    figure = _load_figures()(figsize=_INCHES, dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()
     _style_axes(axes)
     return figure, axes
