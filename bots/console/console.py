@@ -99,8 +99,9 @@ class ConsoleAdapter:
         #: take the place of.
         self._buttons: dict[int, Button] = {}
         self._card_numbers: Sequence[int] = ()
-        #: What stops the answer that grows.
+        #: What stops the answer that grows, and whether all of it is shown.
         self._stop_button: Button | None = None
+        self._has_answered = False
         self._lines_ahead: deque[str | None] = deque()
         #: Cards and answers for whoever speaks on the other side of `/admin`.
         self._waiting_cards: list[tuple[str, Card | UndeliveredAnswer]] = []
@@ -228,7 +229,7 @@ class ConsoleAdapter:
 
     async def _show_outputs(self, outputs: AsyncIterator[Output]) -> None:
         self._running_task = asyncio.create_task(self._present(outputs))
-        self._stop_button = None
+        self._stop_button, self._has_answered = None, False
         try:
             if self._prompt is not None:
                 await self._watch_input(self._running_task)
@@ -243,7 +244,7 @@ class ConsoleAdapter:
         finally:
             await _cancel_all(self._running_task)
             self._running_task = self._stop_button = None
-            self._interrupts = 0
+            self._has_answered, self._interrupts = False, 0
 
     async def _watch_input(self, running: asyncio.Task[None]) -> None:
         """While something runs: a number presses its button, `/stop` stops it, anything else waits
@@ -374,6 +375,8 @@ class ConsoleAdapter:
             self._printer.begin_answer(answer.note)
         self._printer.end_answer(answer.text, answer.footer)
         self._number_buttons(answer.buttons, is_notice=is_notice)
+        if not is_notice:
+            self._has_answered, self._interrupts = True, 0
 
     # -- who and which -------------------------------------------------------------------------
 
@@ -403,7 +406,7 @@ class ConsoleAdapter:
         """Ctrl-C: the first stops what runs, by its own Stop if it has one; the second ends it
         whatever it does. Where nothing runs the second one leaves."""
         self._interrupts += 1
-        running = self._running_task
+        running = None if self._has_answered else self._running_task
         if running is None:
             if self._interrupts > 1:
                 self._quit.set()

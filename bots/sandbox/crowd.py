@@ -28,7 +28,7 @@ from core.users.types import Person
 from payments.checkout import CheckoutService
 from payments.orders import Orders
 
-_PEOPLE: Final = 12
+_PEOPLE: Final = 20
 #: Enough for a withdrawal: its minimum is 10,000 earned Credits, nine tenths of what was charged.
 _DEFAULT_CREDITS: Final = 20_000
 _CREDITS_MAX: Final = 1_000_000
