@@ -1,0 +1,73 @@
+"""The demo's tour as README types it, at a real terminal, in both languages and several widths.
+
+What was shown is kept beside the test's other files, to be read.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from bots.chat.i18n import render
+from bots.chat.reply import say
+from bots.render.plain_text import display_width
+from tests.size import size
+from tests.system.terminals import Terminal, open_terminal
+
+FULL = size(small=0, full=1) == 1
+BIN = Path(sys.executable).parent
+LANGUAGES = {"C.UTF-8": "en", "zh_CN.UTF-8": "zh-CN"}
+SEATS = list(product((50, 80, 100), LANGUAGES)) if FULL else [(80, "C.UTF-8")]
+#: Where a key is asked for, its label follows.
+KEY_PROMPT = "API key"
+#: What each line of the tour brings, in both languages.
+TOUR = (
+    ("/ask gpt-4 why is the sky blue?", "◈ GPT-6.1 Sol"),
+    ("99", "/ask 99"),
+    ("/balance", "💎"),
+    ("/models", "🎤 Whisper"),
+    ("/contribute openai", KEY_PROMPT),
+    ("sk-sandbox-500", "✅"),
+    ("1", "🎉"),
+    ("/admin", "⏳"),
+    ("/report", "$"),
+    ("/crowd", "/keys"),
+    ("/admin", "you"),
+    ("/keys", "[2] 📈"),
+    ("/withdraw", "[1] "),
+)
+#: Each of the README's commands in chat that people type alone.
+COMMANDS = re.findall(r"`/([a-z]+)", Path("README.md").read_text("utf-8"))
+
+
+@pytest.mark.parametrize(("columns", "locale"), SEATS)
+def test_the_tour_works_at_a_terminal(tmp_path: Path, columns: int, locale: str) -> None:
+    with open_terminal([BIN / "creditbot", "demo"], tmp_path, {"LANG": locale}, columns) as screen:
+        screen.until("you>")
+        try:
+            _take_tour(screen, LANGUAGES[locale])
+        finally:
+            (tmp_path / "transcript.txt").write_text(screen.text)
+    for line in screen.text.split("\n"):
+        assert "**" not in line, "raw Markdown"
+        assert "Traceback" not in line
+    printed = [line for line in screen.text.split("\n") if not re.match(r"(you|owner|API)", line)]
+    wide = [line for line in printed if display_width(line) > columns and " " in line.strip()]
+    assert wide == [], "a line that the terminal would break inside a word"
+    if LANGUAGES[locale] == "zh-CN":
+        assert "积分" in screen.text
+    assert "sk-sandbox" not in screen.text
+
+
+def _take_tour(screen: Terminal, language: str) -> None:
+    label = f"{render(say(KEY_PROMPT), language)}:"
+    for line, shown in TOUR:
+        screen.say(line, label if shown == KEY_PROMPT else shown)
+    if FULL:
+        for command in dict.fromkeys(COMMANDS):
+            screen.say(f"/{command}", "")
+    assert screen.leave() == 0
