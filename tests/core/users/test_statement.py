@@ -106,6 +106,7 @@ class StatementMachine(RuleBasedStateMachine):
             self.clock.advance(seconds=1)
         await self._look()
         self.keys = [("bob", await self.shop.contributes("bob", "sk-bob-0000000000", "3"))]
+        self.clock.advance(seconds=1)
         await self._look()
 
     def _do(self, work: Any) -> Any:
