@@ -282,8 +282,8 @@ async def test_ctrl_c_stops_the_answer_and_then_ends() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         await terminal.until("[1] Again", "you>")
         os.kill(os.getpid(), signal.SIGINT)
-        await terminal.until("To leave, press Ctrl-C again, or Ctrl-D.")
-        terminal.type("\x03")
+        await terminal.until("To leave, press Ctrl-C again, or Ctrl-D.", "you>")
+        os.kill(os.getpid(), signal.SIGINT)
         await to_its_end(running)
     assert [press.button for press in front.pressed] == ["btn_stop"]
 
