@@ -244,7 +244,7 @@ class ConsoleAdapter:
         finally:
             await _cancel_all(self._running_task)
             self._running_task = self._stop_button = None
-            self._has_answered, self._interrupts = False, 0
+            self._has_answered = False
 
     async def _watch_input(self, running: asyncio.Task[None]) -> None:
         """While something runs: a number presses its button, `/stop` stops it, anything else waits
