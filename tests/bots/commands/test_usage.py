@@ -146,7 +146,7 @@ async def test_a_withdrawal_on_its_way_is_no_answer_being_written(
         clock.advance(days=1)
         payout = await shop.withdraws("7", 10_000)
         balance = await shop.service.screen("/balance")
-        assert "10,000 Credits more are held for withdrawals on their way." in balance.lines
+        assert "10,000 Credits more are held for withdrawals in progress." in balance.lines
         await shop.pays_out(payout)
         statement = await shop.service.screen("/usage all")
         assert ("Withdrawals", "−10,000") in rows_of(statement)
