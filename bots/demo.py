@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -25,6 +26,7 @@ from bots.config.fields import MASTER_KEY_BYTES
 from bots.config.gateways import build_externals
 from bots.config.settings import Config, Section, SupplierConfig
 from bots.console.console import ConsoleAdapter
+from bots.console.layout import wrap_text
 from bots.externals import Externals
 from bots.http import HttpServer, build_service_app
 from bots.http_connections import HttpLimits
@@ -117,10 +119,13 @@ async def _open_app(config: Config, db: Database, clock: SystemClock, externals:
 async def _chat(app: App, url: str) -> None:
     terminal = sys.stdin.isatty()
     if terminal:
-        print_line("A chat with creditbot: write a question, or /help. /admin is the owner's desk.")
-        print_line("Ctrl-D ends. To audit the ledger in another terminal:")
-        print_line(f"  CREDITBOT_DATABASE_URL={url} .venv/bin/creditbot audit")
-        print_line("")
+        about = (
+            "A chat with creditbot: write a question, or /help. /admin is the owner's desk."
+            " Ctrl-D ends. To audit the ledger in another terminal:"
+        )
+        command = f"CREDITBOT_DATABASE_URL={url} .venv/bin/creditbot audit"
+        for line in (*wrap_text(about, get_terminal_size().columns), f"  {command}", ""):
+            print_line(line)
     console = ConsoleAdapter(
         app.chat.dispatcher,
         input=sys.stdin,

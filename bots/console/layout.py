@@ -26,6 +26,10 @@ _UNIT: Final = re.compile(
 )
 #: What the lines of an item after its first are indented by.
 _ITEM_START: Final = re.compile(r"\s*(?:(?:[•◦▪\-–]|\d+[.)])\s+)?")
+#: An emphasis that began and isn't closed yet, with all behind it.
+_OPEN_EMPHASIS: Final = re.compile(
+    r"(?<![*_\w])([*_])(?=[^*_\s])(?:(?!(?<=[^\s*_])\1(?!\w)).)*\Z", re.DOTALL
+)
 _COLUMN_LEAST: Final = 8
 _GAP: Final = 2
 
@@ -73,6 +77,7 @@ def format_growing(markdown: str, columns: int) -> list[str]:
         for mark in ("**", "`"):
             if last.count(mark) % 2:
                 last = last.rpartition(mark)[0]
+        last = _OPEN_EMPHASIS.sub("", last)
     return format_markdown(head + gap + last, columns)[:-1]
 
 

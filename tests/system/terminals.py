@@ -51,7 +51,7 @@ class Terminal:
         while True:
             new = _ESCAPES.sub("", self.shown[self._seen_to :])
             _, found, rest = new.partition(text)
-            if (found or not text) and (not at_prompt or rest.rstrip().endswith((">", ":"))):
+            if found and (not at_prompt or rest.rstrip().endswith((">", ":"))):
                 self._seen_to = len(self.shown)
                 return new
             assert time.monotonic() < end, f"{text!r} isn't in {new!r}"

@@ -217,14 +217,14 @@ async def test_given_back_when_it_was_spent_is_owed_and_stops_asks(database_url:
         await shop.press(url, "refund")
         assert (await shop.hears()).title == "Payment given back"
         refused = await shop.tom.screen("/ask gpt-4 why?")
-        assert "are owed" in "\n".join(refused.lines)
+        assert "You owe" in "\n".join(refused.lines)
         assert len(shop.tom.openai.calls) == 1
         # What comes back meanwhile (a hold that is released) repays, and then asks go on.
         person = await shop.tom.person()
         back = chart.give_gift(person.id, "code", Credits(5))
         await shop.tom.app.services.base.ledger.submit(Submission("back", (back,)))
         assert await shop.tom.credits() == Credits(5)
-        assert "are owed" in "\n".join((await shop.tom.screen("/ask gpt-4 why?")).lines)
+        assert "You owe" in "\n".join((await shop.tom.screen("/ask gpt-4 why?")).lines)
         assert await shop.tom.credits() == Credits(0)
         _, url = await shop.order("Starter")
         await shop.press(url, "pay")

@@ -52,7 +52,7 @@ async def test_the_first_owner_claims_on_discord_and_a_link_moves_no_role(
     assert found is not None
     card = await there.says(tim, f"/link {found[1]}", "Admin rights don't move")
     await there.presses(tim, card, "Yes, that's me", "Agreed here")
-    card_there = await here.next(talk, "Become one with telegram:7?")
+    card_there = await here.next(talk, "Link your account with telegram:7?")
     discord.presses(tom, card_there, "Yes, that's me")
     await here.next(talk, "Linked: /balance")
     await there.says(tim, "/report", "operator only")

@@ -139,7 +139,7 @@ async def test_the_demos_way_from_an_invitation_to_a_dispute(place: Place) -> No
         assert code is not None
         # The other one who writes here, for the first time.
         await demo.says("/admin", r"\[owner\]\n")
-        assert "invitation is noted" in await demo.says(f"/start {code[1]}", r"\[4\] Help\n")
+        assert "invitation is noted" in await demo.says(f"/start {code[1]}", r"Help\n")
         await demo.says("/topup", r"\[3\] Enterprise.*\n")
         page = re.search(r"Pay \$90\.00: (\S+)\n", await demo.says("2", r"Pay \$90\.00: \S+\n"))
         assert page is not None

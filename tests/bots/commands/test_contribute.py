@@ -141,7 +141,7 @@ async def test_an_owner_watches_it_and_takes_it_back(bobs: Market) -> None:
     paused = await pressed(bob, await bob.screen("/keys"), "OpenAI …0001")
     assert "State: serving" in text_of(await pressed(bob, paused, "Resume"))
     less = await pressed(bob, shown, "Lower its limit")
-    assert "74,547 Credits are on the way" in text_of(less)
+    assert "74,547 Credits are still to be earned" in text_of(less)
     assert "still to earn 18,6" in text_of(await pressed(bob, less, "Keep 18,636 Credits"))
     sure = await pressed(bob, shown, "Take it back")
     assert "What it has earned stays" in text_of(sure)

@@ -102,7 +102,7 @@ async def test_the_other_side_is_asked_by_itself(database_url: str, clock: TestC
         seen = await tim.screen(f"/link {await _code(tom)}")
         ((sender, card),) = told.shown
         assert (sender, card.private) == ("7", True)
-        assert card.title == "Become one with discord:9?"
+        assert card.title == "Link your account with discord:9?"
         await tim.presses(button(seen, "Yes"))
         # Its button is theirs alone, there.
         assert "somebody else" in text_of(*await tim.presses(button(card, "Yes")))
@@ -114,5 +114,5 @@ async def test_who_can_not_be_asked_finds_it_in_link(sqlite_url: str, clock: Tes
     async with service.running(sqlite_url, clock) as tom:
         tom.app.chat.redelivery.register_notifier("telegram", Told(refuses=True))
         seen = await _discord(tom).screen(f"/link {await _code(tom)}")
-        assert "Become one with telegram:7?" in seen.title
-        assert "Become one with discord:9?" in (await tom.screen("/link")).title
+        assert "Link your account with telegram:7?" in seen.title
+        assert "Link your account with discord:9?" in (await tom.screen("/link")).title

@@ -200,7 +200,7 @@ async def test_too_long_too_large_and_in_no_known_format(tom: Service) -> None:
     assert "That is 60:01 long" in await refused(tom, voice(1, wav(3_601), mime="audio/wav"))
     assert "audio is 60:00" in await refused(tom, voice(None, wav(3_601)))
     assert "has 21 MB" in await refused(tom, voice(61, size=AUDIO_BYTES_MAX + 1))
-    assert "up to 20 MB" in await refused(tom, voice(None, bytes(AUDIO_BYTES_MAX + 1), size=0))
+    assert "audio is 20 MB" in await refused(tom, voice(None, bytes(AUDIO_BYTES_MAX + 1), size=0))
     assert "mp3, m4a, ogg" in await refused(tom, voice(61, mime="audio/amr"))
     for seconds in (61, None):
         assert "mp3, m4a, ogg" in await refused(tom, voice(seconds, b"garbage"))

@@ -124,6 +124,7 @@ UNWRAPPED = {
     "erased.fingerprint",
     "ask.question",
     "ask.answer",
+    "ask.edited",
     "ask.way_back",
 }
 
