@@ -112,7 +112,7 @@ async def _looked_at(there: Fair) -> None:
     await bob.presses(card, "Back", "Used: ")
     await bob.says("export", "Everything kept about you")
     await bob.says("usage", "Recent Usage")
-    card = await owner.says("pool", "models can be served now")
+    card = await owner.says("pool", "can be served now")
     await owner.presses(card, "…0001", "Last fault")
     await owner.says("payouts", "Payouts")
     await owner.says("report", "Report · ")

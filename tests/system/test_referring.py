@@ -272,7 +272,7 @@ async def test_every_movement_is_found_by_each_of_its_ids(database_url: str) -> 
         ]
         for id_ in ids:
             assert (await owner.screen(f"/payment {id_}")).title == order
-        assert "There is no order" in text_of(await owner.screen("/payment pay_none"))
+        assert "is called “pay_none”" in text_of(await owner.screen("/payment pay_none"))
         assert "Write it like this" in text_of(await owner.screen("/payment"))
         await shop.press(url, "dispute")
         card = await shop.noticed_by("1")
