@@ -26,13 +26,10 @@ from bots.chat.update_inbox import UpdateInbox
 from bots.commands.terms import PaymentTerms
 from bots.config.settings import ModelsConfig
 from core import chart
-from core.admin.promise import list_promise_findings
-from core.asks.audit import audit_asks
+from core.admin.audit import audit_books
 from core.clock import Clock
 from core.db.database import Database
-from core.earnings.audit import audit_earnings
 from core.earnings.types import SAFE_POLICY, EarningPolicy
-from core.ledger.audit import check_ledger
 from core.money import Credits, NanoUsd
 from core.pool.suppliers import Supplier
 from core.pricing.catalogue import Catalogue
@@ -190,16 +187,8 @@ class Service:
         return cards[number].headroom
 
     async def findings(self) -> list[str]:
-        """What the audits of ledger, asks and referrals find."""
-        found, asks = (
-            await check_ledger(self.app.services.base.db),
-            await audit_asks(self.app.services.base.db),
-        )
-        return [
-            *(*found.findings, *asks.findings),
-            *await audit_earnings(self.app.services.base.db),
-            *await list_promise_findings(self.app.services.base.db),
-        ]
+        """What all audits find."""
+        return list((await audit_books(self.app.services.base.db)).findings)
 
 
 @contextlib.asynccontextmanager

@@ -15,12 +15,9 @@ from bots.commands.admin.report_texts import list_solvency, list_system_layer, l
 from bots.commands.terms import name_clause
 from bots.config.gateways import load_catalogue
 from bots.config.settings import load
-from core.admin.promise import audit_promise
+from core.admin.audit import audit_books
 from core.admin.report import OperatorReport, build_report
-from core.asks.audit import audit_asks
 from core.clock import SystemClock
-from core.earnings.audit import audit_earnings
-from core.ledger.audit import check_ledger
 from core.ledger.export import write_beancount, write_csv
 from core.money import Credits, format_decimal
 from payments.movements import audit_movements
@@ -29,13 +26,9 @@ from payments.movements import audit_movements
 async def audit_ledger(arguments: argparse.Namespace) -> int:
     """0 when the ledger is what its transfers say, 1 on a finding."""
     async with open_for_reading(load()) as db:
-        found, asks = await check_ledger(db), await audit_asks(db)
-        promise = await audit_promise(db)
-        findings = [
-            *(*found.findings, *asks.findings),
-            *(*await audit_earnings(db), *await audit_movements(db)),
-            *(finding for clause in promise for finding in clause.findings),
-        ]
+        audit = await audit_books(db)
+        findings = [*audit.findings, *await audit_movements(db)]
+    found, asks, promise = audit.ledger, audit.asks, audit.promise
     if arguments.json:
         told = {
             "accounts": found.accounts,

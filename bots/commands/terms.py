@@ -10,7 +10,7 @@ from typing import Final
 
 from bots.chat.reply import Phrase, plain, say
 from bots.commands.receipt import Seller
-from core.admin.promise import ClauseResult, PromiseClause
+from core.admin.audit import ClauseResult, PromiseClause
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,11 @@ from typing import Final
 import sqlalchemy as sa
 
 from core.admin.alerts import AlertKind, Alerts
-from core.admin.promise import list_promise_findings
-from core.asks.audit import audit_asks
+from core.admin.audit import audit_books
 from core.asks.repository import select_doubted_recordings
 from core.clock import DAY_MS, Clock
 from core.db import schema
 from core.db.database import Database
-from core.earnings.audit import audit_earnings
-from core.ledger.audit import check_ledger
 from core.money import NanoUsd
 from core.pool.pool import Pool
 from core.pool.types import KeySummary
@@ -137,11 +134,7 @@ class Monitor:
         transfers = sa.select(schema.transfer.c.seq).order_by(schema.transfer.c.seq)
         if await self._db.fetch(transfers.offset(_AUDITED_MOST).limit(1)):
             return
-        ledger_result, ask_result = await check_ledger(self._db), await audit_asks(self._db)
-        findings = (
-            *(*ledger_result.findings, *ask_result.findings),
-            *(*await audit_earnings(self._db), *await list_promise_findings(self._db)),
-        )
+        findings = (await audit_books(self._db)).findings
         if findings:
             await self._alerts.send_alert(
                 "audit", "", {"count": len(findings), "first": findings[0]}

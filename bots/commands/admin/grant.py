@@ -9,12 +9,9 @@ from bots.chat.reply import Choice, Reply, plain, say, say_count
 from bots.commands.errors import UsageError
 from bots.commands.terms import name_clause
 from bots.commands.text import format_credits, parse_count
-from core.admin.promise import audit_promise
-from core.asks.audit import audit_asks
+from core.admin.audit import audit_books
 from core.clock import Clock
 from core.db.database import Database
-from core.earnings.audit import audit_earnings
-from core.ledger.audit import check_ledger
 from core.ledger.ledger import Ledger
 from core.money import Credits
 from core.users.balances import grant_gift
@@ -148,28 +145,23 @@ class GrantCommands:
     async def audit(self, request: Request) -> Reply:
         """The ledger recomputed from its transfers, and the asks against it."""
         del request
-        ledger_result, ask_result = await check_ledger(self._db), await audit_asks(self._db)
-        promise = await audit_promise(self._db)
-        findings = [
-            *(*ledger_result.findings, *ask_result.findings, *await audit_earnings(self._db)),
-            *(finding for clause in promise for finding in clause.findings),
-        ]
+        audit = await audit_books(self._db)
         totals = say(
             "{accounts} accounts, {transfers} transfers, {holds} holds, {open} asks running.",
-            accounts=ledger_result.accounts,
-            transfers=ledger_result.transfers,
-            holds=ledger_result.holds,
-            open=ask_result.open_count,
+            accounts=audit.ledger.accounts,
+            transfers=audit.ledger.transfers,
+            holds=audit.ledger.holds,
+            open=audit.asks.open_count,
         )
-        if not findings:
+        if not audit.findings:
             kept = tuple(
                 say("✅ {clause} ({count} checked)", clause=name_clause(one), count=one.checked)
-                for one in promise
+                for one in audit.promise
             )
             return Reply(title=say("Audit: clean"), lines=(totals, *kept), private=True)
-        shown = tuple(plain(finding) for finding in findings[:20])
+        shown = tuple(plain(finding) for finding in audit.findings[:20])
         return Reply(
-            title=say_count("Audit: one finding", "Audit: {count} findings", len(findings)),
+            title=say_count("Audit: one finding", "Audit: {count} findings", len(audit.findings)),
             lines=(totals, *shown),
             private=True,
         )

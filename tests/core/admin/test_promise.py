@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from bots.commands.terms import PaymentTerms
 from core import chart
-from core.admin.promise import PromiseClause, audit_promise
+from core.admin.audit import PromiseClause, audit_promise
 from core.ledger.types import Move, Submission
 from core.money import Credits, MicroCredits, parse_usd
 from payments.gateways.sandbox import SandboxGateway

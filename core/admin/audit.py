@@ -1,5 +1,6 @@
-"""The promise to everybody who pays with Credits, checked against the books: a clause each. What
-`/terms` says by default is what this audit reads."""
+"""All audits of what this service keeps, together: the ledger, the asks against it, what keys and
+invitations brought; and the promise to everybody who pays with Credits, a clause each. What
+`/terms` says by default is what that audit reads."""
 
 from __future__ import annotations
 
@@ -9,8 +10,11 @@ from typing import Any, Final, Literal
 import sqlalchemy as sa
 
 from core import chart
+from core.asks.audit import AskAuditResult, audit_asks
 from core.db import schema
 from core.db.database import Database
+from core.earnings.audit import audit_earnings
+from core.ledger.audit import AuditResult, check_ledger
 from core.ledger.types import TransferKind
 
 PromiseClause = Literal["nothing-unseen", "never-above", "no-expiry", "refunds"]
@@ -37,6 +41,33 @@ class ClauseResult:
     findings: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class BooksAudit:
+    """An audit of the books says what each part went through, and everything that is wrong."""
+
+    ledger: AuditResult
+    asks: AskAuditResult
+    promise: tuple[ClauseResult, ...]
+    findings: tuple[str, ...]
+
+
+async def audit_books(db: Database) -> BooksAudit:
+    """Compares everything with everything. Raises DatabaseUnavailable."""
+    ledger, asks = await check_ledger(db), await audit_asks(db)
+    earnings, promise = await audit_earnings(db), await audit_promise(db)
+    return BooksAudit(
+        ledger,
+        asks,
+        promise,
+        findings=(
+            *ledger.findings,
+            *asks.findings,
+            *earnings,
+            *(finding for clause in promise for finding in clause.findings),
+        ),
+    )
+
+
 async def audit_promise(db: Database) -> tuple[ClauseResult, ...]:
     """Compares each clause with what was charged, moved and given back. Raises
     DatabaseUnavailable."""
@@ -55,11 +86,6 @@ async def audit_promise(db: Database) -> tuple[ClauseResult, ...]:
             tuple(await _find_wrong_refunds(db)),
         ),
     )
-
-
-async def list_promise_findings(db: Database) -> list[str]:
-    """Everything that breaks the promise."""
-    return [finding for result in await audit_promise(db) for finding in result.findings]
 
 
 async def _count(db: Database, table: sa.Table, condition: sa.ColumnElement[bool]) -> int:
