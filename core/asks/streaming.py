@@ -73,7 +73,7 @@ class AnswerStream:
         delivered."""
         tried_keys = {run.candidate.key}
         rests: Counter[Fault] | None = None
-        bad_requests = Counter[str]()
+        bad_requests: Counter[str] | None = None
         while True:
             try:
                 return await self._stream_once(run, end_user)
@@ -91,8 +91,10 @@ class AnswerStream:
                 if run.is_stopping:
                     return replace(ending, outcome=Outcome.STOPPED, failure=AskFailure.NONE)
                 if fault.kind is Fault.BAD_REQUEST and fault.status:
-                    bad_requests[run.candidate.supplier] += 1
-                tried_keys |= self._list_hopeless_keys(bad_requests)
+                    supplier, bad_requests = run.candidate.supplier, bad_requests or Counter()
+                    bad_requests[supplier] += 1
+                    if bad_requests[supplier] >= _BAD_REQUESTS_MAX:
+                        tried_keys |= self._pool.list_supplier_keys(supplier)
                 if await self._fail_over(run, tried_keys, maybe_billed=maybe_billed):
                     continue
                 if _shorten_answer(run, fault):
@@ -103,11 +105,6 @@ class AnswerStream:
                     return ending
                 if not await self._hold_resting_key(run):
                     return ending
-
-    def _list_hopeless_keys(self, bad_requests: Counter[str]) -> set[str]:
-        """The keys of suppliers that said often enough that this question is wrong."""
-        suppliers = [name for name, count in bad_requests.items() if count >= _BAD_REQUESTS_MAX]
-        return set().union(*map(self._pool.list_supplier_keys, suppliers))
 
     async def _stream_once(self, run: AskRun, end_user: str) -> AnswerEnding:
         first_text_seconds = (
