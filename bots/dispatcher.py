@@ -172,15 +172,9 @@ class Dispatcher:
             person = await self._users.get_or_create(
                 incoming.place.platform, incoming.sender.id, language=language
             )
-            request = replace(
-                self._build_request(person, incoming.place, incoming.sender, incoming.message),
-                at_ms=incoming.at_ms,
-                is_own=True,
-                text=rest if word else incoming.text.strip(),
-                attachments=incoming.attachments,
-                quotes=incoming.quotes,
-                replies_to=incoming.replies_to,
-            )
+            request = self._build_message_request(person, incoming)
+            if word:
+                request = replace(request, text=rest)
             async for output in self._perform(self._registry.edit_action, request):
                 yield output
         except Refusal as refused:
@@ -209,19 +203,8 @@ class Dispatcher:
                 warning = explain_refusal(SecretSent(secrets[0].kind, is_own_message=True))
                 yield replace(self._text_card(warning, language), erase_incoming=True)
                 return
-            request = self._build_request(person, incoming.place, incoming.sender, incoming.message)
-            full_request = replace(
-                request,
-                at_ms=incoming.at_ms,
-                is_own=incoming.is_own,
-                text=incoming.text.strip(),
-                audio=incoming.audio,
-                attachments=incoming.attachments,
-                quotes=incoming.quotes,
-                replies_to=incoming.replies_to,
-                way_back=incoming.way_back,
-            )
-            async for output in self._route_request(full_request, incoming):
+            request = self._build_message_request(person, incoming)
+            async for output in self._route_request(request, incoming):
                 yield output
         except AlreadyAsked as again:
             saved = await self._answer_renderer.resume_answer(again.ask)
@@ -315,6 +298,20 @@ class Dispatcher:
                 "refused: %s by %s in %s", entry.name, request.person.id, request.place.code
             )
         return allowed
+
+    def _build_message_request(self, person: Person, incoming: IncomingMessage) -> Request:
+        return replace(
+            self._build_request(person, incoming.place, incoming.sender, incoming.message),
+            at_ms=incoming.at_ms,
+            # An edit's words are its person's own, though they carry no command out.
+            is_own=incoming.is_own or incoming.is_edit,
+            text=incoming.text.strip(),
+            audio=incoming.audio,
+            attachments=incoming.attachments,
+            quotes=incoming.quotes,
+            replies_to=incoming.replies_to,
+            way_back=incoming.way_back,
+        )
 
     def _build_request(self, person: Person, place: Place, sender: Sender, message: str) -> Request:
         role = self._roles.get_role(place.platform, sender.id)

@@ -12,6 +12,7 @@ from bots.chat.attachments import QuotedText, SentAttachment
 from bots.chat.audio import AudioAttachment
 from bots.chat.reply import FormRequest, Phrase, Reply, ReplyStream
 from bots.chat.types import Place
+from core import ids
 from core.asks.run import AskRun
 from core.users.limits import PausableFeature
 from core.users.roles import Role
@@ -51,6 +52,12 @@ class Request:
     entered: Mapping[str, SecretStr] = field(default_factory=dict)
     #: Their role, if any; `is_admin` is true of the roles owner and admin.
     role: Role | None = None
+
+    @property
+    def ask_id(self) -> str:
+        """The id of the ask that the message makes: the same however often it is delivered."""
+        place = self.place
+        return ids.derive_id("ask", self.at_ms, place.platform, place.chat, self.message)
 
     @property
     def private_place(self) -> Place:

@@ -97,7 +97,7 @@ class AskCommands:
         """A question, with or without a model in front; a card where it must be chosen first what
         is asked."""
         replies_to, quotes, attachments = await self._find_context(request)
-        id_ = _derive_ask_id(request)
+        id_ = request.ask_id
         unreadable = list_unreadable(attachments)
         if unreadable:
             composed = await compose_question(given.question, quotes, ())
@@ -122,9 +122,7 @@ class AskCommands:
         _, text, _ = self._choose_model(request, AskArguments.from_text(request.text))
         readable = [one for one in attachments if one not in unreadable]
         composed = await compose_question(text, quotes, readable)
-        await self._ask_repository.record_edit(
-            _derive_ask_id(request), request.person, composed.text
-        )
+        await self._ask_repository.record_edit(request.ask_id, request.person, composed.text)
 
     async def _find_context(
         self, request: Request
@@ -384,9 +382,3 @@ class AskCommands:
             way_back=request.way_back,
             is_privileged=request.is_admin,
         )
-
-
-def _derive_ask_id(request: Request) -> str:
-    """The id of the ask that a message makes: the same however often it is delivered."""
-    place = request.place
-    return ids.derive_id("ask", request.at_ms, place.platform, place.chat, request.message)

@@ -16,7 +16,6 @@ from bots.chat.command import Request, action
 from bots.chat.reply import Reply
 from bots.commands.errors import RecordingTooLarge, RecordingUnreadable
 from bots.commands.shortage import ShortageCards
-from core import ids
 from core.asks.admission import RECORDING_SECONDS_MAX
 from core.asks.repository import AskRepository
 from core.asks.run import AskRun
@@ -78,8 +77,7 @@ class VoiceCommands:
         person = request.person.id
         turn = self._turns.setdefault(person, asyncio.Lock())
         async with turn, self._measuring:
-            place = request.place
-            id_ = ids.derive_id("ask", request.at_ms, place.platform, place.chat, request.message)
+            id_ = request.ask_id
             if await self._ask_repository.has_ask(id_):
                 raise AlreadyAsked(id_)
             today = self._clock.now_ms() // DAY_MS * DAY_MS

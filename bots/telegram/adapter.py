@@ -329,8 +329,11 @@ class TelegramAdapter:
             return TakenUpdate(received, press, lambda: self._begin_press(press))
         edit = read_edit(update, self._bot_identity)
         if edit is not None:
-            received = ReceivedUpdate(_edit_id(update), "telegram", edit.sender.id, data)
-            return TakenUpdate(received, edit, lambda: self._begin_edit(update, edit))
+            id_ = f"telegram/edit/{update.update_id}"
+            received = ReceivedUpdate(id_, "telegram", edit.sender.id, data)
+            return TakenUpdate(
+                received, edit, lambda: self._spawn(self._answer_message(edit, (id_,)))
+            )
         if message is None or message.from_user is None:
             return None
         # What may be its first part is perhaps on its way in, too: it is read again behind that.
@@ -353,21 +356,19 @@ class TelegramAdapter:
         return incoming is not None and self._paste_joiner.add(incoming)
 
     def _handle_message(self, incoming: IncomingMessage) -> None:
-        destination = TelegramDestination.from_place(incoming.place)
-        more = tuple(map(int, incoming.more))
-        target = TelegramTarget(
-            destination, incoming.sender.id, incoming=int(incoming.message), more=more
-        )
-        outputs = self._chat_handler.handle_message(incoming)
         ids = _message_ids(incoming)
-        if not self._spawn(self._present(target, incoming.place, outputs, ids)):
+        if not self._spawn(self._answer_message(incoming, ids)):
             self._intake.finish(incoming.sender.id, ids)
 
-    def _begin_edit(self, update: Update, edit: IncomingMessage) -> bool:
-        destination = TelegramDestination.from_place(edit.place)
-        target = TelegramTarget(destination, edit.sender.id, incoming=int(edit.message))
-        outputs = self._chat_handler.handle_message(edit)
-        return self._spawn(self._present(target, edit.place, outputs, (_edit_id(update),)))
+    async def _answer_message(self, incoming: IncomingMessage, ids: tuple[str, ...]) -> None:
+        target = TelegramTarget(
+            TelegramDestination.from_place(incoming.place),
+            incoming.sender.id,
+            incoming=int(incoming.message),
+            more=tuple(map(int, incoming.more)),
+        )
+        outputs = self._chat_handler.handle_message(incoming)
+        await self._present(target, incoming.place, outputs, ids)
 
     def _begin_press(self, press: ButtonPress) -> bool:
         self._spawn(self._stop_spinner(press.id))
@@ -426,10 +427,6 @@ def _message_ids(incoming: IncomingMessage) -> tuple[str, ...]:
         f"telegram/{incoming.place.chat}/{message}"
         for message in (incoming.message, *incoming.more)
     )
-
-
-def _edit_id(update: Update) -> str:
-    return f"telegram/edit/{update.update_id}"
 
 
 def _press_id(press: ButtonPress) -> str:
