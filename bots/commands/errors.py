@@ -428,7 +428,7 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         " answer, or ten minutes."
     ),
     MessageTooLong: say(
-        "That is too long: one message holds 1,000 characters, yours has {length}. Nothing was"
+        "That is too long: one message holds {most} characters, yours has {length}. Nothing was"
         " sent. Shorten it."
     ),
     TooManyAttempts: say("Too many wrong codes. Wait ten minutes, then try again."),

@@ -67,19 +67,13 @@ class NamedPeriod:
 
 def parse_period(text: str, person: Person, now_ms: int) -> NamedPeriod | None:
     """The period that a text names; None for anything else, and for months to come."""
-    zone = get_zone(person.zone)
-    today = as_datetime(now_ms).astimezone(zone).date()
-
-    def start_of(day: date) -> int:
-        return as_ms(datetime.combine(day, time(), zone))
-
-    code = text.strip().casefold()
+    today, code = find_today(person, now_ms), text.strip().casefold()
     if code == EVERYTHING:
         return NamedPeriod(code, say("Statement: everything"), StatementPeriod())
     if code in DAYS:
         days = DAYS[code]
         title = say("Statement: today") if days == 1 else say("Statement: {days} days", days=days)
-        since = start_of(today - timedelta(days=days - 1))
+        since = find_midnight(person, today - timedelta(days=days - 1))
         return NamedPeriod(code, title, StatementPeriod(since))
     try:
         first = datetime.strptime(code, "%Y-%m").date()  # noqa: DTZ007 - only its day counts
@@ -88,9 +82,21 @@ def parse_period(text: str, person: Person, now_ms: int) -> NamedPeriod | None:
     if first > today or first.year < 1970:
         return None
     following = shift_month(first, 1)
-    until = None if following > today else start_of(following)
+    until = None if following > today else find_midnight(person, following)
     title = say("Statement: {month}", month=format_month(first))
-    return NamedPeriod(format_month(first), title, StatementPeriod(start_of(first), until))
+    return NamedPeriod(
+        format_month(first), title, StatementPeriod(find_midnight(person, first), until)
+    )
+
+
+def find_today(person: Person, now_ms: int) -> date:
+    """The day that it is where a person lives."""
+    return as_datetime(now_ms).astimezone(get_zone(person.zone)).date()
+
+
+def find_midnight(person: Person, day: date) -> int:
+    """When a day begins where a person lives, in milliseconds UTC."""
+    return as_ms(datetime.combine(day, time(), get_zone(person.zone)))
 
 
 def shift_month(first: date, months: int) -> date:

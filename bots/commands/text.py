@@ -18,6 +18,7 @@ from core.money import (
     format_decimal,
     format_usd,
 )
+from core.pool.suppliers import SUPPLIERS
 from core.pricing.prices import Price
 from payments.types import Cash
 
@@ -237,3 +238,8 @@ def _describe_no_transcript(result: AskResult) -> Phrase:
         result.failure,
         say("That couldn't be transcribed just now. Nothing was charged. Send it again."),
     )
+
+
+def get_supplier_title(name: str) -> str:
+    """A supplier as people know it."""
+    return SUPPLIERS[name].title if name in SUPPLIERS else name

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 
 from bots.chat.command import Arguments, Request, action, argument, command
-from bots.chat.i18n import get_zone
 from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say, say_count
 from bots.commands.statement_texts import (
     DAYS,
     EVERYTHING,
     KINDS,
     NamedPeriod,
+    find_midnight,
+    find_today,
     format_change,
     format_month,
     list_held_apart,
@@ -25,7 +26,7 @@ from bots.commands.statement_texts import (
 from bots.commands.text import format_credits
 from bots.render.charts import format_bars
 from core.asks.repository import AskHistory
-from core.clock import Clock, as_datetime, as_ms
+from core.clock import Clock, as_datetime
 from core.money import Credits, sum_amounts
 from core.pricing.catalogue import Catalogue
 from core.users.balances import Balances
@@ -123,11 +124,10 @@ class UsageCommands:
 
     def _list_midnights(self, request: Request) -> list[int]:
         """When each of the last days began where the person lives, the oldest first."""
-        zone = get_zone(request.person.zone)
-        today = as_datetime(self._clock.now_ms()).astimezone(zone).date()
+        person = request.person
+        today = find_today(person, self._clock.now_ms())
         return [
-            as_ms(datetime.combine(today - timedelta(days=ago), time(), zone))
-            for ago in reversed(range(_DAYS))
+            find_midnight(person, today - timedelta(days=ago)) for ago in reversed(range(_DAYS))
         ]
 
     # --- the statement --------------------------------------------------------------------------
@@ -273,8 +273,7 @@ class UsageCommands:
         self, request: Request, chosen: NamedPeriod
     ) -> tuple[tuple[Choice, ...], ...]:
         data = {"period": chosen.code}
-        zone = get_zone(request.person.zone)
-        today = as_datetime(self._clock.now_ms()).astimezone(zone).date()
+        today = find_today(request.person, self._clock.now_ms())
         this_month = date(today.year, today.month, 1)
         if chosen.code in DAYS or chosen.code == EVERYTHING:
             months = [_month_choice(this_month), _month_choice(shift_month(this_month, -1), "◀ ")]

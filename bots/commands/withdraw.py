@@ -24,7 +24,7 @@ from bots.chat.reply import (
 )
 from bots.commands.errors import UsageError
 from bots.commands.payout_texts import compose_payout_notification
-from bots.commands.text import format_credits, parse_count
+from bots.commands.text import format_credits, get_supplier_title, parse_count
 from core import ids
 from core.clock import as_datetime
 from core.earnings.payout_methods import PayoutMethods
@@ -44,7 +44,6 @@ from core.earnings.withdrawals import Withdrawals
 from core.jobs.notifications import Notification
 from core.money import Credits, format_usd
 from core.pool.health_tracker import KEY_COOLDOWN
-from core.pool.suppliers import SUPPLIERS
 from core.users.service import Users
 
 _HOW = say("Write it like this: /withdraw, or /withdraw 20000. Nothing was withdrawn.")
@@ -403,8 +402,7 @@ def compose_earning_notification(notification: Notification) -> NotificationText
 
 
 def _key_name(notification: Notification) -> str:
-    supplier = str(notification.facts["supplier"])
-    title = SUPPLIERS[supplier].title if supplier in SUPPLIERS else supplier
+    title = get_supplier_title(str(notification.facts["supplier"]))
     return f"{title} …{notification.facts['tail']}"
 
 

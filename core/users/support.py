@@ -41,7 +41,7 @@ class MessageTooLong(Refusal):
     code: ClassVar[str] = "message_too_long"
 
     def __init__(self, length: int) -> None:
-        self.length = length
+        self.length, self.most = length, MESSAGE_CHARS_MAX
 
 
 class SupportDesk:

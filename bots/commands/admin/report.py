@@ -20,8 +20,6 @@ from bots.commands.admin.report_texts import (
     describe_period,
     describe_solvency,
     format_advised_price,
-    get_model_name,
-    get_supplier_title,
     list_solvency,
     list_summary,
     list_system_layer,
@@ -29,6 +27,7 @@ from bots.commands.admin.report_texts import (
 )
 from bots.commands.admin.setprice import SetPriceArguments, SetPriceCommands
 from bots.commands.errors import UsageError
+from bots.commands.text import get_supplier_title
 from bots.render.charts import ReportChartData, draw_report_chart
 from bots.services import PricingServices
 from core.admin.abuse_check import EconomySettings
@@ -187,7 +186,7 @@ class ReportCommands:
                 price = format_advised_price(advice, now)
                 label = say(
                     "{model} to {price}",
-                    model=get_model_name(self._catalogue, advice.model),
+                    model=self._catalogue.get_name(advice.model),
                     price=price,
                 )
                 return Choice(label, "report-price", {"model": advice.model, "price": price})
@@ -223,7 +222,7 @@ class ReportCommands:
         days = await list_daily_sales(self._db, chart_period)
         language = request.person.language
         margins = [
-            (get_model_name(self._catalogue, model), one.margin_percent)
+            (self._catalogue.get_name(model), one.margin_percent)
             for model, one in list(report.sales.items())[:_BARS_MAX]
             if one.margin_percent is not None
         ]

@@ -7,12 +7,11 @@ from dataclasses import replace
 from typing import Final
 
 from bots.chat.reply import Phrase, plain, say, say_count
-from bots.commands.text import format_credits
+from bots.commands.text import format_credits, get_supplier_title
 from core.admin.advice import Advice, CheaperSupplier, KeyRunsOut, RaisePrice
 from core.admin.report import GatewayCash, ModelSales, OperatorReport, SupplierCosts
 from core.admin.trial_balance import ReportPeriod
 from core.money import Credits, Stars, format_usd
-from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue
 from core.pricing.prices import Price
 
@@ -57,9 +56,7 @@ def list_summary(report: OperatorReport) -> list[Phrase]:
         say("— User layer —"),
         say("User balance: {credits}", credits=format_credits(report.user_balance)),
         say("Total revenue: {credits}", credits=format_credits(report.revenue)),
-        say("— System layer —"),
-        *(_supplier_line(name, cost) for name, cost in report.costs.items()),
-        say("Total cost: {cost}", cost=format_usd(report.total_cost)),
+        *_list_costs(report),
         say(
             "Revenue: {credits} ≈ {revenue}",
             credits=format_credits(report.revenue),
@@ -137,7 +134,7 @@ def list_user_layer(report: OperatorReport, catalogue: Catalogue) -> list[Phrase
         lines.append(say("Issued: {parts}", parts=_join_parts(report.issued)))
     lines.append(say("Total revenue: {credits}", credits=format_credits(report.revenue)))
     lines += [
-        _part_line(plain(get_model_name(catalogue, model)), amount)
+        _part_line(plain(catalogue.get_name(model)), amount)
         for model, amount in list(report.spent.items())[:_MODELS_SHOWN_MAX]
     ]
     if not report.redeemed.is_zero:
@@ -152,9 +149,7 @@ def list_user_layer(report: OperatorReport, catalogue: Catalogue) -> list[Phrase
 def list_system_layer(report: OperatorReport, catalogue: Catalogue) -> list[Phrase]:
     """Dollars, as suppliers charge them and gateways move them."""
     lines = [
-        say("— System layer —"),
-        *(_supplier_line(name, cost) for name, cost in report.costs.items()),
-        say("Total cost: {cost}", cost=format_usd(report.total_cost)),
+        *_list_costs(report),
         say(
             "Revenue at par: {revenue}. Profit: {profit}",
             revenue=format_usd(report.revenue_at_par),
@@ -214,7 +209,7 @@ def describe_advice(advice: Advice, catalogue: Catalogue) -> Phrase:
     """What is to be done, and why."""
     match advice:
         case RaisePrice():
-            name = get_model_name(catalogue, advice.model)
+            name = catalogue.get_name(advice.model)
             percent = f"{advice.margin_percent:+,} %".replace("-", "−")
             if advice.margin_percent < 0:
                 return say("{model} is sold under cost: {percent}.", model=name, percent=percent)
@@ -238,7 +233,7 @@ def describe_advice(advice: Advice, catalogue: Catalogue) -> Phrase:
                 "{title} would serve {model} for {percent} % less: /pool add {supplier}",
                 title=get_supplier_title(advice.supplier),
                 supplier=advice.supplier,
-                model=get_model_name(catalogue, advice.model),
+                model=catalogue.get_name(advice.model),
                 percent=advice.percent,
             )
 
@@ -250,11 +245,6 @@ def format_advised_price(advice: RaisePrice, now: Price) -> str:
         return new.format_per_minute()
     inward, outward = new.format_per_1k()
     return inward if new.is_blended else f"{inward} {outward}"
-
-
-def get_model_name(catalogue: Catalogue, model: str) -> str:
-    """As people read it; models that left the catalogue by their id."""
-    return catalogue.get_name(model)
 
 
 def _part_line(name: Phrase, amount: Credits) -> Phrase:
@@ -272,9 +262,12 @@ def _join_parts(parts: Mapping[str, Credits]) -> Phrase:
     return joined
 
 
-def get_supplier_title(name: str) -> str:
-    """A supplier as people know it."""
-    return SUPPLIERS[name].title if name in SUPPLIERS else name
+def _list_costs(report: OperatorReport) -> list[Phrase]:
+    return [
+        say("— System layer —"),
+        *(_supplier_line(name, cost) for name, cost in report.costs.items()),
+        say("Total cost: {cost}", cost=format_usd(report.total_cost)),
+    ]
 
 
 def _supplier_line(name: str, cost: SupplierCosts) -> Phrase:
@@ -296,7 +289,7 @@ def _margin_lines(sold: Mapping[str, ModelSales], catalogue: Catalogue) -> Seque
             "  {model}: {percent} on cost, {count} answer",
             "  {model}: {percent} on cost, {count} answers",
             one.answers,
-            model=get_model_name(catalogue, model),
+            model=catalogue.get_name(model),
             percent=f"{one.margin_percent:+,} %".replace("-", "−"),
         )
         for model, one in list(sold.items())[:_MODELS_SHOWN_MAX]
