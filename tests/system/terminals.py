@@ -11,6 +11,7 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,13 @@ _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _EDITED: Final = re.compile(r"\x1b\[\?25l.*?\x1b\[\?25h", re.DOTALL)
 _REPEATED: Final = re.compile(r"^(?:(?:you|owner)> ?)*((?:you|owner)> )")
 _CHUNK: Final = 65_536
+#: Makes the terminal its session's own, so that Ctrl-C is a signal and `/dev/tty` is there, as for
+#: a person at a keyboard; then the command takes its place.
+_TAKE_TERMINAL: Final = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 class Terminal:
@@ -49,13 +57,25 @@ class Terminal:
         something waits to be typed behind it); what was shown."""
         end = time.monotonic() + PATIENCE_S
         while True:
-            new = _ESCAPES.sub("", self.shown[self._seen_to :])
+            plain = _ESCAPES.sub("", self.shown)
+            new = plain[self._seen_to :]
             _, found, rest = new.partition(text)
             if found and (not at_prompt or rest.rstrip().endswith((">", ":"))):
-                self._seen_to = len(self.shown)
+                self._seen_to = len(plain) if at_prompt else len(plain) - len(rest)
                 return new
             assert time.monotonic() < end, f"{text!r} isn't in {new!r}"
             assert self._read(1.0) or self.process.poll() is None, f"{text!r} isn't in {new!r}"
+
+    def press(self, key: str, text: str) -> None:
+        """Presses a key until `text` is shown: a signal that comes between a question and the wait
+        for its answer is missed by Python's own `input`."""
+        end = time.monotonic() + PATIENCE_S
+        while text not in self.text:
+            assert time.monotonic() < end, f"never {text!r}: {self.text}"
+            self.type(key)
+            again = time.monotonic() + 5
+            while text not in self.text and time.monotonic() < again:
+                self._read(1.0)
 
     def say(self, line: str, until: str) -> str:
         """Types a line, and reads until `until` is shown and the prompt stands again."""
@@ -70,13 +90,24 @@ class Terminal:
             assert time.monotonic() < end, "it doesn't end"
             with contextlib.suppress(OSError):  # it has hung up
                 self.type("\x04")
-                self._read(0.5)
+            self._read(0.5)
+        return self.process.wait(PATIENCE_S)
+
+    def wait(self) -> int:
+        """The exit code with which it ends by itself, once all that it shows was read."""
+        end = time.monotonic() + PATIENCE_S
+        while self._read(1.0) or self.process.poll() is None:
+            assert time.monotonic() < end, f"it doesn't end: {self.text}"
         return self.process.wait(PATIENCE_S)
 
     def _read(self, seconds: float) -> bool:
+        """Whether anything came in so long; nothing does once it has hung up."""
         if not select.select([self._screen], [], [], seconds)[0]:
             return False
-        chunk = os.read(self._screen, _CHUNK)
+        try:
+            chunk = os.read(self._screen, _CHUNK)
+        except OSError:
+            return False
         self.shown += chunk.decode("utf-8", "replace")
         return bool(chunk)
 
@@ -89,7 +120,7 @@ def open_terminal(
     screen, program = pty.openpty()
     fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-ISc", _TAKE_TERMINAL, *command],
         cwd=folder,
         env={"PATH": os.environ["PATH"], "HOME": str(folder), "TERM": "xterm", **environment},
         stdin=program,

@@ -19,20 +19,14 @@ from core.clock import SystemClock, as_utc_day
 from tests.fakes.suppliers import Answer, FakeSupplier, Used
 from tests.fakes.telegram import TOKEN, FakeTelegram
 from tests.system.commandline import PATIENCE_S, Place, Process, place, press
+from tests.system.peers import telegram
 
-__all__ = ["place", "press"]
+__all__ = ["place", "press", "telegram"]
 
 SUPPLIER_KEY = "sk-canary-first-0000000001"
 SECOND_KEY = "sk-canary-second-000000002"
 MASTER_KEY, NEXT_KEY = (base64.b64encode(bytes([byte]) * 32).decode() for byte in (1, 2))
 MODELS = ["gpt-6.1-sol", "gpt-6.1-terra", "mine"]
-
-
-@pytest_asyncio.fixture
-async def telegram() -> AsyncIterator[FakeTelegram]:
-    fake = FakeTelegram()
-    yield fake
-    await fake.stop()
 
 
 @pytest_asyncio.fixture

@@ -9,11 +9,9 @@ import signal
 import socket
 import stat
 import subprocess
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from tests.fakes.telegram import TOKEN, FakeTelegram
 from tests.system.commandline import PATIENCE_S
@@ -25,6 +23,9 @@ from tests.system.image import (
     read_environment,
     read_instruction,
 )
+from tests.system.peers import telegram
+
+__all__ = ["telegram"]
 
 PACKAGES = ("bots", "core", "payments")
 
@@ -36,13 +37,6 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_context(folder / "app")
     install(folder / "app", folder / "venv")
     return folder / "venv"
-
-
-@pytest_asyncio.fixture
-async def telegram() -> AsyncIterator[FakeTelegram]:
-    fake = FakeTelegram()
-    yield fake
-    await fake.stop()
 
 
 def free_port() -> int:

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import re
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,30 +19,17 @@ from tests.fakes.discord import TOKEN as DISCORD_TOKEN, FakeDiscord
 from tests.fakes.suppliers import Answer, FakeSupplier, Used
 from tests.fakes.telegram import TOKEN as TELEGRAM_TOKEN, FakeTelegram
 from tests.system.commandline import PATIENCE_S, Place, place, press
-from tests.system.pseudo_terminal import PseudoTerminal
+from tests.system.peers import discord, telegram
+from tests.system.terminals import Terminal, open_terminal
 
-__all__ = ["place", "press"]
+__all__ = ["discord", "place", "press", "telegram"]
 
 KEY = "sk-canary-first-0000000001"
 MASTER_KEY = base64.b64encode(bytes([7]) * 32).decode()
 MODELS = ["gpt-6.1-sol", "gpt-6.1-terra"]
 CONTACT = "help@example.org"
+INIT, COLUMNS = [sys.executable, "-m", "bots.cli.main", "init"], 200
 TELEGRAM, DISCORD = "Telegram bot token", "Discord bot token"
-
-
-@pytest_asyncio.fixture
-async def telegram() -> AsyncIterator[FakeTelegram]:
-    fake = FakeTelegram()
-    yield fake
-    await fake.stop()
-
-
-@pytest_asyncio.fixture
-async def discord() -> AsyncIterator[FakeDiscord]:
-    fake = FakeDiscord()
-    await fake.start()
-    yield fake
-    await fake.stop()
 
 
 @pytest_asyncio.fixture
@@ -69,7 +57,9 @@ async def town(
 
 
 def environment(place: Place) -> dict[str, str]:
-    return {f"CREDITBOT_{name.upper()}": value for name, value in place.settings.items()}
+    root = str(Path(__file__).parents[2])
+    settings = {f"CREDITBOT_{name.upper()}": value for name, value in place.settings.items()}
+    return {"PYTHONPATH": root, **settings}
 
 
 def settings_of(file: Path) -> dict[str, str]:
@@ -82,26 +72,26 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def answer_questions(terminal: PseudoTerminal, tokens: dict[str, str]) -> None:
+def answer_questions(terminal: Terminal, tokens: dict[str, str]) -> None:
     for question, token in tokens.items():
-        terminal.wait_for(question)
+        terminal.until(question)
         terminal.type(f"{token}\n")
-    terminal.wait_for("Supplier of your first key [openai]: ")
+    terminal.until("Supplier of your first key [openai]: ")
     terminal.type("opnai\n")
-    terminal.wait_for("opnai is unknown. Known: anthropic")
-    terminal.wait_for("[openai]: ")
+    terminal.until("opnai is unknown. Known: anthropic")
+    terminal.until("[openai]: ")
     terminal.type("\n")
-    terminal.wait_for("OpenAI API key (hidden; Enter: later): ")
+    terminal.until("OpenAI API key (hidden; Enter: later): ")
     terminal.type("hello\n")
-    terminal.wait_for("doesn't look like a key")
-    terminal.wait_for("Enter: later): ")
+    terminal.until("doesn't look like a key")
+    terminal.until("Enter: later): ")
     terminal.type(f"{KEY}\n")
-    terminal.wait_for("that this key may cost: ")
+    terminal.until("that this key may cost: ")
     terminal.type("lots\n")
-    terminal.wait_for("dollars above zero")
-    terminal.wait_for("that this key may cost: ")
+    terminal.until("dollars above zero")
+    terminal.until("that this key may cost: ")
     terminal.type("50\n")
-    terminal.wait_for("Whom do people write to")
+    terminal.until("Whom do people write to")
     terminal.type(f"{CONTACT}\n")
 
 
@@ -122,10 +112,10 @@ async def test_init_then_check_then_run(
         TELEGRAM: TELEGRAM_TOKEN if on_telegram else "",
         DISCORD: DISCORD_TOKEN if on_discord else "",
     }
-    with PseudoTerminal(["init"], town.folder, environment(town)) as terminal:
+    with open_terminal(INIT, town.folder, environment(town), COLUMNS) as terminal:
         await asyncio.to_thread(answer_questions, terminal, tokens)
         assert await asyncio.to_thread(terminal.wait) == 0
-        said = terminal.screen
+        said = terminal.text
     told = settings_of(town.folder / ".env")
     assert told.pop("MASTER_KEYS")
     assert told == {
@@ -182,32 +172,32 @@ async def test_init_then_check_then_run(
 
 async def test_enter_alone_leaves_out_and_asks_again(town: Place) -> None:
     del town.settings["supplier_openai_url"]
-    with PseudoTerminal(["init"], town.folder, environment(town)) as terminal:
+    with open_terminal(INIT, town.folder, environment(town), COLUMNS) as terminal:
 
         def answer() -> int:
             for question in (TELEGRAM, DISCORD):
-                terminal.wait_for(question)
+                terminal.until(question)
                 terminal.type("\n")
-            terminal.wait_for("needs Telegram, Discord or both")
-            terminal.wait_for(TELEGRAM)
+            terminal.until("needs Telegram, Discord or both")
+            terminal.until(TELEGRAM)
             terminal.type("123:wrong-canary\n")
-            terminal.wait_for("refuses that token")
-            terminal.wait_for(TELEGRAM)
+            terminal.until("refuses that token")
+            terminal.until(TELEGRAM)
             terminal.type(f"{TELEGRAM_TOKEN}\n")
-            terminal.wait_for(DISCORD)
+            terminal.until(DISCORD)
             terminal.type("\n")
-            terminal.wait_for("[openai]: ")
+            terminal.until("[openai]: ")
             terminal.type("\n")
-            terminal.wait_for("Enter: later): ")
+            terminal.until("Enter: later): ")
             terminal.type("\n")
-            terminal.wait_for("No supplier key yet.")
-            terminal.wait_for("Whom do people write to")
+            terminal.until("No supplier key yet.")
+            terminal.until("Whom do people write to")
             terminal.type("\n")
             return terminal.wait()
 
         assert await asyncio.to_thread(answer) == 0
-        assert "Traceback" not in terminal.screen
-        assert "canary" not in terminal.screen
+        assert "Traceback" not in terminal.text
+        assert "canary" not in terminal.text
     told = settings_of(town.folder / ".env")
     assert set(told) == {"MASTER_KEYS", "TELEGRAM_TOKEN"}
     checked = await town.creditbot("check", code=1)
@@ -228,11 +218,11 @@ async def test_ctrl_c_and_ctrl_d_leave_without_a_change(
         "API key": f"{KEY}\n",
         "may cost: ": "50\n",
     }
-    with PseudoTerminal(["init"], town.folder, environment(town)) as terminal:
+    with open_terminal(INIT, town.folder, environment(town), COLUMNS) as terminal:
 
         def answer() -> int:
             for asked, given in answers.items():
-                terminal.wait_for(asked)
+                terminal.until(asked)
                 if asked == question:
                     break
                 terminal.type(given)
@@ -240,8 +230,8 @@ async def test_ctrl_c_and_ctrl_d_leave_without_a_change(
             return terminal.wait()
 
         assert await asyncio.to_thread(answer) == 130
-        assert terminal.screen.rstrip().endswith("Stopped. Nothing was written.")
-        assert "Traceback" not in terminal.screen
+        assert terminal.text.rstrip().endswith("Stopped. Nothing was written.")
+        assert "Traceback" not in terminal.text
     assert list(town.folder.iterdir()) == []
 
 

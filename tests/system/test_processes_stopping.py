@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest_asyncio
 import sqlalchemy as sa
 
 from core.db import schema
@@ -16,18 +14,14 @@ from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says, FakeSupplier, Used
 from tests.fakes.telegram import TOKEN, FakeTelegram
 from tests.size import size
+from tests.system.peers import telegram
 from tests.system.processes_books import Books
 from tests.system.processes_command import audited, environment, running
 
+__all__ = ["telegram"]
+
 STREAMS = size(small=20, full=100)
 WORDS = "word " * 100
-
-
-@pytest_asyncio.fixture
-async def telegram() -> AsyncIterator[FakeTelegram]:
-    fake = FakeTelegram()
-    yield fake
-    await fake.stop()
 
 
 async def test_sigterm_ends_or_settles_every_stream_lands_it_and_exits_0(

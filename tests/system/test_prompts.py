@@ -15,9 +15,12 @@ from tests.fakes.discord import FakeDiscord, plain
 from tests.fakes.discord_world import COMPONENT, Interaction, Message as DiscordMessage, User
 from tests.fakes.telegram import FakeTelegram
 from tests.service import Service
+from tests.system.peers import discord
 from tests.system.test_canary import Everything
 from tests.system.test_discord import World as DiscordWorld, briefs_world as on_discord
 from tests.system.world import PATIENCE_S, World, briefs_world, words
+
+__all__ = ["discord"]
 
 #: No shape that would be known anywhere.
 KEY = "sk-canary-of-the-owner-in-chat"
@@ -134,14 +137,6 @@ def logs() -> Iterator[Everything]:
     yield handler
     root.removeHandler(handler)
     root.setLevel(level)
-
-
-@pytest_asyncio.fixture
-async def discord() -> AsyncIterator[FakeDiscord]:
-    fake = FakeDiscord()
-    await fake.start()
-    yield fake
-    await fake.stop()
 
 
 @contextlib.asynccontextmanager

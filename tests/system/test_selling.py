@@ -32,8 +32,9 @@ from tests.fakes.stripe import FakeStripe
 from tests.fakes.telegram import FakeTelegram
 from tests.payments.conftest import Shop
 from tests.system.commandline import Place, place, press
+from tests.system.peers import discord
 
-__all__ = ["place", "press"]
+__all__ = ["discord", "place", "press"]
 
 MASTER_KEY = base64.b64encode(bytes([1]) * 32).decode()
 
@@ -165,14 +166,6 @@ async def test_where_nothing_is_sold_there_is_nothing_to_reconcile(place: Place)
 
 
 # --- what platforms show themselves -------------------------------------------------------------
-
-
-@pytest_asyncio.fixture
-async def discord() -> AsyncIterator[FakeDiscord]:
-    fake = FakeDiscord()
-    await fake.start()
-    yield fake
-    await fake.stop()
 
 
 def in_chat(place: Place, telegram: FakeTelegram, discord: FakeDiscord, skus: str) -> None:

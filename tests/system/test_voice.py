@@ -15,7 +15,10 @@ from tests.fakes.suppliers import Answer, Heard
 from tests.fakes.telegram import FakeTelegram
 from tests.size import size
 from tests.system import test_discord as on_discord
+from tests.system.peers import discord
 from tests.system.world import World, briefs_world, words
+
+__all__ = ["discord"]
 
 SAID = Heard("Why is the sky blue?", seconds=61, duration=60.4)
 ROOM = -5
@@ -162,14 +165,6 @@ async def test_a_voice_message_in_the_middle_of_a_paste_is_no_part_of_it(brief: 
 
 
 # --- Discord ----------------------------------------------------------------------------------
-
-
-@pytest_asyncio.fixture
-async def discord() -> AsyncIterator[FakeDiscord]:
-    fake = FakeDiscord()
-    await fake.start()
-    yield fake
-    await fake.stop()
 
 
 @pytest.mark.parametrize("language", ["en", "zh-CN"])

@@ -240,6 +240,15 @@ def a_terminal() -> Iterator[Terminal]:
         os.close(terminal.screen)
 
 
+def console_at(front: ScriptedFront, terminal: Terminal) -> ConsoleAdapter:
+    return ConsoleAdapter(front, input=terminal.input, output=terminal.output, is_terminal=True)
+
+
+def start_console(front: ScriptedFront, terminal: Terminal) -> asyncio.Task[None]:
+    """A console that runs at the terminal."""
+    return asyncio.create_task(console_at(front, terminal).run())
+
+
 async def stoppable(incoming: IncomingMessage, front: ScriptedFront) -> AsyncIterator[Output]:
     yield AnswerProgress("ask_1", "growing\n\nmore", STOP)
     await front.stopped.wait()
@@ -250,10 +259,7 @@ async def test_on_a_terminal_a_number_stops_the_answer_and_the_footer_is_dim() -
     front = ScriptedFront()
     front.script = lambda incoming: stoppable(incoming, front)
     with a_terminal() as terminal:
-        console = ConsoleAdapter(
-            front, input=terminal.input, output=terminal.output, is_terminal=True
-        )
-        running = asyncio.create_task(console.run())
+        running = start_console(front, terminal)
         await terminal.until("you>")
         terminal.type("why?\n")
         await terminal.until("growing")
@@ -273,10 +279,7 @@ async def test_ctrl_c_stops_the_answer_and_then_ends() -> None:
     front = ScriptedFront()
     front.script = lambda incoming: stoppable(incoming, front)
     with a_terminal() as terminal:
-        console = ConsoleAdapter(
-            front, input=terminal.input, output=terminal.output, is_terminal=True
-        )
-        running = asyncio.create_task(console.run())
+        running = start_console(front, terminal)
         terminal.type("why?\n")
         await terminal.until("growing")
         os.kill(os.getpid(), signal.SIGINT)
@@ -303,10 +306,7 @@ async def test_stop_is_never_a_question_and_ctrl_c_presses_no_other_button() -> 
 
     front.script = script
     with a_terminal() as terminal:
-        console = ConsoleAdapter(
-            front, input=terminal.input, output=terminal.output, is_terminal=True
-        )
-        running = asyncio.create_task(console.run())
+        running = start_console(front, terminal)
         for stop in ("/stop\r", "\x03"):
             ended.clear()
             terminal.type("/crowd\r")
@@ -324,10 +324,7 @@ async def test_stop_is_never_a_question_and_ctrl_c_presses_no_other_button() -> 
 async def test_a_pasted_block_is_one_question_and_a_line_is_edited() -> None:
     front = ScriptedFront()
     with a_terminal() as terminal:
-        console = ConsoleAdapter(
-            front, input=terminal.input, output=terminal.output, is_terminal=True
-        )
-        running = asyncio.create_task(console.run())
+        running = start_console(front, terminal)
         await terminal.until("you>")
         terminal.type("\x1b[200~one\ntwo\nthree\x1b[201~\r")
         await terminal.until("echo: one")
@@ -345,9 +342,7 @@ async def test_a_notices_buttons_go_on_and_take_none_away() -> None:
     front = ScriptedFront()
     front.script = answered
     with a_terminal() as terminal:
-        console = ConsoleAdapter(
-            front, input=terminal.input, output=terminal.output, is_terminal=True
-        )
+        console = console_at(front, terminal)
         running = asyncio.create_task(console.run())
         terminal.type("/balance\r")
         await terminal.until("[2] Models")
@@ -385,10 +380,7 @@ async def test_a_second_ctrl_c_ends_an_answer_that_does_not_stop() -> None:
 
     front.script = script
     with a_terminal() as terminal:
-        console = ConsoleAdapter(
-            front, input=terminal.input, output=terminal.output, is_terminal=True
-        )
-        running = asyncio.create_task(console.run())
+        running = start_console(front, terminal)
         terminal.type("why?\n")
         await terminal.until("for ever")
         os.kill(os.getpid(), signal.SIGINT)
@@ -412,10 +404,7 @@ async def test_a_pasted_key_is_taken_off_the_screen() -> None:
 
     front.script, front.on_press = script, pressed
     with a_terminal() as terminal:
-        console = ConsoleAdapter(
-            front, input=terminal.input, output=terminal.output, is_terminal=True
-        )
-        running = asyncio.create_task(console.run())
+        running = start_console(front, terminal)
         terminal.type("sk-proj-…\n")
         await terminal.until("\x1b[1A\r\x1b[J")
         await terminal.until("Revoke that key.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import os
 import termios
@@ -21,7 +20,7 @@ from bots.chat.types import (
     Place,
 )
 from bots.console.console import ConsoleAdapter
-from tests.bots.console.test_console import a_terminal, to_its_end
+from tests.bots.console.test_console import a_terminal, start_console, to_its_end
 from tests.bots.telegram.scripted import ScriptedFront
 
 SECRET = "sk-canary-typed-unseen"
@@ -98,10 +97,7 @@ async def test_an_empty_line_cancels_and_an_end_leaves_it() -> None:
 async def test_a_terminal_does_not_show_what_is_typed() -> None:
     front = FormFront()
     with a_terminal() as terminal:
-        console = ConsoleAdapter(
-            front, input=terminal.input, output=terminal.output, is_terminal=True
-        )
-        running = asyncio.create_task(console.run())
+        running = start_console(front, terminal)
         await terminal.until("you>")
         terminal.type("/pool add\n")
         await terminal.until("API key:")
@@ -123,10 +119,7 @@ async def test_a_terminal_does_not_show_what_is_typed() -> None:
 async def test_ctrl_c_at_a_hidden_line_shows_typing_again() -> None:
     front = FormFront()
     with a_terminal() as terminal:
-        console = ConsoleAdapter(
-            front, input=terminal.input, output=terminal.output, is_terminal=True
-        )
-        running = asyncio.create_task(console.run())
+        running = start_console(front, terminal)
         terminal.type("/pool add\n")
         await terminal.until("API key:")
         assert not termios.tcgetattr(terminal.input.fileno())[3] & termios.ECHO
