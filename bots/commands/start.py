@@ -83,7 +83,7 @@ class StartCommands:
         if given.code.startswith(OPERATOR_CODE_PREFIX):
             return await self._claim_operator_role(request, given.code)
         if request.is_admin and request.place.private and not given.code:
-            return await self._first_steps.make_card(request)
+            return await self._first_steps.make_card()
         return await self._welcome_card(request, await self._bind_inviter(request, given.code))
 
     @action("welcome")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bots.chat.command import Request
 from bots.chat.reply import Choice, Phrase, Reply, say
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue
@@ -31,9 +30,8 @@ class FirstSteps:
         self._pool, self._catalogue, self._prices = pool, catalogue, prices
         self._shop_state = shop_state
 
-    async def make_card(self, request: Request) -> Reply:
+    async def make_card(self) -> Reply:
         """The list, with a button for what is done in the chat; settings are named."""
-        del request
         keys = [key for key in await self._pool.list_keys() if key.state in {"active", "cooling"}]
         current = [self._prices.find_current(model) for model in self._catalogue.models]
         decided = sum(1 for price in current if price is not None and price.set_by != FORMULA)
