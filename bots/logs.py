@@ -19,6 +19,7 @@ import structlog
 #: themselves.
 _NOISY_LOGGERS = (
     "alembic",
+    "aiosqlite",
     "httpx",
     "httpcore",
     "stripe",
@@ -31,7 +32,8 @@ _NOISY_LOGGERS = (
 #: Libraries that speak with platforms, suppliers and gateways: what they log may quote anybody.
 _LIBRARIES = (
     *("telegram", "discord", "httpx", "httpcore", "stripe", "aiohttp", "apscheduler", "hpack"),
-    *("markdown_it", "PIL", "matplotlib", "psycopg", "tenacity", "asyncio", "uvicorn.error"),
+    *("markdown_it", "PIL", "matplotlib", "aiosqlite", "psycopg", "tenacity", "asyncio"),
+    "uvicorn.error",
 )
 
 

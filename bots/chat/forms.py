@@ -27,6 +27,7 @@ from core import ids
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
+from core.db.prepared import PreparedSelect
 from core.db.writes import Delete, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
@@ -39,6 +40,10 @@ WAIT_SECONDS: Final = 600
 LATE_ANSWER_SECONDS: Final = 86_400
 #: One long word is a key that came too late, no question.
 _KEY_LIKE: Final = re.compile(r"[!-~]{16,}")
+
+_SELECT_FORM: Final = PreparedSelect(
+    sa.select(schema.prompt).where(schema.prompt.c.place == sa.bindparam("place"))
+)
 
 #: What ended a wait, where it was no message that filled it in.
 CANCELLED: Final = "cancelled"
@@ -186,8 +191,7 @@ class Forms:
 
     async def find_form(self, place: str) -> PendingForm | None:
         """The newest form of a place, waiting or closed."""
-        table = schema.prompt
-        rows = await self._db.fetch(sa.select(table).where(table.c.place == place))
+        rows = await self._db.fetch(_SELECT_FORM, {"place": place})
         if not rows:
             return None
         row, stored = rows[0], json.loads(rows[0].form)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,6 +19,7 @@ from core.asks.types import ConversationHistory, Question
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
+from core.db.prepared import PreparedSelect
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
 from core.money import Tokens
@@ -54,10 +55,10 @@ def _turn_tokens(ask: sa.FromClause) -> sa.ColumnElement[int]:
     return ask.c.prompt_tokens - ask.c.history_tokens + ask.c.shown_tokens
 
 
-def _select_turns(conversation: sa.Select[Any]) -> sa.Select[Any]:
-    """The statement of a conversation, where it branched, and its newest turns; built once."""
+def _select_turns(conversation: sa.Select[Any]) -> PreparedSelect:
+    """The statement of a conversation, where it branched, and its newest turns."""
     ask, conversations = schema.ask, conversation.subquery()
-    return (
+    return PreparedSelect(
         sa.select(
             conversations.c.id.label("conversation"),
             conversations.c.branched_from,
@@ -73,8 +74,7 @@ def _select_turns(conversation: sa.Select[Any]) -> sa.Select[Any]:
 
 
 #: Counts all turns of a conversation, and their tokens.
-_COUNT_TURNS = cast(
-    "sa.Select[Any]",
+_COUNT_TURNS = PreparedSelect(
     sa.select(
         sa.func.count().label("turns"),
         sa.func.coalesce(sa.func.sum(_turn_tokens(schema.ask)), 0).label("tokens"),
@@ -223,7 +223,7 @@ class Conversations:
         return await self._read(_SELECT_AROUND_ASK, {"ask": ask, "before": before, "until": ask})
 
     async def _read(
-        self, statement: sa.Select[Any], values: dict[str, str]
+        self, statement: PreparedSelect, values: dict[str, str]
     ) -> _ConversationTurns | None:
         rows = await self._db.fetch(statement, values)
         if not rows:

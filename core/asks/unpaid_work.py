@@ -19,6 +19,7 @@ from core.asks.types import AskFailure, AskRefusal, Outcome, Question
 from core.clock import DAY_MS, Clock
 from core.db import schema
 from core.db.database import Database
+from core.db.prepared import PreparedSelect
 from core.db.writes import Insert
 from core.money import NanoUsd
 from core.pricing.catalogue import Model
@@ -31,6 +32,16 @@ CONTENT_REFUSALS_MAX: Final = 5
 #: What was read of a person is believed for so many seconds: other processes may add to it.
 _REMEMBERED_SECONDS: Final = 30
 _PEOPLE_MAX: Final = 20_000
+
+_SUM_UNPAID: Final = PreparedSelect(
+    sa.select(
+        sa.func.coalesce(sa.func.sum(schema.unpaid_work.c.cost), 0).label("cost"),
+        sa.func.count().filter(schema.unpaid_work.c.cause == "content").label("refusals"),
+    ).where(
+        schema.unpaid_work.c.person.in_(select_merged_ids(sa.bindparam("person", type_=sa.Text))),
+        schema.unpaid_work.c.at >= sa.bindparam("since_ms"),
+    )
+)
 
 #: content: refused, or cut off, by a model's rules. unseen: nothing in the answer can be seen.
 #: stopped: by the asker, before anything was shown. undelivered: no chat of theirs took any of it.
@@ -93,13 +104,7 @@ class UnpaidWorkBudget:
         self._read.pop((person, self._clock.now_ms() // DAY_MS), None)
 
     async def _fetch(self, person: str, since_ms: int) -> UnpaidWork:
-        table = schema.unpaid_work.c
-        rows = await self._db.fetch(
-            sa.select(
-                sa.func.coalesce(sa.func.sum(table.cost), 0).label("cost"),
-                sa.func.count().filter(table.cause == "content").label("refusals"),
-            ).where(table.person.in_(select_merged_ids(person)), table.at >= since_ms)
-        )
+        rows = await self._db.fetch(_SUM_UNPAID, {"person": person, "since_ms": since_ms})
         return UnpaidWork(NanoUsd(int(rows[0].cost)), int(rows[0].refusals))
 
 

@@ -1,7 +1,7 @@
 """The database as the rest of the program reads it.
 
-Reads run on a few threads, in transactions that end with them. Writes are not here: every row is
-written by `core.ledger`.
+Reads run on a few threads, in transactions that end with them; on SQLite prepared ones have
+connections of their own. Writes are not here: every row is written by `core.ledger`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from core.db import connections, migrate as migrations
 from core.db.connections import DatabaseAddress, Dialect
 from core.db.errors import NeedsMigration
 from core.db.migrate import DatabaseKind
+from core.db.prepared import PreparedSelect
 from core.db.readers import READER_THREADS, ReaderPool
+from core.db.sqlite_reads import SqliteReads
 
 T = TypeVar("T")
 
@@ -33,6 +35,7 @@ class Database:
         self.dialect: Dialect = address.dialect
         self.kind = kind
         self._reader_pool = ReaderPool(engine, address.display_name)
+        self._sqlite_reads = SqliteReads(address) if address.dialect == "sqlite" else None
 
     @classmethod
     async def open(
@@ -72,10 +75,16 @@ class Database:
         return cls(address, found_kind, engine)
 
     async def fetch(
-        self, statement: sa.Select[Any], values: Mapping[str, object] | None = None
+        self,
+        statement: sa.Select[Any] | PreparedSelect,
+        values: Mapping[str, object] | None = None,
     ) -> Sequence[sa.Row[Any]]:
-        """All rows of `statement`, as of now; `values` fill its bound parameters, so that the
-        statement need be built only once. Raises DatabaseUnavailable when it can't be read."""
+        """All rows of `statement`, as of now; `values` fill its bound parameters. Raises
+        DatabaseUnavailable when it can't be read."""
+        if isinstance(statement, PreparedSelect):
+            if self._sqlite_reads is not None:
+                return await self._sqlite_reads.fetch(statement, values or {})
+            statement = statement.statement
         return await self._reader_pool.run(
             lambda connection: connection.execute(statement, values).all(),
             batchable=True,
@@ -93,4 +102,6 @@ class Database:
 
     async def close(self) -> None:
         """Waits for the reads that run, and closes every connection."""
+        if self._sqlite_reads is not None:
+            await self._sqlite_reads.close()
         await asyncio.to_thread(self._reader_pool.close)

@@ -188,12 +188,11 @@ class Tiers:
         return summed.scalar_subquery()
 
 
-def select_merged_ids(person: str) -> sa.CompoundSelect[str]:
+def select_merged_ids(person: str | sa.ColumnElement[str]) -> sa.CompoundSelect[str]:
     """Selects the ids of a person and of everyone who was merged into them."""
     table = schema.person.c
-    return sa.union_all(
-        sa.select(sa.literal(person)), sa.select(table.id).where(table.merged_into == person)
-    )
+    id_ = sa.literal(person) if isinstance(person, str) else person
+    return sa.union_all(sa.select(id_), sa.select(table.id).where(table.merged_into == id_))
 
 
 def _tier_from_row(row: sa.Row[Any]) -> Tier:

@@ -12,6 +12,7 @@ from core import chart, ids
 from core.clock import DAY_MS, Clock
 from core.db import schema
 from core.db.database import Database
+from core.db.prepared import PreparedSelect
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, Submission
@@ -24,6 +25,25 @@ CACHE_SECONDS = 10.0
 CACHED_PEOPLE_MAX = 20_000
 
 _COLUMNS = tuple(schema.person.c[name] for name in Person.__dataclass_fields__)
+_SELECT_BY_ID = PreparedSelect(
+    sa.select(*_COLUMNS).where(schema.person.c.id == sa.bindparam("person"))
+)
+_SELECT_BY_IDENTITY = PreparedSelect(
+    sa.select(*_COLUMNS)
+    .join(schema.identity, schema.identity.c.person == schema.person.c.id)
+    .where(
+        schema.identity.c.platform == sa.bindparam("platform"),
+        schema.identity.c.external_id == sa.bindparam("external_id"),
+    )
+)
+_SELECT_ERASED = PreparedSelect(
+    sa.select(schema.erased.c.at).where(schema.erased.c.fingerprint == sa.bindparam("fingerprint"))
+)
+_COUNT_CREATED = PreparedSelect(
+    sa.select(sa.func.count())
+    .select_from(schema.person)
+    .where(schema.person.c.id >= sa.bindparam("first"))
+)
 
 
 class Users:
@@ -161,11 +181,8 @@ class Users:
         return self._vault.fingerprint(f"name on {platform}", external_id)
 
     async def _was_erased(self, platform: str, external_id: str) -> bool:
-        table = schema.erased
         fingerprint = self.fingerprint_identity(platform, external_id)
-        return bool(
-            await self._db.fetch(sa.select(table.c.at).where(table.c.fingerprint == fingerprint))
-        )
+        return bool(await self._db.fetch(_SELECT_ERASED, {"fingerprint": fingerprint}))
 
     def _new_row(self, now: int, language: str) -> tuple[str, dict[str, Any]]:
         id_ = ids.new_id("usr", now)
@@ -184,26 +201,20 @@ class Users:
 
     async def _count_created_today(self, now: int) -> int:
         midnight = now - now % DAY_MS
-        rows = await self._db.fetch(
-            sa.select(sa.func.count())
-            .select_from(schema.person)
-            .where(schema.person.c.id >= ids.min_id("usr", midnight))
-        )
+        rows = await self._db.fetch(_COUNT_CREATED, {"first": ids.min_id("usr", midnight)})
         return int(rows[0][0])
 
     async def _find_by_identity(self, platform: str, external_id: str) -> Person | None:
-        return await _fetch_person(self._db, _select_by_identity(platform, external_id))
+        return await _fetch_by_identity(self._db, platform, external_id)
 
 
 async def find_person(db: Database, text: str) -> Person:
     """A person by `telegram:123` or `usr_…`; raises `UnknownPerson`."""
     platform, _, external_id = text.strip().partition(":")
-    statement = (
-        _select_by_identity(platform.lower(), external_id)
-        if external_id
-        else sa.select(*_COLUMNS).where(schema.person.c.id == text.strip())
-    )
-    person = await _fetch_person(db, statement)
+    if external_id:
+        person = await _fetch_by_identity(db, platform.lower(), external_id)
+    else:
+        person = await _fetch_person(db, _SELECT_BY_ID, {"person": text.strip()})
     if person is None:
         raise UnknownPerson(text)
     return person
@@ -229,17 +240,15 @@ async def list_merged_ids(db: Database, person: str) -> list[str]:
     return [person, *(row.id for row in rows)]
 
 
-def _select_by_identity(platform: str, external_id: str) -> sa.Select[Any]:
-    table = schema.identity
-    return (
-        sa.select(*_COLUMNS)
-        .join(table, table.c.person == schema.person.c.id)
-        .where(table.c.platform == platform, table.c.external_id == external_id)
-    )
+async def _fetch_by_identity(db: Database, platform: str, external_id: str) -> Person | None:
+    named = {"platform": platform, "external_id": external_id}
+    return await _fetch_person(db, _SELECT_BY_IDENTITY, named)
 
 
-async def _fetch_person(db: Database, statement: sa.Select[Any]) -> Person | None:
-    rows = await db.fetch(statement)
+async def _fetch_person(
+    db: Database, statement: PreparedSelect, values: dict[str, str]
+) -> Person | None:
+    rows = await db.fetch(statement, values)
     if not rows:
         return None
     found = dict(rows[0]._mapping)  # noqa: SLF001
