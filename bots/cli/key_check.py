@@ -5,9 +5,8 @@ that `creditbot run` will take. Each is asked for its models; nothing is written
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
-
-import aiohttp
 
 from bots.cli.operator import describe_key
 from bots.cli.output import describe_error
@@ -18,7 +17,7 @@ from bots.externals import PLACEHOLDER_KEY, Externals, SettingRefused
 from bots.services import Foundation, build_pool, build_pricing
 from core.money import format_usd
 from core.pool.key_validation import list_key_models
-from core.pool.providers import http
+from core.pool.providers.http import SupplierClient
 from core.pool.suppliers import Supplier
 from core.pool.types import KeyRefused, find_usable_models
 from core.pool.vault import Vault
@@ -49,13 +48,13 @@ async def survey_keys(
     survey = KeySurvey()
     if base is not None and vault is not None:
         await _survey_stored(survey, externals, base, vault)
-    async with http.create_session() as session:
+    async with aclosing(SupplierClient()) as client:
         for name, own in externals.own_keys:
             # An address alone gets a placeholder, unless there is a key for it.
             tails = {tail for supplier, tail in survey.stored if supplier == name}
             tail = own.key.get_secret_value()[-4:]
             if tail not in tails and not (tails and tail == PLACEHOLDER_KEY):
-                await _survey_setting(survey, externals, session, name, own)
+                await _survey_setting(survey, externals, client, name, own)
     return survey
 
 
@@ -85,7 +84,7 @@ async def _survey_stored(
 async def _survey_setting(
     survey: KeySurvey,
     externals: Externals,
-    session: aiohttp.ClientSession,
+    client: SupplierClient,
     name: str,
     own: SupplierConfig,
 ) -> None:
@@ -95,7 +94,7 @@ async def _survey_setting(
     line = f"key {name}{f' …{tail}' if has_key else ''} in {setting}"
     survey.suppliers.add(name)
     try:
-        listed = await list_key_models(session, supplier, own.key, own.account)
+        listed = await list_key_models(client, supplier, own.key, own.account)
     except KeyRefused as refused:
         why = _REASONS.get(refused.reason) or describe_error(refused)
         survey.lines.append((False, f"{line}: {why}"))

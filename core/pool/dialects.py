@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
-import aiohttp
 from cachetools import LRUCache
 
+from core.pool.providers.http import SupplierClient
 from core.pool.providers.openai import PLAIN_DIALECT, OpenAIDialect
 from core.pool.providers.types import CallTarget, ModelCall, StreamEvent, SupplierFault
 from core.pool.suppliers import Supplier
@@ -31,7 +31,7 @@ class Dialects:
 
     async def stream(
         self,
-        client: aiohttp.ClientSession,
+        client: SupplierClient,
         supplier: Supplier,
         target: CallTarget,
         call: ModelCall,

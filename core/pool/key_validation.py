@@ -7,13 +7,13 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-import aiohttp
 from pydantic import SecretStr
 
 from core.clock import Clock
 from core.money import NanoUsd, Tokens
 from core.pool.keys import check_shape
 from core.pool.providers.accounts import fetch_account
+from core.pool.providers.http import SupplierClient
 from core.pool.providers.types import (
     CallTarget,
     ChatMessage,
@@ -54,7 +54,7 @@ class ValidationResult:
 
 
 async def list_key_models(
-    client: aiohttp.ClientSession, supplier: Supplier, secret: SecretStr, account_id: str = ""
+    client: SupplierClient, supplier: Supplier, secret: SecretStr, account_id: str = ""
 ) -> list[ListedModel]:
     """The models that a key lists, asked of its supplier now; nothing is stored. None are listed
     where the supplier has no such list. Raises `KeyRefused`."""
@@ -77,7 +77,7 @@ class KeyValidator:
 
     async def validate_key(
         self,
-        client: aiohttp.ClientSession,
+        client: SupplierClient,
         supplier: Supplier,
         secret: SecretStr,
         account_id: str,
@@ -104,7 +104,7 @@ class KeyValidator:
         )
 
     async def _list_model_ids(
-        self, client: aiohttp.ClientSession, supplier: Supplier, target: CallTarget
+        self, client: SupplierClient, supplier: Supplier, target: CallTarget
     ) -> list[str] | None:
         """The model ids that the supplier lists for this key; None where its list means nothing."""
         try:
@@ -141,7 +141,7 @@ class KeyValidator:
 
     async def _test_answer(
         self,
-        client: aiohttp.ClientSession,
+        client: SupplierClient,
         supplier: Supplier,
         target: CallTarget,
         routes: Sequence[Route],

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-import aiohttp
-
 from core.clock import Clock
 from core.errors import Refusal
 from core.pool.health import Attempt
 from core.pool.keys import KeyRepository
+from core.pool.providers.http import SupplierClient
 from core.pool.providers.types import Fault, ListedModel, SupplierFault
 from core.pool.suppliers import Supplier
 from core.pool.types import KeyRecord, find_usable_models
@@ -39,7 +38,7 @@ class ModelDiscovery:
         self._keys, self._on_fault = keys, on_fault
 
     async def check_keys(
-        self, client: aiohttp.ClientSession, due: Iterable[tuple[KeyRecord, Supplier]]
+        self, client: SupplierClient, due: Iterable[tuple[KeyRecord, Supplier]]
     ) -> None:
         """Asks for the lists of keys, a few at once, and updates what the keys can use."""
         limit = asyncio.Semaphore(_CONCURRENT_MAX)
@@ -53,7 +52,7 @@ class ModelDiscovery:
                 group.create_task(check_one(record, supplier))
 
     async def _check_key(
-        self, client: aiohttp.ClientSession, record: KeyRecord, supplier: Supplier
+        self, client: SupplierClient, record: KeyRecord, supplier: Supplier
     ) -> None:
         attempt = Attempt("list", self._clock.now_ms())
         try:

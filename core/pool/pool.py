@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 
-import aiohttp
 from pydantic import SecretStr
 
 from core.clock import Clock
@@ -31,9 +30,9 @@ from core.pool.key_validation import KeyValidator, ValidationResult, list_key_mo
 from core.pool.keys import KeyRepository
 from core.pool.model_discovery import ModelDiscovery
 from core.pool.prompt_caches import CacheScope, PromptCaches
-from core.pool.providers import http
 from core.pool.providers.answer_text import AnswerText, max_answer_bytes
 from core.pool.providers.faults import UNKNOWN_CODE
+from core.pool.providers.http import SupplierClient
 from core.pool.providers.types import (
     NO_AUDIO,
     AudioClip,
@@ -71,7 +70,7 @@ _SHORT_AUDIO = Seconds(60)
 
 
 class Pool:
-    """The pool holds the keys, the suppliers, and the one HTTP session for calls to them."""
+    """The pool holds the keys, the suppliers, and the one HTTP client for calls to them."""
 
     def __init__(
         self,
@@ -91,7 +90,7 @@ class Pool:
         self._dialects = Dialects()
         self._records: dict[str, KeyRecord] = {}
         self._router = Router(suppliers=suppliers, catalogue=catalogue, costs=costs, clock=clock)
-        self._http_session: aiohttp.ClientSession | None = None
+        self._client = SupplierClient()
         self._rest_queue = RestQueue(clock)
         #: How many errors in this process were in words that nobody knows, by supplier.
         self.unknown_fault_counts: Counter[str] = Counter()
@@ -113,7 +112,6 @@ class Pool:
     async def start(self) -> None:
         """Loads the keys; what models each one lists is asked in the background (see
         `wait_for_first_check`)."""
-        self._http_session = http.create_session()
         await self.reload()
         self._first_check = asyncio.create_task(self.check_models(), name="pool first check")
 
@@ -124,9 +122,7 @@ class Pool:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._first_check
             self._first_check = None
-        if self._http_session is not None:
-            await self._http_session.close()
-            self._http_session = None
+        await self._client.aclose()
 
     async def wait_for_first_check(self, seconds: float) -> None:
         """Waits for the first check of all keys, but not longer than so many seconds."""
@@ -176,9 +172,7 @@ class Pool:
     ) -> list[ListedModel]:
         """The models that a key lists, asked of its supplier now; nothing is stored. Raises
         `UnknownSupplier`, `KeyRefused`."""
-        return await list_key_models(
-            self._get_session(), self.get_supplier(supplier), secret, account_id
-        )
+        return await list_key_models(self._client, self.get_supplier(supplier), secret, account_id)
 
     async def validate_key(
         self, supplier: str, secret: SecretStr, *, account_id: str = ""
@@ -186,7 +180,7 @@ class Pool:
         """What a key is good for, found out by the cheapest real calls; nothing is stored. Raises
         `UnknownSupplier`, `KeyRefused`."""
         return await self._key_validator.validate_key(
-            self._get_session(), self.get_supplier(supplier), secret, account_id
+            self._client, self.get_supplier(supplier), secret, account_id
         )
 
     async def list_keys(self) -> list[KeySummary]:
@@ -273,7 +267,7 @@ class Pool:
             for record in self._router
             if record.state not in FINAL_STATES and record.state != "paused"
         ]
-        await self._model_discovery.check_keys(self._get_session(), due)
+        await self._model_discovery.check_keys(self._client, due)
 
     # --- asks --------------------------------------------------------------------------------
 
@@ -405,11 +399,10 @@ class Pool:
         began, awaits_first_token = self._clock.monotonic(), True
         text = AnswerText(None if clip is not None else max_answer_bytes(answer_limit))
         try:
-            session = self._get_session()
             events = (
-                self._dialects.stream(session, supplier, target, call, is_local=is_local)
+                self._dialects.stream(self._client, supplier, target, call, is_local=is_local)
                 if supplier.custom
-                else supplier.create_adapter(session).stream(target, call)
+                else supplier.create_adapter(self._client).stream(target, call)
             )
             with record.load.track_call() as mark_answered:
                 async with aclosing(events):
@@ -478,11 +471,6 @@ class Pool:
                 health.MISSING_MODEL_SECONDS * 1_000
             )
             raise SupplierFault(Fault.BAD_REQUEST, code=refusal.code) from None
-
-    def _get_session(self) -> aiohttp.ClientSession:
-        if self._http_session is None:
-            self._http_session = http.create_session()
-        return self._http_session
 
     def _get_record(self, key: str) -> KeyRecord:
         if key not in self._records:

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, Self
 
-import aiohttp
-
 from core.pool.providers.accounts import AccountApi
 from core.pool.providers.anthropic import AnthropicAdapter
+from core.pool.providers.http import SupplierClient
 from core.pool.providers.openai import (
     PLAIN_DIALECT,
     CloudflareAdapter,
@@ -73,9 +72,9 @@ class Supplier:
         return re.fullmatch(self.key_shape, secret) is not None
 
     def create_adapter(
-        self, client: aiohttp.ClientSession, dialect: OpenAIDialect | None = None
+        self, client: SupplierClient, dialect: OpenAIDialect | None = None
     ) -> SupplierAdapter:
-        """An adapter over an HTTP session; it speaks another `dialect` than the supplier's own
+        """An adapter over an HTTP client; it speaks another `dialect` than the supplier's own
         where one is given."""
         if self.wire == "anthropic":
             return AnthropicAdapter(client)

@@ -35,7 +35,7 @@ SHORT_MODULES = {
     *("core/admin_log.py", "core/errors.py", "core/notification.py", "core/asks/chat_moves.py"),
     *("core/db/errors.py", "core/db/writes.py", "core/db/tables/base.py"),
     *("core/db/tables/pool.py", "core/users/types.py", "payments/gateways/stripe_client.py"),
-    *("core/ledger/day_correction.py",),
+    *("core/ledger/day_correction.py", "core/pool/providers/transcription.py"),
 }
 DOCSTRING_WORDS_LEAST = 6
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
-import aiohttp
-
 from core.money import NanoUsd
 from core.pool.providers import http
 from core.pool.providers.types import CallTarget, Fault, SupplierFault
@@ -30,7 +28,7 @@ class AccountInfo:
 
 
 async def fetch_account(
-    client: aiohttp.ClientSession, api: AccountApi, url: str, target: CallTarget
+    client: http.SupplierClient, api: AccountApi, url: str, target: CallTarget
 ) -> AccountInfo:
     """Asks a supplier about the account behind a key; an empty answer where there is nothing to
     ask. Raises `SupplierFault`."""
@@ -39,9 +37,7 @@ async def fetch_account(
     return await _FETCHERS[api](client, url, target)
 
 
-async def _fetch_deepseek(
-    client: aiohttp.ClientSession, url: str, target: CallTarget
-) -> AccountInfo:
+async def _fetch_deepseek(client: http.SupplierClient, url: str, target: CallTarget) -> AccountInfo:
     body = await _fetch_json(client, url, target)
     rows = body.get("balance_infos")
     for row in rows if isinstance(rows, list) else ():
@@ -50,16 +46,14 @@ async def _fetch_deepseek(
     return AccountInfo()
 
 
-async def _fetch_moonshot(
-    client: aiohttp.ClientSession, url: str, target: CallTarget
-) -> AccountInfo:
+async def _fetch_moonshot(client: http.SupplierClient, url: str, target: CallTarget) -> AccountInfo:
     data = (await _fetch_json(client, url, target)).get("data")
     return AccountInfo(
         _parse_dollars(data.get("available_balance")) if isinstance(data, dict) else None
     )
 
 
-async def _fetch_xai(client: aiohttp.ClientSession, url: str, target: CallTarget) -> AccountInfo:
+async def _fetch_xai(client: http.SupplierClient, url: str, target: CallTarget) -> AccountInfo:
     body = await _fetch_json(client, url, target)
     if any(body.get(f"{what}_blocked") for what in ("team", "api_key")) or body.get(
         "api_key_disabled"
@@ -70,7 +64,7 @@ async def _fetch_xai(client: aiohttp.ClientSession, url: str, target: CallTarget
 
 
 _FETCHERS: Mapping[
-    str, Callable[[aiohttp.ClientSession, str, CallTarget], Awaitable[AccountInfo]]
+    str, Callable[[http.SupplierClient, str, CallTarget], Awaitable[AccountInfo]]
 ] = {
     "deepseek": _fetch_deepseek,
     "moonshot": _fetch_moonshot,
@@ -79,7 +73,7 @@ _FETCHERS: Mapping[
 
 
 async def _fetch_json(
-    client: aiohttp.ClientSession, url: str, target: CallTarget
+    client: http.SupplierClient, url: str, target: CallTarget
 ) -> Mapping[str, Any]:
     headers = {"Authorization": f"Bearer {target.key.get_secret_value()}"}
     body = await http.get_json(client, url, headers)

@@ -11,8 +11,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
-
 from core.money import Tokens
 from core.pool.providers import faults, http
 from core.pool.providers.endings import AnswerEvents, FinishReason, read_finish_reason, require_end
@@ -45,7 +43,7 @@ _COUNT_FIELDS = (
 class AnthropicAdapter:
     """The adapter for Anthropic's Messages implements `SupplierAdapter`."""
 
-    client: aiohttp.ClientSession
+    client: http.SupplierClient
 
     async def stream(
         self, target: CallTarget, call: ModelCall

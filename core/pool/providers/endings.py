@@ -12,9 +12,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final, Literal
 
-import aiohttp
+import httpx
 
-from core.pool.providers import sse
+from core.pool.providers import http, sse
 from core.pool.providers.types import Fault, SupplierFault
 
 FinishReason = Literal["stop", "length", "filtered"]
@@ -53,7 +53,7 @@ class AnswerEvents:
     """The events of one answer's response. After `mark_end` they go on for a moment only, and no
     fault of the connection is one any more."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: httpx.Response) -> None:
         self._response = response
         self._deadline: float | None = None
 
@@ -70,7 +70,7 @@ class AnswerEvents:
 
     async def read(self) -> AsyncGenerator[tuple[bytes, bytes], None]:
         """(Name, data) of each event until the stream's end, or until enough was waited."""
-        async with aclosing(sse.read_events(self._response.content)) as events:
+        async with aclosing(sse.read_events(http.get_stream(self._response))) as events:
             try:
                 async for event in events:
                     yield event
@@ -82,7 +82,7 @@ class AnswerEvents:
                     yield event
             except StopAsyncIteration:
                 return
-            except (aiohttp.ClientError, OSError, SupplierFault):  # TimeoutError is an OSError
+            except (httpx.TransportError, TimeoutError, SupplierFault):
                 if not self.has_ended:
                     raise
 

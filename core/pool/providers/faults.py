@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
+import httpx
 
 from core.money import Tokens
 from core.pool.providers.types import Fault, MinuteExcess, SupplierFault
@@ -241,11 +241,11 @@ def translate_errors() -> Iterator[None]:
     """Turns what the HTTP client raises inside into `SupplierFault`; cancelling passes."""
     try:
         yield
-    except TimeoutError:
+    except (TimeoutError, httpx.TimeoutException):
         raise SupplierFault(Fault.TIMEOUT) from None
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         raise SupplierFault(Fault.BAD_REQUEST) from None
-    except (aiohttp.ClientError, OSError):
+    except (httpx.TransportError, OSError):
         raise SupplierFault(Fault.NETWORK) from None
     except MALFORMED_ERRORS:
         # A server answered in another shape; what it said must not get into a traceback.

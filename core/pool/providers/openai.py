@@ -11,8 +11,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
-import aiohttp
-
 from core.money import Tokens
 from core.pool.providers import faults, http, transcription
 from core.pool.providers.endings import (
@@ -89,7 +87,7 @@ PLAIN_DIALECT = OpenAIDialect()
 class OpenAIAdapter:
     """The adapter for OpenAI's chat completions and audio implements `SupplierAdapter`."""
 
-    client: aiohttp.ClientSession
+    client: http.SupplierClient
     dialect: OpenAIDialect = PLAIN_DIALECT
 
     def stream(self, target: CallTarget, call: ModelCall) -> AsyncGenerator[StreamEvent, None]:
@@ -311,7 +309,7 @@ class CloudflareAdapter:
     """The adapter for Cloudflare implements `SupplierAdapter`. A target without an account id can't
     be called."""
 
-    client: aiohttp.ClientSession
+    client: http.SupplierClient
     dialect: OpenAIDialect = PLAIN_DIALECT
 
     def stream(self, target: CallTarget, call: ModelCall) -> AsyncGenerator[StreamEvent, None]:

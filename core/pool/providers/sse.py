@@ -9,10 +9,10 @@ whatever its type says. Each byte is looked at a bounded number of times.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from typing import Final, Protocol
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+from typing import Final
 
-import aiohttp
+import httpx
 
 from core.pool.providers.types import Fault, SupplierFault
 
@@ -27,49 +27,27 @@ _FIELDS: Final = frozenset((b"data", b"event", b"error"))
 Event = tuple[bytes, bytes]
 
 
-class ByteStream(Protocol):
-    """A stream of bytes is the part of aiohttp's stream reader that is used here."""
-
-    def iter_any(self) -> AsyncIterator[bytes]:
-        """Bytes as they come."""
-        ...
-
-
-async def read_events(body: ByteStream) -> AsyncGenerator[Event, None]:
+async def read_events(body: AsyncIterable[bytes]) -> AsyncGenerator[Event, None]:
     """Yields (event name, data) of each event that has data; raises `SupplierFault` past a bound.
 
     The name is empty where the server gives none.
     """
     parser, total = EventParser(), 0
     try:
-        async for chunk in body.iter_any():
+        async for chunk in body:
             total += len(chunk)
             if total > STREAM_BYTES_MAX:
                 raise SupplierFault(Fault.UNAVAILABLE, code="oversize")
             for event in parser.feed(chunk):
                 yield event
-    except (aiohttp.ClientError, OSError):
+    except httpx.TransportError:
         # The connection broke behind what came, perhaps behind an event whose newline is missing.
-        for event in parser.feed(read_rest(body)):
-            yield event
         for name, data in parser.finish():
             if is_whole(data):
                 yield name, data
         raise
     for event in parser.finish():
         yield event
-
-
-def read_rest(body: ByteStream) -> bytes:
-    """What came before the connection broke and wasn't read yet: aiohttp's reader has a fault to
-    raise then, and gives nothing any more."""
-    if not isinstance(body, aiohttp.StreamReader) or (fault := body.exception()) is None:
-        return b""
-    body.set_exception(None)  # type: ignore[arg-type]
-    try:
-        return body.read_nowait()
-    finally:
-        body.set_exception(fault)
 
 
 class EventParser:

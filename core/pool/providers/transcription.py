@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
-
-import aiohttp
 
 from core.money import Seconds
 from core.pool.providers import faults, http
@@ -28,17 +25,14 @@ _ANSWER_BYTES_MAX = 4 << 20
 
 
 async def transcribe(
-    client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], model: str, clip: AudioClip
+    client: http.SupplierClient, url: str, headers: Mapping[str, str], model: str, clip: AudioClip
 ) -> AsyncGenerator[StreamEvent, None]:
     """Transcribes a clip: yields its text, and a `Finish` with the length that the supplier bills;
     raises `SupplierFault`."""
-    form = aiohttp.FormData()
-    form.add_field("model", model)
     # Only the Whisper family has the verbose format, which alone holds the length everywhere.
-    form.add_field("response_format", "verbose_json" if "whisper" in model else "json")
-    # Sent in parts, so that the event loop can do other things in between.
-    form.add_field("file", io.BytesIO(clip.content), filename=clip.name)
-    async with http.post_form(client, url, headers, form) as response:
+    fields = {"model": model, "response_format": "verbose_json" if "whisper" in model else "json"}
+    file = (clip.name, clip.content)
+    async with http.post_form(client, url, headers, fields, file) as response:
         body = http.parse_json(await http.read_body(response, _ANSWER_BYTES_MAX))
     text = body.get("text") if isinstance(body, dict) else None
     if not isinstance(text, str):  # an error under 200, or nothing that can be read

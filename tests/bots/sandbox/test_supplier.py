@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
-import aiohttp
+import httpx
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
@@ -33,8 +35,8 @@ CATALOGUE = Catalogue.load()
 
 
 @pytest_asyncio.fixture
-async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    async with http.create_session() as session:
+async def client() -> AsyncIterator[http.SupplierClient]:
+    async with aclosing(http.SupplierClient()) as session:
         yield session
 
 
@@ -46,7 +48,7 @@ async def base() -> AsyncIterator[str]:
 
 
 async def ask(
-    client: aiohttp.ClientSession,
+    client: http.SupplierClient,
     base: str,
     *questions: str,
     supplier: str = "openai",
@@ -69,7 +71,7 @@ async def ask(
 
 
 async def test_it_answers_says_what_it_is_and_tells_counted_usage(
-    client: aiohttp.ClientSession, base: str
+    client: http.SupplierClient, base: str
 ) -> None:
     text, finish = await ask(client, base, "why is the sky blue?")
     assert "scatter" in text
@@ -81,7 +83,7 @@ async def test_it_answers_says_what_it_is_and_tells_counted_usage(
     assert (finish.usage.input, finish.usage.output) == (prompt, await count_tokens(model, text))
 
 
-async def test_every_supplier_serves_its_models(client: aiohttp.ClientSession, base: str) -> None:
+async def test_every_supplier_serves_its_models(client: http.SupplierClient, base: str) -> None:
     for supplier in SUPPLIERS:
         target = CallTarget(f"{base}/{supplier}/v1", SecretStr(SandboxSupplier.DEMO_KEY))
         listed = {one.id for one in await OpenAIAdapter(client).list_models(target)}
@@ -96,7 +98,7 @@ async def test_every_supplier_serves_its_models(client: aiohttp.ClientSession, b
         assert finish.usage is not None
 
 
-async def test_a_long_answer_stops_at_its_limit(client: aiohttp.ClientSession, base: str) -> None:
+async def test_a_long_answer_stops_at_its_limit(client: http.SupplierClient, base: str) -> None:
     whole, finish = await ask(client, base, "write a long answer")
     assert finish.reason == "stop"
     assert len(whole) > 6_000
@@ -159,16 +161,14 @@ def test_it_remembers_what_was_asked_before() -> None:
     ],
 )
 async def test_it_refuses_what_the_real_one_refuses(
-    client: aiohttp.ClientSession, base: str, change: dict[str, str], fault: Fault
+    client: http.SupplierClient, base: str, change: dict[str, str], fault: Fault
 ) -> None:
     with pytest.raises(SupplierFault) as refused:
         await ask(client, base, "hello", **change)  # type: ignore[arg-type]
     assert refused.value.kind is fault
 
 
-async def test_a_prompt_past_the_context_is_refused(
-    client: aiohttp.ClientSession, base: str
-) -> None:
+async def test_a_prompt_past_the_context_is_refused(client: http.SupplierClient, base: str) -> None:
     with pytest.raises(SupplierFault) as refused:
         await ask(client, base, "word " * 210_000, model="o3")
     assert refused.value.kind is Fault.TOO_LONG
@@ -188,7 +188,7 @@ async def test_a_prompt_past_the_context_is_refused(
     ],
 )
 async def test_bad_requests_are_told_so(
-    client: aiohttp.ClientSession, base: str, change: dict[str, object]
+    client: http.SupplierClient, base: str, change: dict[str, object]
 ) -> None:
     body = {
         "model": "gpt-6.1-sol",
@@ -198,26 +198,28 @@ async def test_bad_requests_are_told_so(
     }
     headers = {"Authorization": f"Bearer {SandboxSupplier.DEMO_KEY}"}
     url = f"{base}/openai/v1/chat/completions"
-    async with client.post(url, json=body, headers=headers) as response:
-        assert response.status == 400
-        assert set((await response.json())["error"]) == {"message", "type", "param", "code"}
+    async with aclosing(await client.send("POST", url, json=body, headers=headers)) as response:
+        assert response.status_code == 400
+        told = json.loads(await response.aread())
+        assert set(told["error"]) == {"message", "type", "param", "code"}
     for said in (b"{", b"[]", b""):
-        async with client.post(url, data=said, headers=headers) as response:
-            assert response.status == 400
+        refused = await client.send("POST", url, content=said, headers=headers)
+        assert refused.status_code == 400
+        await refused.aclose()
 
 
-async def test_an_answer_may_come_at_once(client: aiohttp.ClientSession, base: str) -> None:
+async def test_an_answer_may_come_at_once(client: http.SupplierClient, base: str) -> None:
     body = {"model": "gpt-6.1-sol", "messages": [{"role": "user", "content": "hi"}]}
     headers = {"Authorization": f"Bearer {SandboxSupplier.DEMO_KEY}"}
     url = f"{base}/openai/v1/chat/completions"
-    async with client.post(url, json=body, headers=headers) as response:
-        said = await response.json()
+    async with aclosing(await client.send("POST", url, json=body, headers=headers)) as response:
+        said = json.loads(await response.aread())
     assert said["object"] == "chat.completion"
     assert said["choices"][0]["finish_reason"] == "stop"
     assert said["usage"]["total_tokens"] > said["usage"]["prompt_tokens"] > 0
 
 
-async def test_stopping_breaks_what_streams(client: aiohttp.ClientSession) -> None:
+async def test_stopping_breaks_what_streams(client: http.SupplierClient) -> None:
     sandbox = SandboxSupplier(CATALOGUE, piece_delay_seconds=60)
     url = f"{await sandbox.start()}/openai/v1/chat/completions"
     body = {
@@ -226,15 +228,16 @@ async def test_stopping_breaks_what_streams(client: aiohttp.ClientSession) -> No
         "stream": True,
     }
     headers = {"Authorization": f"Bearer {SandboxSupplier.DEMO_KEY}"}
-    async with client.post(url, json=body, headers=headers) as response:
-        assert b"assistant" in await response.content.readline()
+    async with aclosing(await client.send("POST", url, json=body, headers=headers)) as response:
+        chunks = response.aiter_raw()
+        assert b"assistant" in await anext(chunks)
         await sandbox.stop()
-        with pytest.raises(aiohttp.ClientError):
-            await response.content.read()
+        with pytest.raises(httpx.TransportError):
+            _ = [chunk async for chunk in chunks]
 
 
 async def heard(
-    client: aiohttp.ClientSession, base: str, content: bytes, *, model: str = "whisper-1"
+    client: http.SupplierClient, base: str, content: bytes, *, model: str = "whisper-1"
 ) -> tuple[str, Seconds]:
     call = ModelCall(model, (), Tokens(0), clip=AudioClip("voice.ogg", content))
     target = CallTarget(f"{base}/openai/v1", SecretStr(SandboxSupplier.DEMO_KEY))
@@ -247,7 +250,7 @@ async def heard(
 
 @pytest.mark.parametrize("model", ["whisper-1", "gpt-transcribe"])
 async def test_it_says_that_it_does_not_listen_and_bills_the_files_length(
-    model: str, client: aiohttp.ClientSession, base: str
+    model: str, client: http.SupplierClient, base: str
 ) -> None:
     for content in (wav(61), ogg(60.5)):
         text, seconds = await heard(client, base, content, model=model)
@@ -256,7 +259,7 @@ async def test_it_says_that_it_does_not_listen_and_bills_the_files_length(
 
 
 async def test_it_hears_no_garbage_and_only_with_models_that_hear(
-    client: aiohttp.ClientSession, base: str
+    client: http.SupplierClient, base: str
 ) -> None:
     for fault, wrong in (
         (Fault.BAD_REQUEST, heard(client, base, b"OggS" + bytes(60))),

@@ -7,9 +7,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any, get_args
 
-import aiohttp
 import pytest
 from hypothesis import given, strategies as st
 from pydantic import SecretStr
@@ -46,13 +46,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    async with http.create_session() as session:
+async def client() -> AsyncIterator[http.SupplierClient]:
+    async with aclosing(http.SupplierClient()) as session:
         yield session
 
 
 async def read(
-    client: aiohttp.ClientSession, answer: RawAnswer, *, wire: str = "openai"
+    client: http.SupplierClient, answer: RawAnswer, *, wire: str = "openai"
 ) -> list[StreamEvent]:
     """All events; every answer is over long before the patience of a test is."""
     adapter = OpenAIAdapter(client) if wire == "openai" else AnthropicAdapter(client)
@@ -91,36 +91,34 @@ WHOLE = [TextDelta("It scatters."), Finish("stop", USAGE)]
 @pytest.mark.parametrize("after", BADLY)
 @pytest.mark.parametrize("done", [True, False])
 async def test_what_the_connection_does_after_the_end_changes_nothing(
-    client: aiohttp.ClientSession, after: After, done: bool
+    client: http.SupplierClient, after: After, done: bool
 ) -> None:
     pieces = [text("It scatters."), finish(), data(choices=[], usage=used()), *[DONE][: int(done)]]
     assert await read(client, RawAnswer(pieces, after)) == WHOLE
 
 
 @pytest.mark.parametrize("after", BADLY)
-async def test_usage_that_never_comes_is_unknown(
-    client: aiohttp.ClientSession, after: After
-) -> None:
+async def test_usage_that_never_comes_is_unknown(client: http.SupplierClient, after: After) -> None:
     pieces = [text("It scatters."), finish()]
     assert await read(client, RawAnswer(pieces, after)) == [WHOLE[0], Finish("stop", None)]
 
 
 @pytest.mark.parametrize("done", [DONE, b"data: [DONE] \n\n", b"data:[DONE]", b"data:  [DONE]\r\n"])
-async def test_done_is_an_end_without_a_reason(client: aiohttp.ClientSession, done: bytes) -> None:
+async def test_done_is_an_end_without_a_reason(client: http.SupplierClient, done: bytes) -> None:
     pieces = [text("It scatters."), data(choices=[], usage=used()), done]
     assert await read(client, RawAnswer(pieces, "reset")) == WHOLE
 
 
 @pytest.mark.parametrize("after", ["end", "close", "reset"])
 async def test_an_answer_whose_end_was_not_told_is_cut(
-    client: aiohttp.ClientSession, after: After
+    client: http.SupplierClient, after: After
 ) -> None:
     with pytest.raises(SupplierFault) as refused:
         await read(client, RawAnswer([text("It scat")], after))
     assert refused.value.kind is Fault.NETWORK
 
 
-async def test_a_later_zero_undoes_no_usage(client: aiohttp.ClientSession) -> None:
+async def test_a_later_zero_undoes_no_usage(client: http.SupplierClient) -> None:
     zero = data(choices=[], usage=used(0, 0))
     pieces = [text("It scatters."), finish(usage=used()), zero, data(usage=None), DONE]
     assert await read(client, RawAnswer(pieces)) == WHOLE
@@ -129,7 +127,7 @@ async def test_a_later_zero_undoes_no_usage(client: aiohttp.ClientSession) -> No
     )
 
 
-async def test_counts_of_usage_only_grow(client: aiohttp.ClientSession) -> None:
+async def test_counts_of_usage_only_grow(client: http.SupplierClient) -> None:
     pieces = [text("It scatters."), finish(usage=used()), data(choices=[], usage=used(0, 7)), DONE]
     assert await read(client, RawAnswer(pieces)) == WHOLE
     early = data(choices=[], usage=used(30, 1))
@@ -138,7 +136,7 @@ async def test_counts_of_usage_only_grow(client: aiohttp.ClientSession) -> None:
 
 @pytest.mark.parametrize("reason", ["error", "ERROR", "network_error", "abort"])
 async def test_a_reason_that_is_a_failure_ends_no_answer(
-    client: aiohttp.ClientSession, reason: str
+    client: http.SupplierClient, reason: str
 ) -> None:
     assert endings.is_failure(reason)
     assert not endings.is_failure("ERROR_TOXIC")
@@ -147,7 +145,7 @@ async def test_a_reason_that_is_a_failure_ends_no_answer(
     assert refused.value.kind is Fault.UNAVAILABLE
 
 
-async def test_what_has_no_shape_after_the_end_is_no_fault(client: aiohttp.ClientSession) -> None:
+async def test_what_has_no_shape_after_the_end_is_no_fault(client: http.SupplierClient) -> None:
     odd = [data(choices=[None]), data(choices="x", usage=7)]
     pieces = [text("It scatters."), finish(usage=used()), *odd, DONE]
     assert await read(client, RawAnswer(pieces)) == WHOLE
@@ -156,7 +154,7 @@ async def test_what_has_no_shape_after_the_end_is_no_fault(client: aiohttp.Clien
     assert await read(client, answer, wire="anthropic") == WHOLE
 
 
-async def test_thoughts_beside_text_are_thoughts(client: aiohttp.ClientSession) -> None:
+async def test_thoughts_beside_text_are_thoughts(client: http.SupplierClient) -> None:
     both = {"content": "It scatters.", "reasoning_content": "Hm."}
     stream = [data(choices=[{"delta": both}]), finish(usage=used()), DONE]
     assert await read(client, RawAnswer(stream)) == [ReasoningDelta(), *WHOLE]
@@ -165,14 +163,14 @@ async def test_thoughts_beside_text_are_thoughts(client: aiohttp.ClientSession) 
     assert await read(client, bare) == [ReasoningDelta(), *WHOLE]
 
 
-async def test_a_prompt_that_is_blocked_is_filtered(client: aiohttp.ClientSession) -> None:
+async def test_a_prompt_that_is_blocked_is_filtered(client: http.SupplierClient) -> None:
     pieces = [data(choices=[], usage=used(30, 0)), DONE]
     blocked = Finish("filtered", Usage(Tokens(30), Tokens(0)))
     assert await read(client, RawAnswer(pieces)) == [blocked]
 
 
 async def test_an_error_before_the_end_is_one_and_after_it_is_none(
-    client: aiohttp.ClientSession,
+    client: http.SupplierClient,
 ) -> None:
     wrong = data(error={"message": "overloaded", "type": "server_error"})
     with pytest.raises(SupplierFault) as refused:
@@ -186,9 +184,7 @@ async def test_an_error_before_the_end_is_one_and_after_it_is_none(
 
 
 @pytest.mark.parametrize("content_type", ["text/event-stream", "application/json", "text/plain"])
-async def test_a_body_is_read_by_what_it_is(
-    client: aiohttp.ClientSession, content_type: str
-) -> None:
+async def test_a_body_is_read_by_what_it_is(client: http.SupplierClient, content_type: str) -> None:
     stream = [text("It scatters."), finish(), data(choices=[], usage=used()), DONE]
     assert await read(client, RawAnswer(stream, content_type=content_type)) == WHOLE
     message = {"message": {"content": "It scatters."}, "finish_reason": "stop"}
@@ -204,7 +200,7 @@ async def test_a_body_is_read_by_what_it_is(
 @pytest.mark.parametrize("newline", [b"\n", b"\r", b"\r\n"])
 @pytest.mark.parametrize("parted", [1, 2])
 async def test_events_are_parted_by_any_newline_once_or_twice(
-    client: aiohttp.ClientSession, newline: bytes, parted: int
+    client: http.SupplierClient, newline: bytes, parted: int
 ) -> None:
     lines = [text("It scatters."), finish(), data(choices=[], usage=used()), DONE]
     stream = b"".join(line.strip() + newline * parted for line in lines)
@@ -216,7 +212,7 @@ async def test_events_are_parted_by_any_newline_once_or_twice(
 @pytest.mark.parametrize("after", BADLY)
 @pytest.mark.parametrize("ends", [[DONE], [finish()], [finish(), data(usage=used())]])
 async def test_an_end_without_a_blank_line_is_not_waited_for(
-    client: aiohttp.ClientSession, after: After, ends: list[bytes]
+    client: http.SupplierClient, after: After, ends: list[bytes]
 ) -> None:
     pieces = [piece.removesuffix(b"\n") for piece in (text("It "), text("scatters."), *ends)]
     events = await read(client, RawAnswer(pieces, after))
@@ -225,7 +221,7 @@ async def test_an_end_without_a_blank_line_is_not_waited_for(
 
 
 async def test_an_error_after_a_line_that_is_whole_comes_after_it(
-    client: aiohttp.ClientSession,
+    client: http.SupplierClient,
 ) -> None:
     """Without a field, or in llama.cpp's, and with no blank line between."""
     wrong = b'{"error":{"code":"insufficient_quota","message":"no"}}'
@@ -240,14 +236,14 @@ async def test_an_error_after_a_line_that_is_whole_comes_after_it(
         assert refused.value.kind is Fault.NO_FUNDS
 
 
-async def test_an_error_in_a_list_is_an_event_by_itself(client: aiohttp.ClientSession) -> None:
+async def test_an_error_in_a_list_is_an_event_by_itself(client: http.SupplierClient) -> None:
     listed = json.dumps([{"error": {"code": 400, "message": "prompt is too long"}}]).encode()
     with pytest.raises(SupplierFault) as refused:
         await read(client, RawAnswer([b"data: " + listed + b"\n", b"data: [DONE]\n"]))
     assert refused.value.kind is Fault.TOO_LONG
 
 
-async def test_an_error_may_be_a_field_of_its_own(client: aiohttp.ClientSession) -> None:
+async def test_an_error_may_be_a_field_of_its_own(client: http.SupplierClient) -> None:
     words = b'error: {"code":"context_length_exceeded","message":"too many tokens"}\n\n'
     with pytest.raises(SupplierFault) as refused:
         await read(client, RawAnswer([words, DONE]))
@@ -273,19 +269,19 @@ def delta(reason: str | None = "end_turn", **usage: int) -> bytes:
 @pytest.mark.parametrize("after", BADLY)
 @pytest.mark.parametrize("ends", [[delta(output_tokens=7)], [delta(output_tokens=7), STOP]])
 async def test_a_message_is_whole_when_its_end_was_told(
-    client: aiohttp.ClientSession, after: After, ends: list[bytes]
+    client: http.SupplierClient, after: After, ends: list[bytes]
 ) -> None:
     answer = RawAnswer([START, SAYS, *ends], after)
     assert await read(client, answer, wire="anthropic") == WHOLE
 
 
-async def test_message_stop_is_an_end_without_a_reason(client: aiohttp.ClientSession) -> None:
+async def test_message_stop_is_an_end_without_a_reason(client: http.SupplierClient) -> None:
     answer = RawAnswer([START, SAYS, delta(None, output_tokens=7), STOP], "reset")
     assert await read(client, answer, wire="anthropic") == WHOLE
 
 
 async def test_a_beginning_is_no_count_and_a_zero_undoes_none(
-    client: aiohttp.ClientSession,
+    client: http.SupplierClient,
 ) -> None:
     unknown = RawAnswer([START, SAYS, delta(), STOP])
     assert (await read(client, unknown, wire="anthropic"))[-1] == Finish("stop", None)
@@ -296,7 +292,7 @@ async def test_a_beginning_is_no_count_and_a_zero_undoes_none(
     assert finished == Finish("stop", Usage(Tokens(930), Tokens(7), cached=Tokens(900)))
 
 
-async def test_an_answer_of_no_tokens_has_a_prompt(client: aiohttp.ClientSession) -> None:
+async def test_an_answer_of_no_tokens_has_a_prompt(client: http.SupplierClient) -> None:
     refused = RawAnswer([START, delta("refusal", output_tokens=0), STOP])
     finished = Finish("filtered", Usage(Tokens(30), Tokens(0)))
     assert await read(client, refused, wire="anthropic") == [finished]
@@ -305,7 +301,7 @@ async def test_an_answer_of_no_tokens_has_a_prompt(client: aiohttp.ClientSession
     assert (await read(client, answer, wire="anthropic"))[-1] == Finish("stop", None)
 
 
-async def test_a_whole_message_and_an_error_under_200(client: aiohttp.ClientSession) -> None:
+async def test_a_whole_message_and_an_error_under_200(client: http.SupplierClient) -> None:
     message = {
         "type": "message",
         "content": [{"type": "thinking", "thinking": ""}, {"type": "text", "text": "It scatters."}],
@@ -322,7 +318,7 @@ async def test_a_whole_message_and_an_error_under_200(client: aiohttp.ClientSess
 
 @pytest.mark.parametrize("kind", ["thinking_delta", "signature_delta"])
 async def test_thoughts_that_are_not_told_are_thoughts(
-    client: aiohttp.ClientSession, kind: str
+    client: http.SupplierClient, kind: str
 ) -> None:
     signed = event("content_block_delta", delta={"type": kind, "signature": "x"})
     answer = RawAnswer([START, signed, SAYS, delta(output_tokens=7), STOP])

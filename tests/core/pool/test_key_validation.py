@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 
-import aiohttp
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
@@ -26,8 +26,8 @@ KEY = SecretStr("sk-proj-canary-00000001")
 
 
 @pytest_asyncio.fixture
-async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    async with http.create_session() as session:
+async def client() -> AsyncIterator[http.SupplierClient]:
+    async with aclosing(http.SupplierClient()) as session:
         yield session
 
 
@@ -42,13 +42,13 @@ def supplier(fake: FakeSupplier, **changes: object) -> Supplier:
     return replace(SUPPLIERS["openai"], base_url=fake.url, **changes)  # type: ignore[arg-type]
 
 
-async def examined(client: aiohttp.ClientSession, at: Supplier) -> ValidationResult:
+async def examined(client: http.SupplierClient, at: Supplier) -> ValidationResult:
     examiner = KeyValidator(catalogue=brief.catalogue(), costs=brief.costs(), clock=TestClock())
     return await examiner.validate_key(client, at, KEY, "")
 
 
 async def test_models_an_answer_and_whose_account(
-    client: aiohttp.ClientSession, openai: FakeSupplier
+    client: http.SupplierClient, openai: FakeSupplier
 ) -> None:
     openai.organisations[KEY.get_secret_value()] = "org-bob"
     found = await examined(client, supplier(openai))
@@ -58,7 +58,7 @@ async def test_models_an_answer_and_whose_account(
 
 
 async def test_what_is_left_where_the_supplier_tells_it(
-    client: aiohttp.ClientSession, openai: FakeSupplier
+    client: http.SupplierClient, openai: FakeSupplier
 ) -> None:
     openai.balances[KEY.get_secret_value()] = "500.00"
     url = f"{openai.url}/user/balance"
@@ -77,7 +77,7 @@ async def test_what_is_left_where_the_supplier_tells_it(
     ],
 )
 async def test_what_a_test_call_brings_to_light(
-    client: aiohttp.ClientSession, openai: FakeSupplier, refusal: Refuse, reason: str
+    client: http.SupplierClient, openai: FakeSupplier, refusal: Refuse, reason: str
 ) -> None:
     openai.always(refusal)
     with pytest.raises(KeyRefused) as refused:
@@ -86,7 +86,7 @@ async def test_what_a_test_call_brings_to_light(
     assert KEY.get_secret_value() not in repr(refused.value)
 
 
-async def test_a_key_that_lists_nothing_on_sale(client: aiohttp.ClientSession) -> None:
+async def test_a_key_that_lists_nothing_on_sale(client: http.SupplierClient) -> None:
     async with FakeSupplier("openai", models=["tts-9"]) as fake:
         fake.allow(KEY.get_secret_value())
         with pytest.raises(KeyRefused) as refused:
@@ -96,7 +96,7 @@ async def test_a_key_that_lists_nothing_on_sale(client: aiohttp.ClientSession) -
 
 
 async def test_the_next_model_is_tried_when_one_may_not_be_used(
-    client: aiohttp.ClientSession,
+    client: http.SupplierClient,
 ) -> None:
     anthropic = SUPPLIERS["anthropic"]
     async with FakeSupplier("anthropic", models=["claude-3"]) as fake:
@@ -108,7 +108,7 @@ async def test_the_next_model_is_tried_when_one_may_not_be_used(
     assert found.organisation == "org-ann"
 
 
-async def test_cloudflare_is_known_by_its_account(client: aiohttp.ClientSession) -> None:
+async def test_cloudflare_is_known_by_its_account(client: http.SupplierClient) -> None:
     async with FakeSupplier("cloudflare", models=["@cf/meta/llama-3-8b-instruct"]) as fake:
         fake.allow("cfut_canary_0123456789012345")
         examiner = KeyValidator(catalogue=brief.catalogue(), costs=brief.costs(), clock=TestClock())
@@ -215,7 +215,7 @@ def test_what_headers_tell(
     ],
 )
 async def test_what_accounts_tell(
-    client: aiohttp.ClientSession, tells: str, body: str, info: AccountInfo | None
+    client: http.SupplierClient, tells: str, body: str, info: AccountInfo | None
 ) -> None:
     async with FakeSupplier("openai") as fake:
         fake.listing = Refuse(200, body=body.encode())
@@ -229,7 +229,7 @@ async def test_what_accounts_tell(
 
 
 async def test_nothing_of_a_key_is_told_when_nobody_answers(
-    client: aiohttp.ClientSession, openai: FakeSupplier
+    client: http.SupplierClient, openai: FakeSupplier
 ) -> None:
     openai.listing = Refuse(503, message=f"no {KEY.get_secret_value()}")
     openai.always(Hang())
@@ -240,7 +240,7 @@ async def test_nothing_of_a_key_is_told_when_nobody_answers(
 
 
 async def test_limits_come_first_and_only_where_they_are_told(
-    client: aiohttp.ClientSession, openai: FakeSupplier
+    client: http.SupplierClient, openai: FakeSupplier
 ) -> None:
     openai.script(Answer("ok", headers={"x-ratelimit-remaining-requests": "0"}))
     assert (await examined(client, supplier(openai))).organisation == ""

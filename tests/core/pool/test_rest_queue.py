@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from contextlib import aclosing
 
 import pytest
 from pydantic import SecretStr
@@ -168,7 +169,7 @@ async def test_a_connection_that_was_closed_while_idle_is_no_fault() -> None:
             b"data: [DONE]\n\n",
         )
     )
-    async with raw_supplier(answer) as supplier, http.create_session() as session:
+    async with raw_supplier(answer) as supplier, aclosing(http.SupplierClient()) as session:
         target = CallTarget(supplier.url, SecretStr("sk-x"))
 
         async def ask() -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
-import aiohttp
 import pytest
 from pydantic import SecretStr
 
@@ -36,14 +36,14 @@ async def fake() -> AsyncIterator[FakeSupplier]:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    async with http.create_session() as session:
+async def client() -> AsyncIterator[http.SupplierClient]:
+    async with aclosing(http.SupplierClient()) as session:
         yield session
 
 
 async def heard(
     fake: FakeSupplier,
-    client: aiohttp.ClientSession,
+    client: http.SupplierClient,
     *,
     model: str = "whisper-1",
     clip: AudioClip = CLIP,
@@ -63,7 +63,7 @@ def told(text: str, seconds: int | None) -> list[StreamEvent]:
     ("model", "form"), [("whisper-1", "verbose_json"), ("gpt-transcribe", "json")]
 )
 async def test_a_file_is_sent_as_a_form_in_the_way_that_the_model_takes(
-    model: str, form: str, fake: FakeSupplier, client: aiohttp.ClientSession
+    model: str, form: str, fake: FakeSupplier, client: http.SupplierClient
 ) -> None:
     fake.script(Heard(" 天空为什么是蓝的？ ", seconds=60.4))
     assert await heard(fake, client, model=model) == told("天空为什么是蓝的？", 61)
@@ -76,7 +76,7 @@ async def test_a_file_is_sent_as_a_form_in_the_way_that_the_model_takes(
 
 
 async def test_a_file_as_large_as_platforms_hand_out(
-    fake: FakeSupplier, client: aiohttp.ClientSession
+    fake: FakeSupplier, client: http.SupplierClient
 ) -> None:
     large = AudioClip("voice.ogg", VOICE + bytes(20 << 20))
     assert await heard(fake, client, clip=large) == told("hello there", None)
@@ -97,14 +97,14 @@ async def test_a_file_as_large_as_platforms_hand_out(
     ],
 )
 async def test_the_billed_length_else_the_files_else_none(
-    said: Heard, seconds: int | None, fake: FakeSupplier, client: aiohttp.ClientSession
+    said: Heard, seconds: int | None, fake: FakeSupplier, client: http.SupplierClient
 ) -> None:
     fake.script(said)
     assert await heard(fake, client) == told(said.text.strip(), seconds)
 
 
 async def test_half_a_letter_is_something_that_was_heard(
-    fake: FakeSupplier, client: aiohttp.ClientSession
+    fake: FakeSupplier, client: http.SupplierClient
 ) -> None:
     fake.script(Heard("\ud83d", seconds=0))
     assert await heard(fake, client) == told("\N{REPLACEMENT CHARACTER}", None)
@@ -125,7 +125,7 @@ async def test_half_a_letter_is_something_that_was_heard(
     ],
 )
 async def test_what_is_no_transcription_is_a_fault(
-    script: Script, fault: Fault, fake: FakeSupplier, client: aiohttp.ClientSession
+    script: Script, fault: Fault, fake: FakeSupplier, client: http.SupplierClient
 ) -> None:
     fake.script(script)
     with pytest.raises(SupplierFault) as failed:
@@ -134,7 +134,7 @@ async def test_what_is_no_transcription_is_a_fault(
 
 
 async def test_a_wrong_key_model_or_file_is_the_fault_that_it_is(
-    fake: FakeSupplier, client: aiohttp.ClientSession
+    fake: FakeSupplier, client: http.SupplierClient
 ) -> None:
     for fault, wrong in (
         (Fault.INVALID_KEY, heard(fake, client, key="sk-bad")),

@@ -25,6 +25,7 @@ from core.pool.providers.openai import (
     _parse_context,
     parse_usage,
 )
+from core.pool.providers.transport import AiohttpTransport
 from core.pool.providers.types import (
     CallTarget,
     ChatMessage,
@@ -74,12 +75,12 @@ async def fake(request: pytest.FixtureRequest) -> AsyncIterator[FakeSupplier]:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    async with http.create_session() as session:
+async def client() -> AsyncIterator[http.SupplierClient]:
+    async with aclosing(http.SupplierClient()) as session:
         yield session
 
 
-def adapter(wire: Wire, client: aiohttp.ClientSession) -> SupplierAdapter:
+def adapter(wire: Wire, client: http.SupplierClient) -> SupplierAdapter:
     if wire == "anthropic":
         return AnthropicAdapter(client)
     return CloudflareAdapter(client) if wire == "cloudflare" else OpenAIAdapter(client, STRICT)
@@ -90,14 +91,14 @@ def target(fake: FakeSupplier, key: str = GOOD_KEY) -> CallTarget:
 
 
 async def pieces(
-    fake: FakeSupplier, client: aiohttp.ClientSession, call: ModelCall = CALL, key: str = GOOD_KEY
+    fake: FakeSupplier, client: http.SupplierClient, call: ModelCall = CALL, key: str = GOOD_KEY
 ) -> list[StreamEvent]:
     stream = adapter(fake.wire, client).stream(target(fake, key), call)
     return [piece async for piece in stream]
 
 
 async def fault(
-    fake: FakeSupplier, client: aiohttp.ClientSession, *scripts: Script
+    fake: FakeSupplier, client: http.SupplierClient, *scripts: Script
 ) -> tuple[SupplierFault, list[StreamEvent]]:
     fake.script(*scripts)
     seen: list[StreamEvent] = []
@@ -112,7 +113,7 @@ async def fault(
 
 
 async def test_an_answer_comes_in_pieces_and_ends_with_its_usage(
-    fake: FakeSupplier, client: aiohttp.ClientSession
+    fake: FakeSupplier, client: http.SupplierClient
 ) -> None:
     fake.script(
         Answer(chunks=("天空", " 🌈", " blue"), thinking=2, usage=Used(1_000, 500, 700, 100))
@@ -129,14 +130,14 @@ async def test_an_answer_comes_in_pieces_and_ends_with_its_usage(
 
 @pytest.mark.parametrize("reason", ["stop", "length", "filtered"])
 async def test_why_an_answer_ended(
-    fake: FakeSupplier, client: aiohttp.ClientSession, reason: Any
+    fake: FakeSupplier, client: http.SupplierClient, reason: Any
 ) -> None:
     fake.script(Answer(finish=reason, usage=Used(9, 9)))
     assert (await pieces(fake, client))[-1] == Finish(reason, Usage(Tokens(9), Tokens(9)))
 
 
 async def test_usage_that_was_not_counted_is_none(
-    fake: FakeSupplier, client: aiohttp.ClientSession
+    fake: FakeSupplier, client: http.SupplierClient
 ) -> None:
     fake.script(Answer(usage=None), Answer(usage=Used(0, 0)))
     assert (await pieces(fake, client))[-1] == Finish("stop", None)
@@ -144,7 +145,7 @@ async def test_usage_that_was_not_counted_is_none(
 
 
 async def test_bodies_hold_no_sampling_parameters_and_the_key_is_in_a_header_only(
-    fake: FakeSupplier, client: aiohttp.ClientSession
+    fake: FakeSupplier, client: http.SupplierClient
 ) -> None:
     await pieces(fake, client)
     call = fake.calls[0]
@@ -182,7 +183,7 @@ async def test_bodies_hold_no_sampling_parameters_and_the_key_is_in_a_header_onl
     }
 
 
-async def test_a_dialect_leaves_out_what_its_server_refuses(client: aiohttp.ClientSession) -> None:
+async def test_a_dialect_leaves_out_what_its_server_refuses(client: http.SupplierClient) -> None:
     async with FakeSupplier("openai") as fake:
         mistral = OpenAIAdapter(client, OpenAIDialect(asks_usage=False))
         call = replace(CALL, model="mistral-small")
@@ -192,7 +193,7 @@ async def test_a_dialect_leaves_out_what_its_server_refuses(client: aiohttp.Clie
 
 
 async def test_refusals_before_the_first_token(
-    fake: FakeSupplier, client: aiohttp.ClientSession
+    fake: FakeSupplier, client: http.SupplierClient
 ) -> None:
     with pytest.raises(SupplierFault) as dead:
         await pieces(fake, client, key="sk-wrong")
@@ -210,7 +211,7 @@ async def test_refusals_before_the_first_token(
 
 
 async def test_breaks_after_the_first_token(
-    fake: FakeSupplier, client: aiohttp.ClientSession
+    fake: FakeSupplier, client: http.SupplierClient
 ) -> None:
     broken, seen = await fault(fake, client, Answer(chunks=("a", "b"), breaks_after=1))
     assert (broken.kind, seen) == (Fault.NETWORK, [TextDelta("a")])
@@ -221,11 +222,11 @@ async def test_breaks_after_the_first_token(
 
 
 async def test_a_connection_that_fails_or_says_nothing(
-    fake: FakeSupplier, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+    fake: FakeSupplier, client: http.SupplierClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dropped, _ = await fault(fake, client, Drop())
     assert dropped.kind is Fault.NETWORK
-    monkeypatch.setattr(http, "_STREAM", aiohttp.ClientTimeout(total=None, sock_read=0.05))
+    monkeypatch.setitem(http._TIMEOUT["timeout"], "read", 0.05)
     silent, seen = await fault(fake, client, Answer(chunks=("a", "b"), hangs_after=1))
     assert (silent.kind, seen) == (Fault.TIMEOUT, [TextDelta("a")])
     await fake.stop()
@@ -234,7 +235,7 @@ async def test_a_connection_that_fails_or_says_nothing(
 
 
 async def test_a_redirect_is_not_followed_with_a_key(
-    fake: FakeSupplier, client: aiohttp.ClientSession
+    fake: FakeSupplier, client: http.SupplierClient
 ) -> None:
     elsewhere = {"Location": f"{fake.url}/elsewhere"}
     moved, _ = await fault(fake, client, Refuse(307, body=b"", headers=elsewhere))
@@ -257,7 +258,7 @@ async def test_a_redirect_is_not_followed_with_a_key(
     ],
 )
 async def test_nonsense_is_a_fault_and_never_another_error(
-    fake: FakeSupplier, client: aiohttp.ClientSession, said: bytes
+    fake: FakeSupplier, client: http.SupplierClient, said: bytes
 ) -> None:
     headers = {"Content-Type": "text/event-stream"}
     failed, _ = await fault(fake, client, Refuse(200, body=said, headers=headers))
@@ -266,7 +267,7 @@ async def test_nonsense_is_a_fault_and_never_another_error(
 
 
 async def test_leaving_early_closes_the_connection(
-    fake: FakeSupplier, client: aiohttp.ClientSession
+    fake: FakeSupplier, client: http.SupplierClient
 ) -> None:
     fake.script(Answer(chunks=("a", "b"), hangs_after=1))
     stream: Any = adapter(fake.wire, client).stream(target(fake), CALL)
@@ -274,24 +275,27 @@ async def test_leaving_early_closes_the_connection(
         async for piece in stream:
             assert piece == TextDelta("a")
             break
-    connector = client.connector
-    assert isinstance(connector, aiohttp.TCPConnector)
-    assert not connector._acquired
+    assert not _get_connector(client)._acquired
 
 
 async def test_one_connection_serves_call_after_call(
-    fake: FakeSupplier, client: aiohttp.ClientSession
+    fake: FakeSupplier, client: http.SupplierClient
 ) -> None:
     for _ in range(5):
         await pieces(fake, client)
-    connector = client.connector
+    assert sum(len(idle) for idle in _get_connector(client)._conns.values()) == 1
+
+
+def _get_connector(client: http.SupplierClient) -> aiohttp.TCPConnector:
+    transport = client._transport
+    assert isinstance(transport, AiohttpTransport)
+    assert transport._session is not None
+    connector = transport._session.connector
     assert isinstance(connector, aiohttp.TCPConnector)
-    assert sum(len(idle) for idle in connector._conns.values()) == 1
+    return connector
 
 
-async def test_hundreds_of_streams_at_once(
-    fake: FakeSupplier, client: aiohttp.ClientSession
-) -> None:
+async def test_hundreds_of_streams_at_once(fake: FakeSupplier, client: http.SupplierClient) -> None:
     gate = fake.hold()
     asks = [asyncio.create_task(pieces(fake, client)) for _ in range(200)]
     await fake.arrived(200)
@@ -299,7 +303,7 @@ async def test_hundreds_of_streams_at_once(
     assert all(isinstance(seen[-1], Finish) for seen in await asyncio.gather(*asks))
 
 
-async def test_a_keys_models_are_listed(fake: FakeSupplier, client: aiohttp.ClientSession) -> None:
+async def test_a_keys_models_are_listed(fake: FakeSupplier, client: http.SupplierClient) -> None:
     context = Tokens(1_000_000) if fake.wire == "anthropic" else None
     listed = await adapter(fake.wire, client).list_models(target(fake))
     assert listed == [ListedModel("gpt-6-luna", context), ListedModel("other", context)]
@@ -316,7 +320,7 @@ async def test_a_keys_models_are_listed(fake: FakeSupplier, client: aiohttp.Clie
     ],
 )
 async def test_a_models_context_is_read_under_any_name(
-    client: aiohttp.ClientSession, field: str
+    client: http.SupplierClient, field: str
 ) -> None:
     """OpenRouter and Together, Groq, Mistral, vLLM; LiteLLM, Gemini, llama.cpp."""
     async with FakeSupplier("openai") as fake:
@@ -328,7 +332,7 @@ async def test_a_models_context_is_read_under_any_name(
 
 @pytest.mark.parametrize("said", [b"{}", b"[[]]", b'{"data":{}}', b"not json", b"null"])
 async def test_a_list_of_nonsense_is_a_fault_or_empty(
-    client: aiohttp.ClientSession, said: bytes
+    client: http.SupplierClient, said: bytes
 ) -> None:
     async with FakeSupplier("openai") as fake:
         fake.listing = Refuse(200, body=said, headers={"Content-Type": "application/json"})
@@ -336,7 +340,7 @@ async def test_a_list_of_nonsense_is_a_fault_or_empty(
             assert await OpenAIAdapter(client).list_models(target(fake)) == []
 
 
-async def test_usage_told_early_is_kept(client: aiohttp.ClientSession) -> None:
+async def test_usage_told_early_is_kept(client: http.SupplierClient) -> None:
     said = (
         b'data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":"stop"}],'
         b'"usage":{"prompt_tokens":3,"completion_tokens":1}}\n\n'
@@ -350,7 +354,7 @@ async def test_usage_told_early_is_kept(client: aiohttp.ClientSession) -> None:
         ]
 
 
-async def test_a_server_that_does_not_stream_is_understood(client: aiohttp.ClientSession) -> None:
+async def test_a_server_that_does_not_stream_is_understood(client: http.SupplierClient) -> None:
     said = (
         b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],'
         b'"usage":{"prompt_tokens":3,"completion_tokens":1}}'
@@ -398,7 +402,7 @@ CACHED = replace(CALL, cache=PromptCache("conversation-hash", is_reusable=True))
 
 
 async def test_a_conversation_is_named_to_those_who_take_its_name(
-    client: aiohttp.ClientSession,
+    client: http.SupplierClient,
 ) -> None:
     async with FakeSupplier("openai") as fake:
 
@@ -437,7 +441,7 @@ async def test_a_conversation_is_named_to_those_who_take_its_name(
     ],
 )
 async def test_a_prompt_is_kept_where_it_can_be_read_again(
-    client: aiohttp.ClientSession, turns: int, cache: PromptCache | None, marked: int | None
+    client: http.SupplierClient, turns: int, cache: PromptCache | None, marked: int | None
 ) -> None:
     messages = [ChatMessage("user", "q0")]
     for number in range(1, turns):
