@@ -1,10 +1,10 @@
 """Where the processes of payment tests are born: `python -m tests.payments.nursery`.
 
 Importing the product takes two seconds of processor time, more than most of these processes live.
-So one process imports everything and does nothing else: no thread, no event loop, no connection.
-For each line on stdin, a JSON list of a number, a module and its arguments, it forks, and the child
-alone runs that module as `python -m` would. When a child has ended, its number and exit code are a
-line on stdout. Each is a process of its own that a SIGKILL ends like any other.
+So one process imports what is asked of it and does nothing else: no thread, no event loop, no
+connection. For each line on stdin, a JSON list of a number, a module and its arguments, it forks,
+and the child alone runs that module as `python -m` would. When it has ended, its number and exit
+code are a line on stdout. Each is a process of its own that a SIGKILL ends like any other.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from concurrent.futures import Future
 from typing import IO
 
 CHILDREN = (
+    "tests.payments.history_child",
     "tests.payments.intents_child",
     "tests.payments.killed_child",
     "tests.payments.payouts_child",
@@ -83,8 +84,6 @@ def opened() -> Iterator[Nursery]:
 
 def main() -> None:
     """Forks a child for each line, and tells how each ended, until stdin ends."""
-    for module in CHILDREN:
-        __import__(module)
     with selectors.DefaultSelector() as selector:
         selector.register(0, selectors.EVENT_READ, None)
         waiting, written = b"", True
@@ -105,6 +104,7 @@ def main() -> None:
                 *lines, waiting = (waiting + read).split(b"\n")
                 for line in lines:
                     number, module, *arguments = json.loads(line)
+                    __import__(module)
                     pid = os.fork()
                     if not pid:
                         _become(module, arguments)

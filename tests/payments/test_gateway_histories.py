@@ -1,16 +1,19 @@
 """Random histories of money at a gateway, told as badly as they can be: messages are lost, doubled,
-late and in any order, two processes work at once and die anywhere, and a copy of the database from
-before is restored. In the end the books are what the gateway's account is, to the cent.
+late and in any order, two processes work at once and die anywhere, a third is killed by SIGKILL,
+and a copy of the database from before is restored. In the end the books are what the gateway's
+account is, to the cent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import random
+import signal
 import time
 from collections import Counter as Tally
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,7 @@ from tests.fakes.paypal import FakePayPal
 from tests.fakes.stripe import FakeStripe
 from tests.payments.conftest import Counter, Shop
 from tests.payments.gateway_money import BtcPayMoney, Money, PayPalMoney, StripeMoney, Wire
+from tests.payments.nursery import Nursery
 from tests.payments.ours import gateway_of
 from tests.payments.restored import Copy, RestorableWorld, copy_database
 from tests.size import size
@@ -45,12 +49,16 @@ STEPS = 25
 class World(RestorableWorld):
     """Our two processes at one gateway, and the database that they share."""
 
-    def __init__(self, url: str, clock: TestClock, name: str, peer_url: str) -> None:
+    def __init__(
+        self, url: str, clock: TestClock, name: str, peer_url: str, nursery: Nursery
+    ) -> None:
         super().__init__(url, clock)
-        self._name, self._peer_url = name, peer_url
+        self._name, self._peer_url, self._nursery = name, peer_url, nursery
         self._chance = random.Random(f"{name}/answers")
         self._spends: Iterator[int] = itertools.count()
         self.counters: list[Counter] = []
+        #: How many processes were killed by SIGKILL.
+        self.killed = 0
 
     async def open(self) -> None:
         """The processes start."""
@@ -71,6 +79,14 @@ class World(RestorableWorld):
         await died.gateway.close()
         self.counters[number] = self._start_process()
         self.counters[number].presses = died.presses
+
+    async def run_child(self, dies_at: int, fuse_us: int, wish: Mapping[str, object]) -> bool:
+        """Another process does what there is to do, and `wish`, until a step or a time at which it
+        is killed; whether it was."""
+        told = (self.url, self._name, self._peer_url, self.clock.now_ms(), dies_at, fuse_us)
+        code = await self._nursery.run("tests.payments.history_child", *told, json.dumps(wish))
+        assert code in {0, -signal.SIGKILL}
+        return code != 0
 
     def _start_process(self) -> Counter:
         gateway = gateway_of(self._name, self._peer_url, clock=self.clock)
@@ -102,7 +118,7 @@ class History:
         self.person = await self.shop.person()
         acts = (self._buy, self._pay, self._pay, self._act, self._act, self._act)
         acts += (self._give_back, self._spend, self._work, self._work, self._reconcile)
-        acts += (self._die,)
+        acts += (self._die, self._be_killed)
         copied, restored = sorted(self.chance.sample(range(2 * STEPS), 2))
         for step in range(STEPS):
             if step == copied:
@@ -147,17 +163,23 @@ class History:
 
     async def _give_back(self) -> None:
         """An operator refunds; the answer may be lost."""
+        if wanted := await self._choose_refund():
+            order, amount, cause = wanted
+            with suppress(Refusal):
+                await self.chance.choice(self.counters).refunds.refund_order(
+                    order, amount, cause=cause
+                )
+
+    async def _choose_refund(self) -> tuple[Order, NanoUsd, str] | None:
+        """What an operator may want to give back, and the button by which they do."""
         if not self.orders:
-            return
+            return None
         order = await self.shop.orders.get(self.chance.choice(self.orders))
-        counter = self.chance.choice(self.counters)
         left = order.paid.units - order.refunded.units - order.lost.units
         if left <= 0 or order.dispute_state:
-            return
+            return None
         cents = self.chance.randint(1, to_cents(NanoUsd(left)))
-        cause = f"btn_refund_{self.chance.random()}"
-        with suppress(Refusal):
-            await counter.refunds.refund_order(order, from_cents(cents), cause=cause)
+        return order, from_cents(cents), f"btn_refund_{self.chance.random()}"
 
     # --- what our processes do ------------------------------------------------------------------
 
@@ -190,6 +212,28 @@ class History:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.world.restart_process(number)
+
+    async def _be_killed(self) -> None:
+        """A third process is killed by SIGKILL while it buys or refunds, works through what came,
+        and reconciles, beside one that goes on."""
+        for _ in range(min(len(self.unsent), 2)):
+            body, prove = self.unsent.pop()
+            await self.chance.choice(self.counters).receives(body, prove(body))
+        wish: dict[str, object] = {"cause": f"btn_killed_{self.chance.random()}"}
+        wanted = await self._choose_refund()
+        if wanted and self.chance.random() < 0.7:
+            wish |= {"cause": wanted[2], "order": wanted[0].id, "units": wanted[1].units}
+        else:
+            cash = f"{self.chance.choice(CENTS) / 100:.2f}"
+            wish |= {"person": self.person, "cash": cash}
+        steps, fuse_us = self.chance.randint(1, 40), self.chance.randint(1_000, 150_000)
+        ends = (steps, 0) if self.chance.random() < 0.7 else (0, fuse_us)
+        child = self.world.run_child(*ends, wish)
+        killed, *_ = await asyncio.gather(child, self.counters[0].works())
+        self.world.killed += killed
+        # What it wrote of this is all that is known of it.
+        found = await self.shop.orders.list_for_people([self.person], limit=1_000)
+        self.orders += [one.id for one in found if one.id not in self.orders]
 
     async def _restore(self, copy: Copy, spent: int) -> None:
         """The database is a copy of before: what was ordered since is known to nobody."""
@@ -241,13 +285,15 @@ async def compare_people(shop: Shop, histories: list[History]) -> None:
     assert given - used <= balance <= given - used + to_cents(NanoUsd(bad_debt))
 
 
-async def play_histories(url: str, clock: TestClock, folder: Path, name: str, seeds: range) -> None:
+async def play_histories(
+    url: str, clock: TestClock, folder: Path, name: str, seeds: range, nursery: Nursery
+) -> None:
     clock.at_ms = int(time.time() * 1000)
     peers = {"stripe": FakeStripe, "paypal": FakePayPal, "btcpay": FakeBtcPay}
     async with peers[name]() as peer:
         if isinstance(peer, FakeStripe):
             peer.now = lambda: clock.now_ms() / 1_000
-        world, money = World(url, clock, name, peer.url), _model_of(peer)
+        world, money = World(url, clock, name, peer.url, nursery), _model_of(peer)
         await world.open()
         histories: list[History] = []
         try:
@@ -298,6 +344,6 @@ def _no_caches(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["stripe", "paypal", "btcpay"])
 @pytest.mark.parametrize("start", range(0, size(small=2, full=500), 2))
 async def test_the_books_are_what_the_gateway_says(
-    database_url: str, clock: TestClock, tmp_path: Path, name: str, start: int
+    database_url: str, clock: TestClock, tmp_path: Path, nursery: Nursery, name: str, start: int
 ) -> None:
-    await play_histories(database_url, clock, tmp_path, name, range(start, start + 2))
+    await play_histories(database_url, clock, tmp_path, name, range(start, start + 2), nursery)
