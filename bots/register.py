@@ -383,7 +383,10 @@ def _payment_groups(
             disputes=payments.disputes,
         )
         yield UnmatchedCommands(
-            unmatched=payments.unmatched, gateways=payments.gateways, clock=base.clock
+            unmatched=payments.unmatched,
+            gateways=payments.gateways,
+            users=services.users.users,
+            clock=base.clock,
         )
         yield DisputeCommands(
             orders=payments.orders,

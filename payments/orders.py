@@ -119,13 +119,22 @@ class Orders:
         return await self.get(id_)
 
     async def recreate_order(
-        self, id_: str, *, person: str, place: str, gateway: str, value: NanoUsd, amount: Cash
+        self,
+        id_: str,
+        *,
+        person: str,
+        place: str,
+        gateway: str,
+        value: NanoUsd,
+        amount: Cash,
+        checkout: str = "",
     ) -> None:
-        """An order that isn't here any more, or never was, for a payment that is; raises
-        `CompanionRefused` where it is there."""
+        """An order that isn't here any more, or never was, for a payment that is; `checkout`: the
+        gateway's id of the one it was paid by, where that is known. Raises `CompanionRefused` where
+        it is there."""
         row = self._new_row(id_, person, place, "", gateway, value, amount, 0)
         await self._insert_order(
-            row,
+            row | {"external": checkout or None},
             order_event_row(self._clock, id_, "recreated", gateway=gateway, amount=amount.units),
         )
 

@@ -195,7 +195,7 @@ class Reconciliation:
         except UnknownOrder:
             # Others sell there too; what has this database's key was lost with a copy of before.
             if self._orders.is_own_id(id_):
-                await self._transaction_listing.report_lost_order(gateway.name, id_)
+                await self._transaction_listing.take_lost_order(gateway, id_)
             return False
         except Exception as failure:  # noqa: BLE001 - one order's oddity is no other's
             _log.warning("%s is not counted: %s", id_, describe_failure(failure))

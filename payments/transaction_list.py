@@ -22,6 +22,7 @@ from core.ledger.types import CompanionRefused, LedgerBusy, LedgerUnavailable
 from core.notification import OPERATORS, notification_row
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import (
+    FindsLostOrders,
     Gateway,
     SupportsConsumption,
     SupportsTransactionList,
@@ -135,9 +136,16 @@ class TransactionListing:
             order = event.order if isinstance(event, Payment) else ""
             await self._notify_unprocessed(f"{gateway}/{event.id}", verdict, order)
 
-    async def report_lost_order(self, gateway: str, order: str) -> None:
-        """Tells operators, once, that an order was paid which this database made and lost."""
-        await self._notify_unprocessed(f"{gateway}/{order}", UnknownOrder.code, order)
+    async def take_lost_order(self, gateway: Gateway, order: str) -> None:
+        """What was paid for an order that this database made and lost waits for an owner, who is
+        told of it once. Raises `GatewayUnavailable`."""
+        if not isinstance(gateway, FindsLostOrders):
+            return
+        if await self._unmatched.has_order(gateway.name, order):
+            return
+        payment = await gateway.find_paid_order(order)
+        if payment is not None:
+            await self._unmatched.take(gateway, payment)
 
     async def _notify_unprocessed(self, message: str, verdict: str, order: str) -> None:
         cause = f"listed/{message}/unworked"

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Final, cast
 
 import sqlalchemy as sa
 
@@ -25,10 +25,10 @@ from core.ledger.types import CompanionRefused
 from core.money import NanoUsd
 from core.notification import OPERATORS, notification_row
 from payments.fulfillment import Fulfillment, GetPersonId
-from payments.gateways.base import EstimatesValue
+from payments.gateways.base import EstimatesValue, FindsLostOrders, Gateway
 from payments.offer import Entitlement
 from payments.orders import Orders
-from payments.types import UNITS, Cash, Order, Payment, StorePurchase
+from payments.types import UNITS, Cash, GatewayUnavailable, Order, Payment, StorePurchase
 
 _log = logging.getLogger(__name__)
 
@@ -114,13 +114,35 @@ class UnmatchedPayments:
             raise NotUnmatched
         return _from_row(row)
 
+    async def find_open(self, id_: str) -> UnmatchedPayment:
+        """One that is open, by its gateway's id of it; raises `NotUnmatched`."""
+        table = schema.unmatched_payment
+        rows = await self._db.fetch(
+            sa.select(table).where(table.c.external == id_, table.c.state == "open").limit(1)
+        )
+        if not rows:
+            raise NotUnmatched
+        return _from_row(rows[0])
+
     def compute_entitlement(self, gateway: object, payment: UnmatchedPayment) -> Entitlement:
         """What it would give, by what is offered to everyone now."""
         return self._orders.offer.compute_entitlement(_estimate_value(gateway, payment.amount))
 
-    async def credit(self, gateway: object, id_: str, name: str, *also: Companion) -> Order:
-        """An owner has decided: whoever paid gets what it buys, once. Raises `NotUnmatched`."""
+    async def has_order(self, gateway: str, order: str) -> bool:
+        """Whether a payment of this order is kept here, decided or not."""
+        table = schema.unmatched_payment.c
+        found = await self._db.fetch(
+            sa.select(table.external).where(table.gateway == gateway, table.order == order).limit(1)
+        )
+        return bool(found)
+
+    async def credit(
+        self, gateway: object, id_: str, name: str, *also: Companion, payer: str = ""
+    ) -> Order:
+        """An owner has decided: whoever paid gets what it buys, once. `payer`: who that is, where
+        the gateway doesn't tell it. Raises `NotUnmatched`, `GatewayUnavailable`."""
         payment = await self.get(name, id_)
+        payment = replace(payment, payer=payment.payer or payer)
         if not payment.payer:
             raise NotUnmatched
         order = await self._credit(gateway, payment)
@@ -140,6 +162,8 @@ class UnmatchedPayments:
         id_ = payment.order
         if not self._orders.is_own_id(id_):
             id_ = ids.derive_id("ord", payment.at_ms, payment.gateway, payment.id)
+        # Where it goes by its checkout, all of it is read again from there.
+        checkout = payment.id if isinstance(gateway, FindsLostOrders) else ""
         with contextlib.suppress(CompanionRefused):  # another process was faster
             await self._orders.recreate_order(
                 id_,
@@ -148,7 +172,16 @@ class UnmatchedPayments:
                 gateway=payment.gateway,
                 value=_estimate_value(gateway, payment.amount),
                 amount=payment.amount,
+                checkout=checkout,
             )
+        if checkout:
+            order = await self._orders.get(id_)
+            for event in await cast("Gateway", gateway).fetch_order(order):
+                await self._fulfillment.handle(event)
+            order = await self._orders.get(id_)
+            if order.paid.is_zero:  # it says no more than that it doesn't know
+                raise GatewayUnavailable(payment.gateway)
+            return order
         return await self._fulfillment.credit_payment(
             Payment(
                 payment.gateway, payment.id, id_, payment.amount, payment.fee, payer=payment.payer

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from core.money import NanoUsd
-from payments.types import Cash, Checkout, Dispute, GatewayEvent, Movement, Order, OrderChanged
+from payments.types import (
+    Cash,
+    Checkout,
+    Dispute,
+    GatewayEvent,
+    Movement,
+    Order,
+    OrderChanged,
+    Payment,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +137,17 @@ class SupportsDisputeLookup(Protocol):
     async def fetch_dispute(self, order: Order, dispute: Dispute) -> Dispute:
         """The dispute of this order as the gateway has it now; as it was told where nothing can be
         read of it. Raises `GatewayUnavailable`."""
+        ...
+
+
+@runtime_checkable
+class FindsLostOrders(Protocol):
+    """A gateway that has what was paid for an order which isn't in this database any more, and all
+    of it once more where the order is made again with its checkout."""
+
+    async def find_paid_order(self, order_id: str) -> Payment | None:
+        """All that has arrived for an order of ours as one payment, which has the checkout's id as
+        its own; None while there is nothing. Raises `GatewayUnavailable`."""
         ...
 
 

@@ -46,6 +46,8 @@ class FakePayPal:
         self.broken = False
         #: Whether the app may read disputes.
         self.reads_disputes = True
+        #: Whether it may read what it was told.
+        self.lists_events = True
         #: Orders whose next capture the payer's card refuses.
         self.declines: set[str] = set()
         #: Tokens that it gave out and still takes.
@@ -72,6 +74,7 @@ class FakePayPal:
         app.router.add_post(
             "/v1/notifications/verify-webhook-signature", self._called(self._verify)
         )
+        app.router.add_get("/v1/notifications/webhooks-events", self._called(self._list_events))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -351,6 +354,29 @@ class FakePayPal:
 
     async def _get_webhook(self, request: web.Request, body: Any) -> web.Response:
         return _found({self.webhook["id"]: self.webhook}, request)
+
+    async def _list_events(self, request: web.Request, body: Any) -> web.Response:
+        """What was told of captures, the newest first; delivered or not."""
+        if not self.lists_events:
+            return _error(403, "NOT_AUTHORIZED", "PERMISSION_DENIED")
+        query = request.query
+        size = int(query.get("page_size", "10"))
+        if not 1 <= size <= 300:
+            return _error(400, "VALIDATION_ERROR", "INVALID_PAGE_SIZE")
+        events = [
+            {
+                "id": f"WH-{id_}",
+                "create_time": capture["create_time"],
+                "resource_type": "capture",
+                "event_type": "PAYMENT.CAPTURE.COMPLETED",
+                "resource": capture,
+            }
+            for id_, capture in reversed(self.captures.items())
+            if capture["status"] in {"COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED"}
+            and query["event_type"] == "PAYMENT.CAPTURE.COMPLETED"
+            and query["start_time"][:19] <= capture["create_time"][:19] <= query["end_time"][:19]
+        ]
+        return web.json_response({"events": events[:size], "count": len(events[:size])})
 
     async def _verify(self, request: web.Request, raw: Any) -> web.Response:
         proven = is_proven(raw)

@@ -13,12 +13,15 @@ import sqlalchemy as sa
 
 from core.db import schema
 from core.db.writes import Delete
+from core.money import parse_usd
 from core.notification import OPERATORS
+from payments.gateways.btcpay import checkout
 from payments.transaction_list import UNPROCESSED
 from payments.types import Order
 from payments.unmatched import UNMATCHED, NotUnmatched
 from tests.fakes.btcpay import FakeBtcPay
 from tests.fakes.discord_world import User as Member
+from tests.fakes.paypal import FakePayPal
 from tests.fakes.stripe import FakeStripe
 from tests.payments import inchat
 from tests.payments.booths import SkusBooth, StarsBooth, skus_booth, stars_booth
@@ -160,23 +163,66 @@ async def test_ids_of_another_database_are_not_ours(booth: StarsBooth) -> None:
     assert not orders.is_own_id(changed)
 
 
-@pytest.mark.parametrize("name", ["stripe", "btcpay"])
-async def test_owners_hear_of_a_lost_order_of_which_no_message_came(shop: Shop, name: str) -> None:
-    """Where the gateway's own list has it: paid, its message lost, and a database of before."""
+async def pays(peer: FakeStripe | FakePayPal | FakeBtcPay, checkout: str) -> None:
+    """By two payments where that can be."""
+    if isinstance(peer, FakePayPal):
+        peer.approve(checkout)
+        peer.take(checkout)
+        return
+    if isinstance(peer, FakeBtcPay):
+        peer.pay(checkout, "3.337")
+    peer.pay(checkout)
+
+
+@pytest.mark.parametrize("name", ["stripe", "paypal", "btcpay"])
+async def test_a_lost_order_of_which_no_message_came_waits_for_an_owner(
+    shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the gateway's own list has it: paid, its message lost, and a database of before. All of
+    it is credited to whom the owner names, and what goes back of it later is found."""
+    monkeypatch.setattr(checkout, "_PULL_PAYMENTS_SECONDS", -1.0)
     shop.clock.at_ms = int(time.time() * 1000)
-    async with FakeStripe() as stripe, FakeBtcPay() as btcpay, AsyncExitStack() as stack:
-        stripe.now = lambda: shop.clock.now_ms() / 1_000
-        peer = stripe if name == "stripe" else btcpay
+    async with AsyncExitStack() as stack:
+        kinds = {"stripe": FakeStripe, "paypal": FakePayPal, "btcpay": FakeBtcPay}
+        peer = await stack.enter_async_context(kinds[name]())
+        if isinstance(peer, FakeStripe):
+            peer.now = lambda: shop.clock.now_ms() / 1_000
         gateway = gateway_of(name, peer.url, clock=shop.clock)
         stack.push_async_callback(gateway.close)
         counter = await inchat.counter(gateway, shop.store, shop.ledger, shop.clock)
         person = (await counter.people.get_or_create("telegram", "7", language="en")).id
         order = await counter.buys(person, "10", "telegram:7:")
-        peer.pay(order.external_id)
+        await pays(peer, order.external_id)
         await lose(shop, order)
         for _ in range(3):
             shop.clock.advance(seconds=600)
             await counter.services.reconciliation.reconcile_orders()
-        ((_, facts),) = await shop.told(OPERATORS)
-        assert facts["order"] == order.id
+        ((kind, facts),) = await shop.told(OPERATORS)
+        assert (kind, facts["order"], facts["amount"]) == (UNMATCHED, order.id, order.value.units)
+        unmatched, (payment,) = (
+            counter.services.unmatched,
+            await counter.services.unmatched.list_open(),
+        )
+        with pytest.raises(NotUnmatched):
+            await unmatched.credit(gateway, payment.id, name)
+        given = await unmatched.credit(gateway, payment.id, name, payer="telegram:7")
+        assert (given.id, given.state, given.paid) == (order.id, "credited", order.value)
+        assert await shop.has(person) == {"bought": 1_000}
+        if isinstance(peer, FakeStripe):
+            peer.refund(payment.id, 400)
+        elif isinstance(peer, FakePayPal):
+            peer.give_back(next(iter(peer.captures)), "4.00")
+        else:
+            await gateway.refund_payment(
+                given,
+                next(iter(peer.payments[order.external_id]))["id"],
+                parse_usd("4"),
+                "by its own button",
+            )
+        for _ in range(3):
+            shop.clock.advance(days=2)
+            sums = await counter.services.reconciliation.reconcile_everything()
+        assert [one.differences for one in sums] == [[]]
+        assert await shop.has(person) == {"bought": 600}
+        assert [kind for kind, _ in await shop.told(OPERATORS)] == [UNMATCHED]
     await shop.audited()

@@ -3,42 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from bots.chat.command import Request, action, command
+from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, say
+from bots.commands.errors import UsageError
 from bots.commands.text import format_cash, format_credits
 from core.admin_log import admin_log_row
 from core.clock import Clock, as_datetime
 from core.db.writes import Insert
 from core.jobs.notifications import Notification
+from core.users.service import Users
 from payments.gateways.base import Gateway
 from payments.types import UNITS
 from payments.unmatched import UnmatchedPayment, UnmatchedPayments
+
+_HOW = say(
+    "Write it like this: /unmatched payment telegram:123, with somebody who has written here."
+    " Nothing was credited."
+)
+_PAYER_KNOWN = say("It is told who paid that: /unmatched lists it with its buttons.")
+
+
+@dataclass(frozen=True, slots=True)
+class UnmatchedArguments(Arguments):
+    """What follows `/unmatched`: nothing, or a payment and who paid it."""
+
+    payment: str = argument(say("The payment's id"), say("[payment user]"))
+    user: str = argument(say("Who paid: telegram:123 or discord:456"))
 
 
 class UnmatchedCommands:
     """The command and the actions by which owners decide about payments that fit no order."""
 
     def __init__(
-        self, *, unmatched: UnmatchedPayments, gateways: Mapping[str, Gateway], clock: Clock
+        self,
+        *,
+        unmatched: UnmatchedPayments,
+        gateways: Mapping[str, Gateway],
+        users: Users,
+        clock: Clock,
     ) -> None:
-        self._unmatched, self._gateways, self._clock = unmatched, gateways, clock
+        self._unmatched, self._gateways = unmatched, gateways
+        self._users, self._clock = users, clock
 
     @command(
         "unmatched",
         title=say("Payments without an order"),
         description=say("Payments that fit no order here"),
+        arguments=UnmatchedArguments,
         owner_only=True,
     )
-    async def unmatched(self, request: Request) -> Reply:
-        """The oldest of them, each with its buttons."""
+    async def unmatched(self, request: Request, given: UnmatchedArguments) -> Reply:
+        """The oldest of them, each with its buttons; or one, for somebody whom the owner names."""
         del request
+        if given.payment:
+            return await self._confirm_for(given)
         waiting = await self._unmatched.list_open()
         if not waiting:
             return Reply(lines=(say("Every payment fits its order."),), private=True)
         return Reply(
             title=say("Payments without an order"),
-            lines=tuple(_describe(one) for one in waiting),
+            lines=tuple(line for one in waiting for line in _describe(one)),
             choices=tuple(_choices(one) for one in waiting),
             private=True,
         )
@@ -47,7 +73,23 @@ class UnmatchedCommands:
     async def confirm(self, request: Request) -> Reply:
         """Says what it gives to whom, in words; a second tap does it."""
         name, id_ = str(request.data["gateway"]), str(request.data["payment"])
-        payment = await self._unmatched.get(name, id_)
+        return self._confirmation(await self._unmatched.get(name, id_))
+
+    async def _confirm_for(self, given: UnmatchedArguments) -> Reply:
+        """Of a payment by nobody known, for whom the owner names."""
+        payment = await self._unmatched.find_open(given.payment)
+        if payment.payer:
+            raise UsageError(_PAYER_KNOWN)
+        if not given.user:
+            raise UsageError(_HOW)
+        person = await self._users.find(given.user)
+        identities = await self._users.list_identities(person.id)
+        if not identities:
+            raise UsageError(_HOW)
+        return self._confirmation(replace(payment, payer=":".join(identities[0])))
+
+    def _confirmation(self, payment: UnmatchedPayment) -> Reply:
+        name = payment.gateway
         entitlement = self._unmatched.compute_entitlement(self._gateways.get(name), payment)
         return Reply(
             lines=(
@@ -67,7 +109,7 @@ class UnmatchedCommands:
                     Choice(
                         say("Yes, give {credits}", credits=format_credits(entitlement.total)),
                         "unmatched-credit-now",
-                        dict(request.data),
+                        {"gateway": name, "payment": payment.id, "payer": payment.payer},
                         once=True,
                     ),
                     Choice(say("Cancel"), "cancel"),
@@ -81,7 +123,8 @@ class UnmatchedCommands:
         """Confirmed: credited once, whoever presses."""
         name, id_ = str(request.data["gateway"]), str(request.data["payment"])
         log = self._log_row(request, "credit unmatched", name, id_)
-        order = await self._unmatched.credit(self._gateways.get(name), id_, name, log)
+        payer = str(request.data.get("payer", ""))
+        order = await self._unmatched.credit(self._gateways.get(name), id_, name, log, payer=payer)
         return Reply(
             lines=(
                 say(
@@ -129,7 +172,7 @@ async def make_unmatched_card(notification: Notification) -> Reply:
     return Reply(
         title=say("⚠️ A payment fits no order"),
         lines=(
-            _describe(payment),
+            *_describe(payment),
             say(
                 "Its order isn't in this database: a copy of before was restored, or it is from"
                 " before this database. Nothing was credited. There may be more: /unmatched."
@@ -140,14 +183,24 @@ async def make_unmatched_card(notification: Notification) -> Reply:
     )
 
 
-def _describe(payment: UnmatchedPayment) -> Phrase:
-    return say(
+def _describe(payment: UnmatchedPayment) -> tuple[Phrase, ...]:
+    what = say(
         "{time}: {cash} at {gateway} by {payer} ({payment})",
         time=as_datetime(payment.at_ms),
         cash=format_cash(payment.amount),
         gateway=payment.gateway,
         payer=payment.payer or "–",
         payment=payment.id,
+    )
+    if payment.payer:
+        return (what,)
+    return (
+        what,
+        say(
+            "Who paid isn't told. Once you know: /unmatched {payment} telegram:123 gives it to"
+            " them.",
+            payment=payment.id,
+        ),
     )
 
 

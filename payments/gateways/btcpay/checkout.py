@@ -29,7 +29,7 @@ from payments.gateways.btcpay.client import (
     validate_id,
 )
 from payments.gateways.http import translate_parse_errors
-from payments.offer import CENT, to_decimal_dollars
+from payments.offer import CENT, from_cents, to_cents, to_decimal_dollars
 from payments.types import (
     Cash,
     Checkout,
@@ -66,6 +66,8 @@ PERMISSIONS: Mapping[str, Collection[str]] = {
 }
 
 _PAGE_SIZE, _PAGES_MAX = 100, 20
+#: A process that begins may stand at a restored copy: the list of so long has what it lacks.
+_FIRST_LIST_SECONDS = 30 * 86_400
 _REFUND_NAME_CHARS_MAX = 50
 #: How long the list of pull payments serves the orders that are asked about.
 _PULL_PAYMENTS_SECONDS = 60.0
@@ -95,6 +97,8 @@ class BtcPayGateway:
         #: The store's pull payments, which the server lists as a whole, and when that was.
         self._pull_payments: Sequence[Mapping[str, Any]] = ()
         self._pull_payments_read_at = -_PULL_PAYMENTS_SECONDS
+        #: Whether this process has seen the store's list.
+        self._has_listed = False
 
     def quote_amount(self, value: NanoUsd) -> Cash:
         """See `Gateway`."""
@@ -208,7 +212,8 @@ class BtcPayGateway:
 
     async def list_late_payments(self) -> Mapping[str, Cash]:
         """See `Gateway`."""
-        since = str(int(time.time()) - CHECKOUT_SECONDS - LATE_SECONDS)
+        age = CHECKOUT_SECONDS + LATE_SECONDS if self._has_listed else _FIRST_LIST_SECONDS
+        since = str(int(time.time()) - age)
         paid: dict[str, Cash] = {}
         for page in range(_PAGES_MAX):
             params = {"startDate": since, "skip": str(page * _PAGE_SIZE), "take": str(_PAGE_SIZE)}
@@ -221,7 +226,28 @@ class BtcPayGateway:
                         paid[order] = NanoUsd(nearest.units - CENT.units)
                 if len(invoices) < _PAGE_SIZE:
                     break
+        self._has_listed = True
         return paid
+
+    async def find_paid_order(self, order_id: str) -> Payment | None:
+        """See `FindsLostOrders`."""
+        invoices = await self._client.get(
+            self._client.store_path("invoices"), {"orderId": order_id}
+        )
+        for invoice in invoices:
+            with translate_parse_errors(self.name):
+                if _order_id(invoice) != order_id:
+                    continue
+                events = await self._list_payment_events(invoice)
+                id_, at_ms = validate_id(invoice["id"]), int(invoice["createdTime"]) * 1_000
+            paid = [event for event in events if isinstance(event, Payment)]
+            worth = sum(paid[0].parts.values(), start=NanoUsd(0)) if paid else NanoUsd(0)
+            if cents := to_cents(worth):
+                amount = from_cents(cents)
+                return Payment(
+                    self.name, id_, order_id, amount, NanoUsd(0), checkout=id_, at_ms=at_ms
+                )
+        return None
 
     async def _fetch_invoice_events(self, id_: object) -> Sequence[GatewayEvent]:
         invoice = await self._client.get(

@@ -21,6 +21,7 @@ from core.money import NanoUsd, parse_usd
 from payments.gateways.base import WebhookMessage
 from payments.gateways.http import translate_parse_errors
 from payments.gateways.paypal.client import NAME, PayPalClient, refusal_issue
+from payments.gateways.paypal.event_list import CaptureEvents
 from payments.gateways.paypal.webhook_proof import (
     build_verification_request,
     parse_time,
@@ -97,6 +98,7 @@ class PayPalGateway:
         self._webhook_id, self._public_url = webhook_id, public_url
         self._is_live = urlsplit(api_url).hostname in _LIVE_HOSTS
         self._proofs_running = 0
+        self._capture_events = CaptureEvents(self._client)
 
     def quote_amount(self, value: NanoUsd) -> Cash:
         """See `Gateway`."""
@@ -217,8 +219,30 @@ class PayPalGateway:
             return await self._list_order_events(order, paypal_order)
 
     async def list_late_payments(self) -> Mapping[str, Cash]:
-        """See `Gateway`; what nobody took was never paid."""
-        return {}
+        """See `Gateway`; by the messages that PayPal says it sent."""
+        captured = await self._capture_events.list_orders()
+        return {order: one.amount for order, one in captured.items()}
+
+    async def find_paid_order(self, order_id: str) -> Payment | None:
+        """See `FindsLostOrders`."""
+        captured = (await self._capture_events.list_orders()).get(order_id)
+        if captured is None:
+            return None
+        id_ = _validate_id(captured.paypal_order)
+        paypal_order = await self._client.get(f"/v2/checkout/orders/{id_}")
+        if paypal_order is None:  # they vanish
+            return None
+        with translate_parse_errors(self.name):
+            unit = paypal_order["purchase_units"][0]
+            received = [
+                _to_payment(order_id, id_, capture)
+                for capture in (unit.get("payments") or {}).get("captures") or ()
+                if unit.get("custom_id") == order_id
+                and capture["status"] in _RECEIVED_STATUSES
+                and capture["amount"]["currency_code"] == "USD"
+            ]
+        # PayPal takes no second payment under one order's id.
+        return replace(received[0], id=id_) if received else None
 
     async def _fetch_paypal_order(self, order: Order) -> Any:
         """PayPal's side of an order, None where there is none (they vanish). Raises
@@ -267,19 +291,7 @@ class PayPalGateway:
                 continue
             if capture["amount"]["currency_code"] != "USD":
                 raise PaymentMismatch(order.id, "unit")
-            fee = (capture.get("seller_receivable_breakdown") or {}).get("paypal_fee")
-            kept_fee = NanoUsd(0) if fee is None else parse_usd(fee["value"])
-            amount = parse_usd(capture["amount"]["value"])
-            events.append(
-                Payment(
-                    self.name,
-                    capture["id"],
-                    order.id,
-                    amount,
-                    kept_fee,
-                    checkout=paypal_order["id"],
-                )
-            )
+            events.append(_to_payment(order.id, paypal_order["id"], capture))
         for refund in payments.get("refunds") or []:
             events += await self._refund_events(refund)
         for payment in [event.id for event in events if isinstance(event, Payment)]:
@@ -372,6 +384,21 @@ class PayPalGateway:
             return ()
         with translate_parse_errors(self.name):
             return _dispute_events(dispute)
+
+
+def _to_payment(order: str, paypal_order: str, capture: Mapping[str, Any]) -> Payment:
+    """A capture in dollars, with what PayPal keeps of it where that is told."""
+    fee = (capture.get("seller_receivable_breakdown") or {}).get("paypal_fee")
+    paid_at = parse_time(str(capture.get("create_time", "")))
+    return Payment(
+        NAME,
+        capture["id"],
+        order,
+        parse_usd(capture["amount"]["value"]),
+        NanoUsd(0) if fee is None else parse_usd(fee["value"]),
+        checkout=paypal_order,
+        at_ms=0 if paid_at is None else round(paid_at * 1_000),
+    )
 
 
 def _dispute_events(data: Mapping[str, Any]) -> list[GatewayEvent]:

@@ -63,6 +63,25 @@ async def test_two_taps_credit_it_once(owner: Service) -> None:
     assert "Every payment fits" in text_of(await owner.screen("/unmatched"))
 
 
+async def test_who_paid_is_named_by_the_owner(owner: Service) -> None:
+    ann, platform = cast("Person", await owner.someone("7").person()), owner.place.platform
+    await found(owner, "pay_3", payer="")
+    assert "/unmatched pay_3 telegram:123" in text_of(await owner.screen("/unmatched"))
+    for wrong in ("pay_3", "pay_3 console:99", f"pay_4 {platform}:7"):
+        refused = await owner.screen(f"/unmatched {wrong}")
+        assert [button.label for row in refused.buttons for button in row] != ["Yes"]
+    balances = owner.app.services.users.balances
+    before = (await balances.for_user(ann.id)).available
+    sure = await owner.screen(f"/unmatched pay_3 {platform}:7")
+    assert f"Give 1,000 Credits to {platform}:7" in text_of(sure)
+    assert (await balances.for_user(ann.id)).available == before
+    yes = sure.buttons[0][0].id
+    assert "Given: 1,000 Credits" in text_of(*await owner.presses(yes))
+    await owner.presses(yes)
+    assert (await balances.for_user(ann.id)).available.units - before.units == 1_000
+    assert "Every payment fits" in text_of(await owner.screen("/unmatched"))
+
+
 async def test_whoever_did_not_pay_by_name_is_set_aside(owner: Service) -> None:
     await found(owner, "pay_2", payer="")
     listed = await owner.screen("/unmatched")
