@@ -33,9 +33,10 @@ from core.users.service import Users
 from core.users.support import SUPPORT_ANSWERED
 from payments.cancellations import CANCELLATION_ENDED
 from payments.fulfillment import ARRIVED_NOT, ON_ITS_WAY, PAID, REFUNDED
+from payments.mismatches import PAID_OTHERWISE
 from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
 from payments.services import PaymentServices
-from payments.types import Order
+from payments.types import UNITS, Order
 
 _log = logging.getLogger(__name__)
 
@@ -230,11 +231,25 @@ def _compose_refused_cancellation(
     )
 
 
+def _compose_other_payment(notification: Notification) -> tuple[Phrase, tuple[Phrase, ...]]:
+    paid = UNITS[str(notification.facts["unit"])](int(notification.facts["paid"]))
+    return say("Your payment isn't what the order asked for"), (
+        say(
+            "{paid} arrived, which is another sum than the order's, so no Credits were given yet."
+            " Whoever runs this bot has been told and decides. Don't pay again; /paysupport writes"
+            " to them.",
+            paid=format_cash(paid),
+        ),
+        say("Order {order}", order=str(notification.facts["order"])),
+    )
+
+
 #: What kinds say by their own facts alone.
 _COMPOSERS: Mapping[str, Callable[[Notification], tuple[Phrase, tuple[Phrase, ...]]]] = {
     **dict.fromkeys(EARNING_KINDS, compose_earning_notification),
     PRICE_CHANGED: compose_price_announcement,
     CANCELLATION_ENDED: _compose_refused_cancellation,
+    PAID_OTHERWISE: _compose_other_payment,
 }
 
 

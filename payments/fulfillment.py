@@ -34,6 +34,7 @@ from core.users.service import find_survivor
 from payments.dispute_steps import select_dispute_refunds
 from payments.disputes import Disputes
 from payments.gateways.base import Gateway
+from payments.mismatches import Mismatches
 from payments.offer import Offer, from_cents, to_cents
 from payments.orders import (
     Orders,
@@ -97,14 +98,20 @@ class Fulfillment:
             orders=orders, db=db, ledger=ledger, clock=clock, offer=offer, gateways=gateways or {}
         )
         self._warnings = PaymentWarnings(orders=orders, ledger=ledger, clock=clock)
+        self._mismatches = Mismatches(orders=orders, db=db, ledger=ledger, clock=clock)
 
     async def credit_payment(self, payment: Payment, *, notify: bool = True) -> Order:
         """Credits what a payment brings, once, however often it is reported. Raises `UnknownOrder`,
         `PaymentMismatch`; nothing was credited then. Without `notify` its person gets no
         notification: they are shown it already."""
-        return await self._submit_with_retries(
-            lambda: self._prepare_payment(payment, notify=notify), payment.order
-        )
+        try:
+            return await self._submit_with_retries(
+                lambda: self._prepare_payment(payment, notify=notify), payment.order
+            )
+        except PaymentMismatch as refused:
+            if refused.reason != "busy":
+                await self._mismatches.report(payment, refused)
+            raise
 
     async def handle(self, event: GatewayEvent) -> None:
         """Fulfills an event, whatever it is. Raises what the three methods below raise."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core import ids
 from core.clock import DAY_MS
 from core.db import schema
 from core.db.database import Database
@@ -19,7 +18,6 @@ from core.db.writes import Insert, Update
 from core.errors import Refusal, describe_failure
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, LedgerBusy, LedgerUnavailable
-from core.notification import OPERATORS, notification_row
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import (
     FindsLostOrders,
@@ -28,12 +26,14 @@ from payments.gateways.base import (
     SupportsTransactionList,
     TransactionPage,
 )
+from payments.mismatches import unprocessed_row
 from payments.movements import Movements
 from payments.types import (
     Dispute,
     GatewayEvent,
     GatewayUnavailable,
     Payment,
+    PaymentMismatch,
     Refund,
     Reversal,
     StorePurchase,
@@ -43,8 +43,6 @@ from payments.unmatched import UnmatchedPayments
 
 _log = logging.getLogger(__name__)
 
-#: The kind of notification to operators about what gateways say that nothing will come of.
-UNPROCESSED = "unworked"
 #: So much of a list is read at once; the next turn goes on.
 _PAGES_AT_ONCE = 50
 #: Whoever hasn't told their list for so long is asked about each order instead.
@@ -133,6 +131,8 @@ class TransactionListing:
         _log.warning("%s lists what fits no order: %s", gateway, describe_failure(failure))
         if isinstance(event, Payment | StorePurchase):
             verdict = failure.code if isinstance(failure, Refusal) else "failed"
+            if isinstance(failure, PaymentMismatch):
+                verdict = f"{failure.code}/{failure.reason}"
             order = event.order if isinstance(event, Payment) else ""
             await self._notify_unprocessed(f"{gateway}/{event.id}", verdict, order)
 
@@ -148,17 +148,7 @@ class TransactionListing:
             await self._unmatched.take(gateway, payment)
 
     async def _notify_unprocessed(self, message: str, verdict: str, order: str) -> None:
-        cause = f"listed/{message}/unworked"
-        row = notification_row(
-            self._ledger.clock,
-            cause_id=cause,
-            person=OPERATORS,
-            kind=UNPROCESSED,
-            facts={"message": message, "verdict": verdict, "order": order},
-        )
-        # Lists tell the same again, so its id goes by its cause alone.
-        told = {**row.row, "id": ids.derive_id("ntc", 0, cause)}
-        await self._ledger.record(Insert(row.table, told, ignore=True))
+        await self._ledger.record(unprocessed_row(self._ledger.clock, message, verdict, order))
 
     async def _find_known_events(
         self, gateway: str, events: Sequence[GatewayEvent]

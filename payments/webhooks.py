@@ -26,12 +26,12 @@ from core.db.writes import Delete, Insert, Update
 from core.errors import Refusal, describe_failure
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, LedgerBusy, LedgerUnavailable
-from core.notification import OPERATORS, notification_row
 from core.pool.vault import Vault
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway, WebhookMessage
+from payments.mismatches import unprocessed_row
 from payments.orders import ORDER_ID_PATTERN
-from payments.transaction_list import UNPROCESSED, fulfill_event
+from payments.transaction_list import fulfill_event
 from payments.types import (
     GatewayEvent,
     GatewayUnavailable,
@@ -166,7 +166,7 @@ class WebhookInbox:
                 row.gateway, row.id, bytes(row.sealed), row.tries
             )
             notifications = (
-                (self._unprocessed_notification(row.id, verdict, order),) if verdict else ()
+                (unprocessed_row(self._clock, row.id, verdict, order),) if verdict else ()
             )
             with contextlib.suppress(CompanionRefused):  # it took so long that another looks now
                 await self._ledger.record(
@@ -179,16 +179,6 @@ class WebhookInbox:
                     *notifications,
                 )
         return len(due)
-
-    def _unprocessed_notification(self, id_: str, verdict: str, order: str) -> Insert:
-        """The notification that tells operators of a message of which nothing will come."""
-        return notification_row(
-            self._clock,
-            cause_id=f"webhook/{id_}/unworked",
-            person=OPERATORS,
-            kind=UNPROCESSED,
-            facts={"message": id_, "verdict": verdict, "order": order},
-        )
 
     async def delete_old_messages(self) -> None:
         """A job: deletes what is processed and old."""

@@ -90,7 +90,9 @@ class StripeMoney:
         return left
 
     def list_credits(self) -> dict[str, int]:
-        return self.list_left()
+        """None is less than none: a refund that was under way as its charge was disputed costs
+        more than was paid."""
+        return {order: max(0, cents) for order, cents in self.list_left().items()}
 
     def _live_refunds(self, intent: str) -> Iterator[dict[str, Any]]:
         for one in self.peer.refunds.values():

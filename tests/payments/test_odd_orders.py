@@ -14,8 +14,8 @@ from core.money import parse_usd
 from core.notification import OPERATORS
 from payments.dispute_steps import DISPUTE_ENDED, DISPUTED
 from payments.gateways.stripe import StripeGateway
+from payments.mismatches import UNPROCESSED
 from payments.refunds import EarlierRefund, NothingToRefund, RefundOutcomeUnknown
-from payments.transaction_list import UNPROCESSED
 from payments.types import (
     GatewayEvent,
     GatewayUnavailable,

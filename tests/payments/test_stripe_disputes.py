@@ -8,8 +8,8 @@ from core.money import parse_usd
 from core.notification import OPERATORS
 from payments.dispute_steps import DISPUTE_ENDED, DISPUTED
 from payments.disputes import DISPUTE_FEE
+from payments.mismatches import UNPROCESSED
 from payments.payment_warnings import PAYMENT_WARNED
-from payments.transaction_list import UNPROCESSED
 from payments.types import GatewayUnavailable, NoOpenDispute
 from tests.payments.test_stripe import Counter, counter
 

@@ -16,7 +16,7 @@ from core.db.writes import Delete
 from core.money import parse_usd
 from core.notification import OPERATORS
 from payments.gateways.btcpay import checkout
-from payments.transaction_list import UNPROCESSED
+from payments.mismatches import UNPROCESSED
 from payments.types import Order
 from payments.unmatched import UNMATCHED, NotUnmatched
 from tests.fakes.btcpay import FakeBtcPay

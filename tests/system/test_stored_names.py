@@ -31,10 +31,10 @@ from payments.cancellations import CANCELLATION_ENDED, CANCELLATION_WAITS
 from payments.dispute_steps import CREDITS_HELD, CREDITS_LOST, CREDITS_RELEASED
 from payments.fulfillment import ARRIVED_NOT, ON_ITS_WAY, PAID, REFUNDED
 from payments.gateways.sandbox import SandboxGateway
+from payments.mismatches import PAID_OTHERWISE, UNPROCESSED
 from payments.movements import DIFFERENCE
 from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
 from payments.refunds import REFUND_FINISHED
-from payments.transaction_list import UNPROCESSED
 from payments.unmatched import UNMATCHED
 from tests.service import running
 
@@ -79,7 +79,7 @@ async def test_stored_names_stay(sqlite_url: str) -> None:
                 *(CANCELLATION_WAITS, CANCELLATION_ENDED),
                 *(BROADCAST_DONE, SUPPORT_ASKED, SUPPORT_ANSWERED),
                 *(CREDITS_HELD, CREDITS_LOST, CREDITS_RELEASED),
-                *(FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, REFUNDED, UNPROCESSED),
+                *(FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, PAID_OTHERWISE, REFUNDED, UNPROCESSED),
                 *(ON_ITS_WAY, ARRIVED_NOT, DIFFERENCE, UNMATCHED, REFUND_FINISHED),
             ],
             "fault": [fault.value for fault in Fault],

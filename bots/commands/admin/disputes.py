@@ -22,10 +22,10 @@ from payments.dispute_service import DisputeService
 from payments.dispute_steps import DISPUTE_ENDED, DISPUTE_REOPENED, DISPUTED
 from payments.disputes import DISPUTE_FEE
 from payments.evidence import EvidenceBuilder
+from payments.mismatches import UNPROCESSED
 from payments.movements import DIFFERENCE, format_cash_units
 from payments.orders import Orders
 from payments.refunds import REFUND_FINISHED
-from payments.transaction_list import UNPROCESSED
 from payments.types import Dispute, NoOpenDispute
 
 #: The kinds of notifications that are for operators.

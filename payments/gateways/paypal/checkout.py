@@ -43,6 +43,7 @@ from payments.types import (
     PaymentPending,
     Refund,
     RefundDeclined,
+    UnknownOrder,
     is_order_id,
 )
 
@@ -293,7 +294,8 @@ class PayPalGateway:
                 raise PaymentMismatch(order.id, "unit")
             events.append(_to_payment(order.id, paypal_order["id"], capture))
         for refund in payments.get("refunds") or []:
-            events += await self._refund_events(refund)
+            of_payment = _find_payment(refund) or (captures[0]["id"] if captures else "")
+            events += await self._refund_events(refund, of_payment)
         for payment in [event.id for event in events if isinstance(event, Payment)]:
             for dispute in await self._fetch_disputes(payment):
                 events += _dispute_events(dispute)
@@ -323,7 +325,7 @@ class PayPalGateway:
             )
             if refund["status"] in {"FAILED", "CANCELLED"}:
                 raise RefundDeclined(self.name, str(refund["status"]))
-            return _to_refunds(refund)
+            return _to_refunds(refund, payment)
 
     async def fetch_dispute(self, order: Order, dispute: Dispute) -> Dispute:
         """See `SupportsDisputeLookup`."""
@@ -337,7 +339,7 @@ class PayPalGateway:
 
     async def _fetch_refund_events(
         self, resource: Mapping[str, Any], *, is_reversal: bool
-    ) -> Sequence[GatewayEvent]:
+    ) -> Sequence[GatewayEvent | OrderChanged]:
         refund = await self._client.get(f"/v2/payments/refunds/{_validate_id(resource['id'])}")
         if refund is None:
             if not is_reversal:
@@ -346,11 +348,18 @@ class PayPalGateway:
             # that there is.
             refund = resource
         with translate_parse_errors(self.name):
-            return await self._refund_events(refund)
+            if payment := _find_payment(refund):
+                return await self._refund_events(refund, payment)
+            changed = _order_changes(refund)
+        if not changed:  # whose it is nobody can say: it is told in the end
+            raise UnknownOrder(str(resource["id"]))
+        return changed
 
-    async def _refund_events(self, refund_data: Mapping[str, Any]) -> Sequence[GatewayEvent]:
+    async def _refund_events(
+        self, refund_data: Mapping[str, Any], payment: str
+    ) -> Sequence[GatewayEvent]:
         """A refund, unless it is the money of a dispute, which is reported as that."""
-        refunds = _to_refunds(refund_data)
+        refunds = _to_refunds(refund_data, payment)
         refunded_at = parse_time(str(refund_data.get("create_time", "")))
         for refund in refunds:
             disputes = await self._fetch_disputes(refund.payment)
@@ -438,14 +447,19 @@ def _costs_nothing(events: Sequence[GatewayEvent]) -> bool:
     )
 
 
-def _to_refunds(data: Mapping[str, Any]) -> list[Refund]:
+def _find_payment(refund: Mapping[str, Any]) -> str:
+    """The capture that a refund leads back to; empty where it leads nowhere."""
+    links = refund.get("links") or ()
+    link = next((str(one["href"]) for one in links if one["rel"] == "up"), "")
+    return urlsplit(link).path.rpartition("/")[2]
+
+
+def _to_refunds(data: Mapping[str, Any], payment: str) -> list[Refund]:
     amount = data["amount"]
-    payment_link = next(one["href"] for one in data["links"] if one["rel"] == "up")
     if amount["currency_code"] != "USD":
         return []
     # A reversal has no status: it has happened.
     failed = data.get("status") in {"FAILED", "CANCELLED"}
-    payment = urlsplit(payment_link).path.rpartition("/")[2]
     return [Refund(NAME, str(data["id"]), payment, parse_usd(amount["value"]), failed)]
 
 
