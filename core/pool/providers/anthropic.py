@@ -58,6 +58,7 @@ class AnthropicAdapter:
             async with aclosing(events.read()) as stream:
                 async for _, data in stream:
                     for stream_event in reading.read_event(data):
+                        events.mark_progress()
                         yield stream_event
                     if reading.is_over:
                         break

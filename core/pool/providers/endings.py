@@ -24,6 +24,10 @@ FinishReason = Literal["stop", "length", "filtered"]
 _AFTER_USAGE_SECONDS: Final = 2.0
 _FOR_USAGE_SECONDS: Final = 10.0
 
+#: So many events may come one after another that bring no text and no thought: keep-alives of
+#: the longest answer are some thousand.
+EMPTY_EVENTS_MAX: Final = 10_000
+
 #: Words in reasons of OpenAI's and Anthropic's wires and of those whose reasons gateways hand on
 #: (Gemini's `MAX_TOKENS` and `PROHIBITED_CONTENT`, Bedrock's `guardrail_intervened`, Cohere's).
 _LENGTH_WORDS: Final = re.compile(r"length|max_?(output_?)?tokens|token_?limit|context_window")
@@ -51,11 +55,13 @@ def read_finish_reason(reason: object) -> FinishReason:
 
 class AnswerEvents:
     """The events of one answer's response. After `mark_end` they go on for a moment only, and no
-    fault of the connection is one any more."""
+    fault of the connection is one any more. Events that bring nothing come to an end too."""
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
         self._deadline: float | None = None
+        #: How many came since the last one that brought something.
+        self._empty = 0
 
     @property
     def has_ended(self) -> bool:
@@ -68,17 +74,29 @@ class AnswerEvents:
         at = asyncio.get_running_loop().time() + wait
         self._deadline = at if self._deadline is None else min(at, self._deadline)
 
+    def mark_progress(self) -> None:
+        """The event at hand brought a piece of the answer."""
+        self._empty = 0
+
+    def _count(self) -> None:
+        self._empty += 1
+        if self._empty > EMPTY_EVENTS_MAX:
+            raise SupplierFault(Fault.UNAVAILABLE, code="empty")
+
     async def read(self) -> AsyncGenerator[tuple[bytes, bytes], None]:
-        """(Name, data) of each event until the stream's end, or until enough was waited."""
+        """(Name, data) of each event until the stream's end, or until enough was waited. Raises
+        `SupplierFault` where too many bring nothing (`mark_progress`)."""
         async with aclosing(sse.read_events(http.get_stream(self._response))) as events:
             try:
                 async for event in events:
+                    self._count()
                     yield event
                     if self.has_ended:
                         break
                 while self.has_ended:
                     async with asyncio.timeout_at(self._deadline):
                         event = await anext(events)
+                    self._count()
                     yield event
             except StopAsyncIteration:
                 return

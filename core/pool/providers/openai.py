@@ -115,6 +115,7 @@ class OpenAIAdapter:
                         events.mark_end(has_usage=True)
                         break
                     for event in reading.read_chunk(data):
+                        events.mark_progress()
                         yield event
             require_end(events)
             await http.drain_body(response)

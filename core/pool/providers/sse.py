@@ -3,11 +3,13 @@
 Server-sent events with LF, CR or CRLF, with comments, fields without a space, several data lines,
 a last event without its blank line, a byte order mark, cut anywhere, inside a character too. Beyond
 the standard: events that only one newline parts, an `error:` field, and a body that is bare JSON
-whatever its type says. Each byte is looked at a bounded number of times.
+whatever its type says. Each byte is looked at a bounded number of times, and between a few thousand
+of them others have their turn, however fast they come.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from typing import Final
@@ -20,6 +22,11 @@ from core.pool.providers.types import Fault, SupplierFault
 #: hostile server.
 EVENT_BYTES_MAX: Final = 8 << 20
 STREAM_BYTES_MAX: Final = 64 << 20
+#: So many bytes, comments and all, and so many lines may come without an event.
+SILENT_BYTES_MAX: Final = 2 * EVENT_BYTES_MAX
+SILENT_LINES_MAX: Final = 200_000
+#: What is parsed in one go: a millisecond's work of events, some of newlines alone.
+_SLICE_BYTES: Final = 16 << 10
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 #: Fields that an event may begin with.
 _FIELDS: Final = frozenset((b"data", b"event", b"error"))
@@ -32,14 +39,21 @@ async def read_events(body: AsyncIterable[bytes]) -> AsyncGenerator[Event, None]
 
     The name is empty where the server gives none.
     """
-    parser, total = EventParser(), 0
+    parser, total, in_a_row = EventParser(), 0, 0
     try:
         async for chunk in body:
             total += len(chunk)
             if total > STREAM_BYTES_MAX:
                 raise SupplierFault(Fault.UNAVAILABLE, code="oversize")
-            for event in parser.feed(chunk):
-                yield event
+            for at in range(0, len(chunk), _SLICE_BYTES):
+                piece = chunk[at : at + _SLICE_BYTES]
+                for event in parser.feed(piece):
+                    yield event
+                # What has come already is read without waiting: others wait then.
+                in_a_row += len(piece)
+                if in_a_row >= _SLICE_BYTES:
+                    in_a_row = 0
+                    await asyncio.sleep(0)
     except httpx.TransportError:
         # The connection broke behind what came, perhaps behind an event whose newline is missing.
         for name, data in parser.finish():
@@ -67,9 +81,19 @@ class EventParser:
         self._size = 0
         #: Whether the last line ended by CR: an LF that follows belongs to it.
         self._ended_by_cr = False
+        #: Bytes and lines since the last event.
+        self._silent_bytes = self._silent_lines = 0
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Events that `chunk` completes."""
+        """Events that `chunk` completes; raises `SupplierFault` past a bound."""
+        for event in self._feed(chunk):
+            self._silent_bytes = self._silent_lines = 0
+            yield event
+        self._silent_bytes += len(chunk)
+        if self._silent_bytes > SILENT_BYTES_MAX:
+            raise SupplierFault(Fault.UNAVAILABLE, code="silent")
+
+    def _feed(self, chunk: bytes) -> Iterator[Event]:
         if self._head is not None:
             chunk = self._read_head(chunk)
         if self._is_bare:
@@ -111,6 +135,9 @@ class EventParser:
         return b""
 
     def _end_line(self, ending: bytes) -> Iterator[Event]:
+        self._silent_lines += 1
+        if self._silent_lines > SILENT_LINES_MAX:
+            raise SupplierFault(Fault.UNAVAILABLE, code="silent")
         line = ending
         if self._pending:
             line = b"".join((*self._pending, ending))

@@ -85,6 +85,27 @@ DONE = b"data: [DONE]\n\n"
 WHOLE = [TextDelta("It scatters."), Finish("stop", USAGE)]
 
 
+# --- answers that never come ----------------------------------------------------------------------
+
+NOTHING = {
+    "openai": data(choices=[{"index": 0, "delta": {}}]),
+    "anthropic": b'event: ping\ndata: {"type": "ping"}\n\n',
+}
+
+
+@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+async def test_events_that_bring_nothing_come_to_an_end(
+    client: http.SupplierClient, wire: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endings, "EMPTY_EVENTS_MAX", 50)
+    with pytest.raises(SupplierFault, match="empty") as fault:
+        await read(client, RawAnswer([NOTHING[wire] * 60]), wire=wire)
+    assert fault.value.kind == Fault.UNAVAILABLE
+    if wire == "openai":
+        patient = (NOTHING[wire] * 40 + text("It ")) * 3 + text("scatters.") + finish() + DONE
+        assert len(await read(client, RawAnswer([patient]))) == 5
+
+
 # --- OpenAI's wire ------------------------------------------------------------------------------
 
 

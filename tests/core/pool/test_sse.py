@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 
@@ -65,6 +66,41 @@ async def test_an_endless_event_is_given_up(line: bytes, monkeypatch: pytest.Mon
     monkeypatch.setattr(sse, "EVENT_BYTES_MAX", 1 << 20)
     with pytest.raises(SupplierFault, match="oversize"):
         await parsed(*[line] * 20)
+
+
+@pytest.mark.parametrize("line", [b": ping\n\n", b"\n", b"event: x\n", b"data:\n", b"data: 1\n"])
+async def test_lines_without_an_event_are_given_up(
+    line: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "SILENT_LINES_MAX", 1_000)
+    with pytest.raises(SupplierFault, match="silent"):
+        await parsed(*[b"data: x\n\n", *[line] * 1_100])
+
+
+async def test_bytes_without_an_event_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "SILENT_BYTES_MAX", 1_000)
+    comment = b": " + b"x" * 90 + b"\n"
+    assert len(await parsed(*[comment * 9, b"data: x\n\n"] * 20)) == 20
+    with pytest.raises(SupplierFault, match="silent"):
+        await parsed(*[comment] * 20)
+
+
+async def test_others_have_their_turn_while_much_is_there_at_once() -> None:
+    """Nothing of it has to be waited for."""
+    turns, read = 0, 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(count())
+    async for _ in sse.read_events(_body(*[b'data: {"x":1}\n\n' * 20_000] * 2)):
+        read += 1
+    others.cancel()
+    assert read == 40_000
+    assert turns >= 2 * 15 * 20_000 // (16 << 10) - 2
 
 
 async def test_an_endless_stream_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
