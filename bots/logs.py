@@ -126,7 +126,6 @@ class TelegramTokenFilter(TokenFilter):
         "telegram",
         "telegram.Bot",
         "telegram.ext.Application",
-        "telegram.ext.AIORateLimiter",
         "telegram.ext.ExtBot",
         "telegram.ext.Updater",
         "telegram.ext._utils.networkloop",
@@ -136,7 +135,6 @@ class TelegramTokenFilter(TokenFilter):
     levels: ClassVar[dict[str, int]] = {
         "httpx": logging.WARNING,
         "httpcore": logging.WARNING,
-        "telegram.ext.AIORateLimiter": logging.CRITICAL,
     }
 
     def filter(self, record: logging.LogRecord) -> bool:

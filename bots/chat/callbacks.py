@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from bots.chat.i18n import render
-from bots.chat.reply import Choice, Invoice, Phrase, Reply
+from bots.chat.reply import Choice, Invoice, Phrase, Reply, say
 from bots.chat.types import Attachment, Button, Card, Place, StarsInvoice
 from core import ids
 from core.asks.chat_moves import is_same_place
@@ -33,6 +33,11 @@ _log = logging.getLogger(__name__)
 
 #: A card's buttons work this long.
 BUTTON_LIFETIME_SECONDS = 7 * 86_400
+
+_POSTPONED = say(
+    "There is a file here for you, but too many others are on their way to this chat already."
+    " Please ask for it again in a minute."
+)
 
 #: An answer's own buttons: the letter of their id → their action.
 ANSWER_ACTIONS = {"s": "stop", "a": "again", "c": "continue", "q": "ask-this"}
@@ -178,6 +183,7 @@ async def render_card(
         ),
         attachment=Attachment(reply.file.name, reply.file.content) if reply.file else None,
         invoice=_render_invoice(reply.invoice, localize) if reply.invoice else None,
+        postponed_note=localize(_POSTPONED) if reply.file else "",
         private=reply.private,
         passing=reply.passing,
     )

@@ -191,8 +191,20 @@ class Card:
     erase_incoming: bool = False
     #: Takes the place of the lines when it could not be deleted.
     kept_note: str = ""
+    #: Takes the place of everything when too much waits for this chat that is as large as its file.
+    postponed_note: str = ""
     #: A refusal: where the platform can tell the asker alone in the same place, it does.
     aside: bool = False
+
+    def postpone(self) -> Card:
+        """What is shown where its file can't wait with the others of its chat."""
+        return Card(
+            lines=(self.postponed_note,) if self.postponed_note else self.lines,
+            private=self.private,
+            public_note=self.public_note,
+            unreachable_note=self.unreachable_note,
+            replace=self.replace,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -29,8 +29,28 @@ _log = logging.getLogger(__name__)
 WORK_SECONDS_MAX: Final = 30.0
 #: So long an urgent update waits to be stored: Discord gives three seconds for all of it.
 URGENT_SECONDS_MAX: Final = 1.0
+#: So much of updates that aren't worked yet a front end holds, as `estimate_bytes` counts.
+HELD_BYTES_MAX: Final = 64_000_000
+#: What an object of an update takes beside its text.
+_OBJECT_BYTES: Final = 100
 #: So long a message waits for what may ask its sender for a secret; then it isn't stored.
 _OPENER_SECONDS_MAX: Final = 10.0
+
+
+def estimate_bytes(content: object) -> int:
+    """About how much memory an update takes, as it was parsed from JSON."""
+    size, inner = 0, [content]
+    while inner:
+        one = inner.pop()
+        size += _OBJECT_BYTES
+        if isinstance(one, str):
+            size += len(one)
+        elif isinstance(one, Mapping):
+            size += sum(map(len, one))
+            inner.extend(one.values())
+        elif isinstance(one, list | tuple):
+            inner.extend(one)
+    return size
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +76,19 @@ class UpdateIntake:
         self._unstored: dict[str, asyncio.Future[None]] = {}
         #: What may open a form and isn't worked yet, by its sender and its id.
         self._openers: dict[str, dict[str, asyncio.Future[None]]] = {}
+        #: How much is held of each that isn't worked yet, by its id, and of all of them.
+        self._sizes: dict[str, int] = {}
+        self._held_bytes = 0
         #: Writes that may take longer than their updates can wait.
         self._keeping: set[asyncio.Task[bool | None]] = set()
 
     def is_expecting(self, place: str, sender: str) -> bool:
         """Whether something of this person is on its way in here."""
         return (place, sender) in self._last
+
+    def has_room(self) -> bool:
+        """Whether more may be taken: what isn't worked yet is bounded in bytes."""
+        return self._held_bytes < HELD_BYTES_MAX
 
     def register_worker(self, platform: str, work: WorkUpdate) -> None:
         """What other processes left behind is worked by `work`."""
@@ -86,6 +113,7 @@ class UpdateIntake:
         self._last[key] = turn
         openers = tuple(self._openers.get(read.sender.id, {}).values())
         is_opener = self._add_opener(read, id_)
+        is_new = self._hold(taken.update)
         try:
             keep = self._keep_briefly if is_urgent else self._keep
             is_kept = is_stored or await keep(taken, openers)
@@ -93,7 +121,7 @@ class UpdateIntake:
                 await asyncio.wait((before,))
             worked = self._expect(id_) if is_kept is False else None
             if is_kept is not None:
-                is_opener = False  # until it is worked
+                is_opener = is_new = False  # until it is worked
                 self._hand_over(taken)
         except Refusal as refusal:
             _log.warning("an update could not be stored: %s", describe_failure(refusal))
@@ -101,6 +129,8 @@ class UpdateIntake:
         finally:
             if is_opener:
                 self._finish_opener(read.sender.id, id_)
+            if is_new:
+                self._let_go(id_)
             turn.set_result(None)
             if self._last.get(key) is turn:
                 del self._last[key]
@@ -126,6 +156,7 @@ class UpdateIntake:
         """These were worked: answered, refused for good, or become an ask of the books."""
         ids = tuple(ids)
         for id_ in ids:
+            self._let_go(id_)
             self._finish_opener(sender, id_)
             worked = self._unstored.pop(id_, None)
             if worked is not None and not worked.done():
@@ -177,6 +208,17 @@ class UpdateIntake:
                 if open_still:
                     return False
         return await self._judge.may_be_stored(read, taken.update.content)
+
+    def _hold(self, update: ReceivedUpdate) -> bool:
+        """Whether it is counted now, and wasn't before."""
+        if update.id in self._sizes:
+            return False
+        self._sizes[update.id] = size = estimate_bytes(update.content)
+        self._held_bytes += size
+        return True
+
+    def _let_go(self, id_: str) -> None:
+        self._held_bytes -= self._sizes.pop(id_, 0)
 
     def _expect(self, id_: str) -> asyncio.Future[None]:
         worked = self._unstored[id_] = asyncio.get_running_loop().create_future()

@@ -12,7 +12,8 @@ from typing import Any, Final, final
 import discord
 from discord import app_commands
 
-from bots.chat.i18n import find_nearest_language
+from bots.chat.i18n import find_nearest_language, render
+from bots.chat.reply import say
 from bots.chat.types import (
     ButtonPress,
     Card,
@@ -45,7 +46,13 @@ from bots.discord.message_commands import (
     read_transcription,
 )
 from bots.discord.presenter import DiscordPresenter, DiscordTarget
-from bots.discord.sender import ChannelResponder, DiscordRefused, call_discord
+from bots.discord.sender import (
+    ChannelResponder,
+    DiscordPost,
+    DiscordRefused,
+    Responder,
+    call_discord,
+)
 from bots.discord.store import to_entitlement
 from bots.logs import DiscordTokenFilter
 from bots.platform_payments import StorePurchases
@@ -56,7 +63,7 @@ from core.errors import describe_failure
 
 _log = logging.getLogger(__name__)
 
-#: Interactions and messages being answered at once; beyond it they are dropped.
+#: Interactions and messages being answered at once; beyond it their people are told to come again.
 _CONCURRENT_UPDATES_MAX: Final = 5_000
 #: Discord's app makes a file of a long paste, it cuts none: no message is that long.
 _NEVER_CUT: Final = 1_000_000
@@ -64,6 +71,12 @@ _SUGGESTIONS_MAX: Final = 25
 #: The option of `/ask` that nobody but its author sees.
 _QUESTION_OPTION: Final = "question"
 _SUGGESTION_CHARS_MAX: Final = 100
+#: So many are told at once that there is too much. To the rest Discord says it of interactions.
+_APOLOGIES_MAX: Final = 100
+_TOO_MUCH: Final = say(
+    "Too many people are writing to me at this moment, so I did nothing with this. Please send it"
+    " again in a minute."
+)
 
 
 @final
@@ -96,10 +109,13 @@ class DiscordAdapter:
         )
         self._store_purchases = store_purchases
         self._presenter = DiscordPresenter(
-            self._client, chat_handler, ChatThrottles(clock), config, clock
+            self._client, chat_handler, ChatThrottles(), config, clock
         )
         self._connection_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._apologies: set[asyncio.Task[None]] = set()
+        #: What nothing was done with, since too much else was there, in this process.
+        self.refused_count = 0
         self._admission_gate = AdmissionGate()
         self._joiner = PasteJoiner(self._answer_message, near_limit_units=_NEVER_CUT)
         self._intake = intake or UpdateIntake()
@@ -134,7 +150,7 @@ class DiscordAdapter:
             await asyncio.wait(self._tasks, timeout=self._config.timing.stop_seconds)
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._apologies, return_exceptions=True)
         await self._client.close()
         if self._connection_task is not None:
             self._connection_task.cancel()
@@ -196,6 +212,10 @@ class DiscordAdapter:
             self._handle_purchase(entitlement)
         # Before anything is awaited: the library tells it here alone.
         event = get_raw_event()
+        if not self._has_room(interaction.id):
+            responder = InteractionResponder(self._client, interaction, self._config, self._clock)
+            self._apologize(responder, interaction.locale.value, responder.acknowledge_command)
+            return
         match interaction.type:
             case discord.InteractionType.application_command if is_message_command(interaction):
                 self._spawn(self._handle_message_command(interaction, event))
@@ -234,8 +254,10 @@ class DiscordAdapter:
         if incoming is None:
             self._drop_left(message.author, message.id)
             return
-        if not self._spawn(self._take_message(message, incoming, get_raw_event())):
-            self._left.discard(_update_id(incoming.message))
+        if not self._has_room(message.id):
+            self._apologize(self._target_of(incoming).responder, incoming.sender.language)
+            return
+        self._spawn(self._take_message(message, incoming, get_raw_event()))
 
     def _handle_edit(self, message: discord.Message) -> None:
         bot_user = self._client.user
@@ -245,6 +267,8 @@ class DiscordAdapter:
         read = read_message(message, bot_user)
         if read is None or not read.is_own:
             return
+        if not self._has_room(message.id):
+            return  # the question is asked as it was
         edit = replace(read, is_own=False, is_edit=True)
         outputs = self._chat_handler.handle_message(edit)
         self._spawn(self._present(self._target_of(edit), edit.place, outputs, ()))
@@ -290,8 +314,7 @@ class DiscordAdapter:
         target = self._target_of(incoming)
         outputs = self._chat_handler.handle_message(incoming)
         ids = tuple(map(_update_id, (incoming.message, *incoming.more)))
-        if not self._spawn(self._present(target, incoming.place, outputs, ids)):
-            self._intake.finish(incoming.sender.id, ids)
+        self._spawn(self._present(target, incoming.place, outputs, ids))
 
     def _target_of(self, incoming: IncomingMessage) -> DiscordTarget:
         private, message = incoming.place.private, int(incoming.message)
@@ -507,13 +530,36 @@ class DiscordAdapter:
         self._intake.finish(target.sender, ids)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Whether it runs now."""
-        if len(self._tasks) >= _CONCURRENT_UPDATES_MAX:
-            work.close()
-            _log.error("too many updates at once: one was dropped")
-            return False
+        """It runs now, which is True."""
         self._track_task(work)
         return True
+
+    def _has_room(self, event: int) -> bool:
+        """Whether one more event may be worked; always what another process left."""
+        is_left = _update_id(str(event)) in self._left
+        return is_left or (len(self._tasks) < _CONCURRENT_UPDATES_MAX and self._intake.has_room())
+
+    def _apologize(
+        self,
+        responder: Responder,
+        language: str,
+        acknowledge: Callable[..., Awaitable[bool]] | None = None,
+    ) -> None:
+        """Tells somebody that nothing is done with what they sent."""
+        self.refused_count += 1
+        if len(self._apologies) >= _APOLOGIES_MAX:
+            _log.error("too much at once: somebody could not even be told")
+            return
+
+        async def tell() -> None:
+            post = DiscordPost(render(_TOO_MUCH, find_nearest_language(language)))
+            with contextlib.suppress(RetryLater, DiscordRefused):
+                if acknowledge is None or await acknowledge(ephemeral=True):
+                    await responder.send_post(post, ephemeral=True)
+
+        task = asyncio.create_task(tell())
+        self._apologies.add(task)
+        task.add_done_callback(self._apologies.discard)
 
     def _track_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -17,12 +17,16 @@ from discord.http import Route
 
 from bots.chat.types import BotAddress, PlatformUnavailable
 from bots.config.settings import DiscordConfig
+from bots.render.pace import FairPace
 from core.errors import describe_failure
 
 _log = logging.getLogger(__name__)
 
 _START_ATTEMPTS: Final = 4
 _START_PAUSE_SECONDS: Final = 0.5
+#: Requests a second by the bot's own right, over all channels: Discord takes fifty in any.
+_PER_SECOND: Final = 40.0
+_BURST: Final = 10.0
 #: Where a bot is invited to a server, with its commands.
 _INVITE: Final = "https://discord.com/oauth2/authorize?scope=bot+applications.commands"
 
@@ -87,6 +91,10 @@ class DiscordClient(discord.AutoShardedClient):
             guild_ready_timeout=0.0,
             **_shard_options(config),
         )
+        self._pace = FairPace(_PER_SECOND, burst=_BURST)
+        self._send_request = self.http.request
+        # What answers an interaction goes another way, which Discord doesn't count.
+        self.http.request = self._send_in_turn  # type: ignore[method-assign]
         #: How many events nobody could read, in this process.
         self.unreadable_count = 0
         # An event that the library can't read would end its connection for good.
@@ -94,6 +102,17 @@ class DiscordClient(discord.AutoShardedClient):
             name: self._guard_parser(name, parse)
             for name, parse in self._connection.parsers.items()
         }
+
+    async def close(self) -> None:
+        """See the library: ends all connections."""
+        await super().close()
+        await self._pace.close()
+
+    async def _send_in_turn(self, route: Route, **more: Any) -> Any:
+        """What goes to a channel waits for that channel's turn."""
+        if route.channel_id is not None:
+            await self._pace.wait_turn(str(route.channel_id))
+        return await self._send_request(route, **more)
 
     def _guard_parser(self, name: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
         def parse_guarded(data: Any) -> None:

@@ -223,6 +223,15 @@ class DiscordPresenter:
         self, responder: Responder, card: Card, step_message: int | None = None
     ) -> int | None:
         """The message that shows it, or the last of them; None for what a button press replaced."""
+        size = len(card.attachment.content) if card.attachment else 0
+        with self._get_throttle(responder).hold_bytes(size) as fits:
+            return await self._send_posts(
+                responder, card if fits or not size else card.postpone(), step_message
+            )
+
+    async def _send_posts(
+        self, responder: Responder, card: Card, step_message: int | None
+    ) -> int | None:
         message: int | None = None
         posts = _build_posts(card)
         ephemeral = card.private or card.aside or card.erase_incoming

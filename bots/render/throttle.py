@@ -9,12 +9,13 @@ made bots wait for hours in other people's chats.
 from __future__ import annotations
 
 import asyncio
+import bisect
 import random
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar, final
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, Generic, TypeVar, final
 
-from core.clock import Clock
 from core.errors import Refusal
 
 Frame = TypeVar("Frame")
@@ -27,8 +28,17 @@ RETRY_SECONDS_MAX = 900.0
 HOLDER_RETRY_SECONDS_MAX = 10.0
 #: The longest pause after a failure for which the platform named no pause.
 _BACKOFF_MAX_SECONDS = 30.0
+#: So many messages may go to a chat one right after the other.
+BURST: Final = 10
+#: So much of what is no text may wait for one chat, in bytes.
+_HELD_BYTES_MAX: Final = 4_000_000
 #: Chats remembered for their pauses; far more than can be active at once.
 _CHATS_MAX = 10_000
+
+
+def _now() -> float:
+    """The loop's own time: pauses are what the loop sleeps."""
+    return asyncio.get_running_loop().time()
 
 
 class RetryLater(Exception):
@@ -51,56 +61,110 @@ class NotDelivered(Refusal):
 
 @final
 class ChatThrottle:
-    """The throttle of one chat says when it may be written to; all answers shown in the chat share
-    it."""
+    """The throttle of one chat says when it may be written to; answers' edits and cards share it.
 
-    def __init__(self, clock: Clock, interval_seconds: float) -> None:
-        self._clock = clock
+    Frames of answers go one by one, an interval apart, since a newer one takes the place of an
+    older. Cards go at once while there is room: at most `BURST` messages and edits of both kinds
+    in any `BURST` intervals.
+    """
+
+    def __init__(self, interval_seconds: float) -> None:
         self._interval = interval_seconds
-        self._next_at = clock.monotonic()
-        self._paused_until = self._next_at
+        self._next_at = self._paused_until = _now()
+        #: When messages go, or went: the present and the coming ones, in their order.
+        self._booked: list[float] = []
+        self._held_bytes = 0
 
     @property
     def is_idle(self) -> bool:
         """Whether forgetting it changes nothing."""
-        return self._next_at <= self._clock.monotonic()
+        self._forget_past()
+        is_open = self._next_at <= _now()
+        return is_open and not self._booked and not self._held_bytes
 
     def pause(self, seconds: float) -> None:
         """Nothing is sent to this chat for so long: the platform said so."""
-        until = self._clock.monotonic() + seconds
+        until = _now() + seconds
         self._paused_until = max(self._paused_until, until)
         self._next_at = max(self._next_at, until)
 
+    @contextmanager
+    def hold_bytes(self, count: int) -> Iterator[bool]:
+        """Whether so much more may wait for this chat; what may counts as waiting meanwhile. One
+        piece always may."""
+        fits = not self._held_bytes or self._held_bytes + count <= _HELD_BYTES_MAX
+        held = count if fits else 0
+        self._held_bytes += held
+        try:
+            yield fits
+        finally:
+            self._held_bytes -= held
+
     async def wait_turn(self) -> None:
-        """Returns when the next spaced message or edit may go, first come first served."""
+        """Returns when the next frame may go, first come first served."""
         while True:
-            now = self._clock.monotonic()
-            at = max(now, self._next_at)
+            at = self._book(max(_now(), self._next_at))
             self._next_at = at + self._interval
-            await asyncio.sleep(at - now)
-            # A pause may have been asked for while this one slept: then it books again.
-            if self._paused_until <= at:
+            if await self._sleep_until(at):
+                return
+
+    async def wait_room(self) -> None:
+        """Returns when a card may go, which needs no spacing while there is room."""
+        while True:
+            at = self._book(max(_now(), self._paused_until))
+            self._next_at = max(self._next_at, at + self._interval)
+            if await self._sleep_until(at):
                 return
 
     async def wait_open(self) -> None:
-        """Returns when the chat is open: for replies to a command, which need no spacing."""
-        while (wait := self._paused_until - (now := self._clock.monotonic())) > 0:
+        """Returns when the chat is open: for what is no message, as a deletion."""
+        wait = self._paused_until - _now()
+        if wait > 0:
             await asyncio.sleep(wait)
-            if self._clock.monotonic() <= now:
-                break  # a clock that stands still: the sleep was the wait
-        self._next_at = max(self._next_at, self._clock.monotonic() + self._interval)
+            await self.wait_open()
+
+    async def _sleep_until(self, at: float) -> bool:
+        """Whether the chat is open then: a pause may be asked for meanwhile, and another time is
+        to be booked."""
+        is_sent = False
+        try:
+            await asyncio.sleep(at - _now())
+            is_sent = self._paused_until <= at
+        finally:
+            if not is_sent:
+                self._booked.remove(at)
+        return is_sent
+
+    def _book(self, at: float) -> float:
+        """The first time from `at` on that leaves no more than `BURST` in any `BURST`
+        intervals."""
+        self._forget_past()
+        window = BURST * self._interval
+        for first, last in zip(self._booked, self._booked[BURST - 1 :], strict=False):
+            if last - window < at < first + window:
+                at = first + window
+        bisect.insort(self._booked, at)
+        return at
+
+    def _forget_past(self) -> None:
+        past = _now() - BURST * self._interval
+        del self._booked[: bisect.bisect_right(self._booked, past)]
 
     async def send_with_retries(
-        self, send: Callable[[], Awaitable[Result]], *, retry_seconds_max: float = RETRY_SECONDS_MAX
+        self,
+        send: Callable[[], Awaitable[Result]],
+        *,
+        retry_seconds_max: float = RETRY_SECONDS_MAX,
+        is_message: bool = True,
     ) -> Result:
-        """Sends as soon as the chat is open, again after each `RetryLater`; raises `NotDelivered`
-        at the end.
+        """Sends as soon as there is room, again after each `RetryLater`; raises `NotDelivered` at
+        the end. What is no message needs no room, only an open chat.
 
         Whatever else `send` raises comes out at once.
         """
         backoff = _Backoff(self, retry_seconds_max)
         while True:
-            await self.wait_open()
+            await (self.wait_room() if is_message else self.wait_open())
             try:
                 return await send()
             except RetryLater as wait:
@@ -141,15 +205,14 @@ class ChatThrottles:
     """The throttles of all chats: each is made when first needed, and forgotten when idle and
     crowded out."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._throttles: OrderedDict[str, ChatThrottle] = OrderedDict()
 
     def for_chat(self, chat_key: str, interval_seconds: float) -> ChatThrottle:
         """The budget that everything shown in this chat shares."""
         budget = self._throttles.get(chat_key)
         if budget is None:
-            budget = self._throttles[chat_key] = ChatThrottle(self._clock, interval_seconds)
+            budget = self._throttles[chat_key] = ChatThrottle(interval_seconds)
             self._evict_idle()
         self._throttles.move_to_end(chat_key)
         return budget

@@ -104,7 +104,7 @@ class TelegramAdapter:
         self._filter = TelegramTokenFilter(config.token.get_secret_value())
         self._filter.attach()
         self._app = self._build_application()
-        self._sender = TelegramSender(self._app.bot, ChatThrottles(clock), config)
+        self._sender = TelegramSender(self._app.bot, ChatThrottles(), config)
         self._payment_updates = PaymentUpdates(self._app.bot, stars_payments)
         self._drafts = DraftSupport()
         self._intake = intake or UpdateIntake()
@@ -274,7 +274,7 @@ class TelegramAdapter:
         async with self._move_lock:
             if (move := read_move(update)) is not None:
                 return await self._follow_move(move)
-        if len(self._tasks) >= _CONCURRENT_UPDATES_MAX:
+        if len(self._tasks) >= _CONCURRENT_UPDATES_MAX or not self._intake.has_room():
             return False
         return await self._take_update(update, data)
 

@@ -211,6 +211,18 @@ class TelegramPresenter:
         self, target: TelegramTarget, card: Card, step_message: int | None = None
     ) -> int | None:
         """The message that shows it, or the last of them."""
+        file = card.attachment
+        if file is not None:
+            throttle = self._sender.get_throttle(target.destination)
+            with throttle.hold_bytes(len(file.content)) as fits:
+                return await self._send_pieces(
+                    target, card if fits else card.postpone(), step_message
+                )
+        return await self._send_pieces(target, card, step_message)
+
+    async def _send_pieces(
+        self, target: TelegramTarget, card: Card, step_message: int | None
+    ) -> int | None:
         in_place_of = target.pressed if step_message is None and card.replace else step_message
         message = None
         shown = [STYLE.render_piece(piece) for piece in split_card(card, STYLE)]
@@ -276,6 +288,7 @@ class TelegramPresenter:
                 await self._sender.get_throttle(destination).send_with_retries(
                     partial(self._sender.delete_message, destination, message),
                     retry_seconds_max=_ERASE_RETRY_SECONDS_MAX,
+                    is_message=False,
                 )
             except TelegramRefused as refused:
                 all_erased &= refused.is_message_gone

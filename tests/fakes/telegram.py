@@ -78,6 +78,9 @@ class FakeTelegram:
         #: Invoices, and who pays them.
         self.stars = Stars(self)
         self._failures: dict[str, deque[Refusal]] = {}
+        #: How many messages and edits a chat takes in so many seconds, and when it took the last.
+        self.limits: dict[int, tuple[int, float]] = {}
+        self._accepted: dict[int, deque[float]] = {}
         self._changed = asyncio.Event()
         self._methods = Methods(self)
         self._runner: web.AppRunner | None = None
@@ -328,6 +331,7 @@ class FakeTelegram:
         params = await _params(request)
         try:
             self._admit(request.match_info["token"], method)
+            self._check_pace(method, params)
             result = await self._methods.call(method, params)
         except Refusal as refused:
             answer = {
@@ -360,6 +364,16 @@ class FakeTelegram:
             queue = self._failures.get(name)
             if queue:
                 raise queue.popleft()
+
+    def _check_pace(self, method: str, params: dict[str, Any]) -> None:
+        chat = int(params.get("chat_id", 0))
+        if chat not in self.limits or not method.startswith(("send", "edit")):
+            return
+        count, seconds = self.limits[chat]
+        accepted, now = self._accepted.setdefault(chat, deque(maxlen=count)), time.monotonic()
+        if len(accepted) == count and now - accepted[0] < seconds:
+            raise Refusal(429, "Too Many Requests: retry after 1", retry_after=1)
+        accepted.append(now)
 
     async def _push(self) -> None:
         """Sends updates to the webhook, again until they are taken."""

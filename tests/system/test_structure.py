@@ -36,6 +36,7 @@ SHORT_MODULES = {
     *("core/db/errors.py", "core/db/writes.py", "core/db/tables/base.py"),
     *("core/db/tables/pool.py", "core/users/types.py", "payments/gateways/stripe_client.py"),
     *("core/ledger/day_correction.py", "core/pool/providers/transcription.py"),
+    *("bots/telegram/rate_limiter.py", "bots/render/pace.py"),
 }
 DOCSTRING_WORDS_LEAST = 6
 

@@ -12,7 +12,7 @@ import pytest
 
 from bots.chat.types import ButtonPress, IncomingMessage, Sender
 from bots.chat.update_inbox import LEASE_MS, ReceivedUpdate, UpdateInbox
-from bots.chat.update_intake import TakenUpdate, UpdateIntake
+from bots.chat.update_intake import TakenUpdate, UpdateIntake, estimate_bytes
 from core.admin_log import admin_log_row
 from core.clock import DAY_MS
 from core.db import schema
@@ -181,6 +181,28 @@ async def test_a_question_is_stored_before_it_is_handed_on(tom: Service) -> None
     assert (front.handed, front.stored) == ([WORDS], [1])
     assert len(await rows(tom)) == 1
     assert WORDS not in str(await rows(tom))
+
+
+async def test_what_is_not_worked_yet_is_bounded_in_bytes(
+    tom: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bots.chat.update_intake.HELD_BYTES_MAX", 30_000)
+    front = Front(tom)
+    names = [str(number) for number in range(1, 4)]
+    for name in names:
+        assert front.intake.has_room()
+        assert await front.take(tom.incoming("x" * 10_000, message=name), works=False)
+    assert not front.intake.has_room()
+    again = tom.incoming("x" * 10_000, message="1")
+    assert await front.take(again, works=False), "it is kept already, and counted once"
+    for name in names:
+        front.intake.finish("7", (f"telegram/7/{name}", "telegram/7/unknown"))
+    assert (front.intake.has_room(), front.intake._held_bytes) == (True, 0)
+
+
+def test_an_updates_size_is_what_it_holds() -> None:
+    words = {"message": {"text": "x" * 1_000, "entities": [{"offset": 1}] * 5}}
+    assert 1_500 < estimate_bytes(words) < 4_000
 
 
 @pytest.mark.parametrize("text", [PASTED, f"my key is\n{PASTED}", f"/ask {PASTED}"])

@@ -410,3 +410,46 @@ async def test_an_event_that_can_not_be_read_ends_nothing(
     await fake.wait_for(lambda: [each.text for each in front.handled] == ["still here?"])
     assert discord._connection_task is not None
     assert not discord._connection_task.done()
+
+
+async def test_a_channel_with_much_to_send_is_one_turn_ahead_of_another(
+    fake: FakeDiscord, front: DiscordFront, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bots.discord.client._BURST", 2.0)
+    monkeypatch.setattr("bots.discord.client._PER_SECOND", 20.0)
+    ann, bob = fake.user(7), fake.user(8)
+    busy = [fake.add_channel(fake.guild) for _ in range(3)]
+    async with running(fake, front):
+        for number in range(20):
+            fake.says(ann, f"flood {number}", channel=busy[0], mention=True)
+        await fake.seen(busy[0], "flood")
+        before = len(fake.called("POST /channels"))
+        fake.says(bob, "me too", channel=busy[1], mention=True)
+        await fake.seen(busy[1], "me too")
+        assert len(fake.called("POST /channels")) - before <= 4, "its place in the queue"
+        await fake.wait_for(lambda: len(fake.called("POST /channels")) == 21)
+
+
+async def test_where_too_much_comes_in_nothing_is_dropped_without_a_word(
+    fake: FakeDiscord, front: DiscordFront, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bots.discord.adapter._CONCURRENT_UPDATES_MAX", 1)
+    ann, bob, held = fake.user(7), fake.user(8, "zh-CN"), asyncio.Event()
+
+    async def script(incoming: IncomingMessage) -> AsyncIterator[Output]:
+        await held.wait()
+        yield Card(lines=(incoming.text or incoming.command,))
+
+    front.script = script
+    async with running(fake, front) as discord:
+        fake.says(ann, "first", channel=fake.text, mention=True)
+        await fake.wait_for(lambda: front.handled)
+        fake.says(ann, "second", channel=fake.text, mention=True)
+        fake.slash(bob, "/ask", {"question": "third"}, fake.text)
+        await fake.seen(fake.text, "Please send it again in a minute")
+        told = await fake.seen(fake.text, "请一分钟后再发一次", bob)
+        assert told.only_for == bob.id
+        assert discord.refused_count == 2
+        held.set()
+        await fake.seen(fake.text, "first")
+    assert [each.text for each in front.handled] == ["first"]

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from bots.render.throttle import (
+    BURST,
     ChatThrottle,
     ChatThrottles,
     NotDelivered,
     RetryLater,
     ThrottledStream,
 )
-from tests.bots.render.virtual import VirtualClock, run
+from tests.bots.render.virtual import run
 from tests.size import size
 
 CLOSE = 1e-6
@@ -74,7 +75,7 @@ def test_the_end_always_lands_and_the_pace_is_kept(
     last = [f"end {n}" for n in range(pieces)]
 
     async def main() -> None:
-        budget = ChatThrottle(VirtualClock(), interval)
+        budget = ChatThrottle(interval)
         showing = ThrottledStream(platform.send, budget)
         task = asyncio.create_task(showing.run())
         for pause, text in offers:
@@ -101,7 +102,7 @@ def test_the_newest_text_is_shown_and_the_ones_between_are_dropped() -> None:
     platform = Platform([], [])
 
     async def main() -> None:
-        showing = ThrottledStream(platform.send, ChatThrottle(VirtualClock(), 1.0))
+        showing = ThrottledStream(platform.send, ChatThrottle(1.0))
         task = asyncio.create_task(showing.run())
         for number in range(1, 19):
             showing.put_frame("word " * number)
@@ -118,7 +119,7 @@ def test_the_same_text_again_after_a_pause_is_not_sent_but_a_fading_preview_is()
     platform = Platform([], [])
 
     async def main() -> None:
-        showing = ThrottledStream(platform.send, ChatThrottle(VirtualClock(), 1.0))
+        showing = ThrottledStream(platform.send, ChatThrottle(1.0))
         task = asyncio.create_task(showing.run())
         for _ in range(3):
             showing.put_frame("thinking")
@@ -141,7 +142,7 @@ def test_a_wait_for_one_answer_holds_for_everything_in_the_chat() -> None:
     first, second = Platform([20], []), Platform([], [])
 
     async def main() -> None:
-        budget = ChatThrottle(VirtualClock(), 3.0)
+        budget = ChatThrottle(3.0)
         answers = [ThrottledStream(each.send, budget) for each in (first, second)]
         async with asyncio.TaskGroup() as group:
             for answer in answers:
@@ -152,7 +153,7 @@ def test_a_wait_for_one_answer_holds_for_everything_in_the_chat() -> None:
 
     run(main)
     assert first.starts == [0.0, 20.0]
-    # The card needs no turn, only an open chat; the other answer booked behind the first.
+    # The card needs no turn, only room in an open chat; the other answer booked behind the first.
     assert sorted(second.sent) == [(20.0, "a card"), (23.0, "end")]
 
 
@@ -160,7 +161,7 @@ def test_patience_ends() -> None:
     platform = Platform([400.0] * 5, [])
 
     async def main() -> float:
-        budget = ChatThrottle(VirtualClock(), 1.0)
+        budget = ChatThrottle(1.0)
         showing = ThrottledStream(platform.send, budget, retry_seconds_max=1000)
         showing.finish_with("end")
         with pytest.raises(NotDelivered) as refused:
@@ -177,7 +178,7 @@ def test_other_failures_come_out() -> None:
         raise ValueError("gone")
 
     async def main() -> None:
-        showing = ThrottledStream(show, ChatThrottle(VirtualClock(), 1.0))
+        showing = ThrottledStream(show, ChatThrottle(1.0))
         showing.put_frame("a")
         with pytest.raises(ValueError, match="gone"):
             await showing.run()
@@ -191,7 +192,7 @@ def test_budgets_are_shared_by_a_chat_and_idle_ones_are_forgotten(
     monkeypatch.setattr("bots.render.throttle._CHATS_MAX", 3)
 
     async def main() -> None:
-        budgets = ChatThrottles(VirtualClock())
+        budgets = ChatThrottles()
         first = budgets.for_chat("a", 1.0)
         assert budgets.for_chat("a", 1.0) is first
         first.pause(50)
@@ -202,5 +203,74 @@ def test_budgets_are_shared_by_a_chat_and_idle_ones_are_forgotten(
         for chat in "fghijk":
             budgets.for_chat(chat, 1.0)
         assert budgets.for_chat("a", 1.0) is not first
+
+    run(main)
+
+
+@settings(max_examples=size(small=100, full=3000), deadline=None)
+@given(
+    cards=st.lists(st.floats(0, 20), max_size=60),
+    answers=st.lists(st.integers(1, 12), max_size=3),
+    pause=st.sampled_from([0.0, 7.0]),
+)
+def test_cards_and_answers_of_a_chat_keep_its_pace_together(
+    cards: list[float], answers: list[int], pause: float
+) -> None:
+    sent: list[float] = []
+
+    async def send(_: object = None) -> None:
+        sent.append(asyncio.get_running_loop().time())
+
+    async def send_card(throttle: ChatThrottle, at: float) -> None:
+        await asyncio.sleep(at)
+        await throttle.send_with_retries(send)
+
+    async def main() -> None:
+        throttle = ChatThrottle(3.0)
+        async with asyncio.TaskGroup() as group:
+            for pieces in answers:
+                answer = ThrottledStream(send, throttle)
+                answer.finish_with(*map(str, range(pieces)))
+                group.create_task(answer.run())
+            for at in cards:
+                group.create_task(send_card(throttle, at))
+            await asyncio.sleep(5)
+            throttle.pause(pause)
+
+    run(main)
+    assert len(sent) == len(cards) + sum(answers), "nothing is dropped"
+    for first, after in zip(sorted(sent), sorted(sent)[BURST:], strict=False):
+        assert after - first >= BURST * 3.0 - CLOSE
+    if not answers and not pause and len(cards) <= BURST:
+        assert sorted(sent) == pytest.approx(sorted(cards)), "a few wait for nobody"
+
+
+def test_a_deletion_waits_for_no_card() -> None:
+    async def main() -> float:
+        throttle = ChatThrottle(3.0)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3 * BURST):
+                group.create_task(throttle.wait_room())
+            await asyncio.sleep(1)
+            await throttle.send_with_retries(lambda: asyncio.sleep(0), is_message=False)
+            return asyncio.get_running_loop().time()
+
+    assert run(main) == 1
+
+
+def test_what_waits_for_a_chat_is_bounded_in_bytes() -> None:
+    async def main() -> None:
+        throttle = ChatThrottle(1.0)
+        with throttle.hold_bytes(5_000_000) as first:
+            assert first, "one always may"
+            with throttle.hold_bytes(1) as second:
+                assert not second
+        with throttle.hold_bytes(2_000_000) as one, throttle.hold_bytes(2_000_000) as two:
+            assert one
+            assert two
+            with throttle.hold_bytes(1) as third:
+                assert not third
+            assert not throttle.is_idle, "what waits isn't forgotten"
+        assert throttle.is_idle
 
     run(main)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from bots.telegram.rate_limiter import FairPace, FairRateLimiter
+from bots.render.pace import FairPace
+from bots.telegram.rate_limiter import FairRateLimiter
 
 
 async def _served(orders: list[str], pace: FairPace, chat: str, number: int) -> None:
@@ -13,7 +14,7 @@ async def _served(orders: list[str], pace: FairPace, chat: str, number: int) -> 
 
 
 async def test_a_flood_is_one_place_ahead_of_another_chat() -> None:
-    pace, order = FairPace(per_second=200), []
+    pace, order = FairPace(200, burst=200), []
     flood = [asyncio.create_task(_served(order, pace, "a", n)) for n in range(1_000)]
     while len(order) < 250:  # what may go at once is gone
         await asyncio.gather(flood[len(order)])
@@ -29,7 +30,7 @@ async def test_a_flood_is_one_place_ahead_of_another_chat() -> None:
 
 
 async def test_chats_take_turns_and_who_is_gone_takes_none() -> None:
-    pace, order = FairPace(per_second=1_000), []
+    pace, order = FairPace(1_000, burst=1_000), []
     tasks = [asyncio.create_task(_served(order, pace, chat, n)) for chat in "abc" for n in range(3)]
     await asyncio.sleep(0)
     tasks[4].cancel()  # b1

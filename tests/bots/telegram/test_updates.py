@@ -355,6 +355,64 @@ async def test_a_press_replaces_the_card_and_the_spinner_stops(
     await fake.seen(7, "second")
 
 
+async def test_thirty_commands_in_a_group_are_answered_at_the_groups_pace(
+    fake: FakeTelegram, front: ScriptedFront
+) -> None:
+    timing = CONFIG.timing.model_copy(update={"group_interval_seconds": 0.1})
+    async with running(fake, front, CONFIG.model_copy(update={"timing": timing})):
+        fake.user(7)
+        group = fake.group(-5)
+        fake.limits[-5] = (20, 1.0)
+        for number in range(30):
+            fake.says(fake.users[7], f"/balance {number}", chat=-5)
+        await fake.wait_for(lambda: len(group.bot_messages) == 30)
+    assert 429 not in {call.status for call in fake.calls}
+    texts = {each.text for each in group.bot_messages}
+    assert texts == {f"echo: /balance {number}" for number in range(30)}
+
+
+async def test_what_there_is_no_room_for_comes_again(
+    fake: FakeTelegram, front: ScriptedFront, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bots.chat.update_intake.HELD_BYTES_MAX", 1)
+    held = asyncio.Event()
+
+    async def script(incoming: IncomingMessage) -> AsyncIterator[Output]:
+        await held.wait()
+        yield Card(lines=(incoming.text,))
+
+    front.script = script
+    async with running(fake, front):
+        ann = fake.user(7)
+        fake.group(-5)
+        fake.says(ann, "/first", chat=-5)
+        await fake.wait_for(lambda: front.handled)
+        for number in range(3):
+            fake.says(ann, f"/more {number}", chat=-5)
+        await fake.wait_for(lambda: fake.called("getUpdates").count("getUpdates") >= 3)
+        assert len(front.handled) == 1
+        held.set()
+        await fake.wait_for(lambda: len(fake.chats[-5].bot_messages) == 4)
+
+
+async def test_a_file_for_which_a_chat_has_no_room_is_said(
+    fake: FakeTelegram, front: ScriptedFront
+) -> None:
+    async def script(_: IncomingMessage) -> AsyncIterator[Output]:
+        file = Attachment("all.csv", b"x" * 2_500_000)
+        yield Card(lines=("all",), attachment=file, postponed_note="again in a minute")
+
+    front.script = script
+    timing = CONFIG.timing.model_copy(update={"private_interval_seconds": 0.5})
+    async with running(fake, front, CONFIG.model_copy(update={"timing": timing})):
+        fake.user(7)
+        for number in range(4):
+            fake.says(fake.users[7], f"/export {number}")
+        await fake.wait_for(lambda: len(fake.chats[7].bot_messages) == 5)
+    shown = [each.text or each.file[0] for each in fake.chats[7].bot_messages]
+    assert sorted(shown) == ["again in a minute"] * 3 + ["all", "all.csv"]
+
+
 async def test_a_private_card_of_a_group_goes_to_the_person(
     fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
