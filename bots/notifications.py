@@ -380,6 +380,7 @@ class AnswerRedelivery:
             answer=self._answer_renderer.render_saved(saved),
             way_back=saved.way_back,
             asker=await self._find_asker(saved, place),
+            asked=saved.question,
         )
         await self._notifiers[place.platform].deliver_answer(undelivered)
 

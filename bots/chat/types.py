@@ -432,6 +432,8 @@ class UndeliveredAnswer:
     way_back: str = field(default="", repr=False)
     #: The asker's own id on the platform; empty when they have none there any more.
     asker: str = ""
+    #: What was asked.
+    asked: str = field(default="", repr=False)
 
 
 class Notifier(Protocol):

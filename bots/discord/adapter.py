@@ -34,6 +34,7 @@ from bots.discord.components import FORM_PREFIX
 from bots.discord.inbound import (
     find_place,
     get_channel_place,
+    mark_question,
     read_command,
     read_message,
     read_press,
@@ -370,6 +371,8 @@ class DiscordAdapter:
             return
         item = next(each for each in self._menu if each.name == incoming.command)
         asked = "" if item.is_private else incoming.options.get(_QUESTION_OPTION, "")
+        if asked and not incoming.place.private:
+            incoming = replace(incoming, way_back=mark_question(incoming.way_back))
         await self._take_command(
             interaction, event, incoming, ephemeral=item.is_private, asked=asked
         )
@@ -452,6 +455,8 @@ class DiscordAdapter:
         question = self._message_commands.read_question(interaction, submission)
         if question is not None:
             if await self._acknowledge(responder.acknowledge_command(ephemeral=False)):
+                if not question.place.private:
+                    question = replace(question, way_back=mark_question(question.way_back))
                 asked, outputs = (
                     question.options[_QUESTION_OPTION],
                     self._chat_handler.handle_message(question),

@@ -70,6 +70,22 @@ def make_way_back(interaction: discord.Interaction) -> str:
     return "" if is_ephemeral(interaction) else f"{interaction.user.id}:{interaction.token}"
 
 
+#: Behind a way back: only there does the answer show what was asked. No token holds such a sign.
+_QUESTION_SIGN: Final = ":q"
+
+
+def mark_question(way_back: str) -> str:
+    """The way back to an answer above which its question stands."""
+    return f"{way_back}{_QUESTION_SIGN}" if way_back else ""
+
+
+def parse_way_back(way_back: str) -> tuple[str, str, bool]:
+    """The person's id, the token, both perhaps empty, and whether the question stands above the
+    answer."""
+    person, _, token = way_back.removesuffix(_QUESTION_SIGN).partition(":")
+    return person, token, way_back.endswith(_QUESTION_SIGN)
+
+
 def read_command(
     interaction: discord.Interaction, menu: Sequence[MenuItem]
 ) -> IncomingMessage | None:

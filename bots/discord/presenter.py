@@ -188,6 +188,7 @@ class DiscordPresenter:
             self._get_throttle(responder),
             on_started=mark_started,
             live_message=live_message,
+            asked=undelivered.asked if responder.shows_question else "",
         )
         return await self._delivery.show_answer(
             stream, answer, place, responder.asker, was_shown=bool(shown_in)

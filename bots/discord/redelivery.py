@@ -9,6 +9,7 @@ from typing import TypeVar, final
 import discord
 
 from bots.chat.types import UndeliveredAnswer
+from bots.discord.inbound import parse_way_back
 from bots.discord.sender import (
     ChannelResponder,
     DiscordPost,
@@ -57,7 +58,7 @@ class RedeliveryResponder:
     def __init__(self, client: discord.Client, undelivered: UndeliveredAnswer) -> None:
         place = undelivered.place
         self.throttle_key = place.thread or place.chat
-        person, _, token = undelivered.way_back.partition(":")
+        person, token, self.shows_question = parse_way_back(undelivered.way_back)
         #: Whom it may be shown to in private: by Discord's id, empty when nobody knows.
         self.asker = person or undelivered.asker
         # A direct chat is stored by its person's id, not by a channel's.

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from markdown_it.common.normalize_url import normalizeLink
 from markdown_it.token import Token
 
 from bots.render.blocks import Block, Mark, MarkKind, cut_out_marks, format_table
-from bots.render.markdown_parser import NESTING_MAX, get_parser
+from bots.render.markdown_parser import HIDDEN_BAR, NESTING_MAX, get_parser, hide_bars
 from bots.render.plain_text import clean_text, find_addresses
 
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+#.\-]{1,32}")
@@ -32,13 +33,19 @@ _LAST_SIGNS = ".:?_"
 def parse_markdown(markdown: str) -> list[Block]:
     """The blocks of a model's text; an unclosed fence is code to its end."""
     text = clean_text(markdown)
-    tokens = get_parser().parse(text)
+    tokens = get_parser().parse(hide_bars(text))
     if any(token.level >= NESTING_MAX - 2 for token in tokens):
         return [Block(text.strip("\n"))]
     builder = _BlockBuilder()
     for token in tokens:
         builder.add_token(token)
-    return [block for block in builder.blocks if block.text.strip()]
+    return [_show_bars(block) for block in builder.blocks if block.text.strip()]
+
+
+def _show_bars(block: Block) -> Block:
+    if HIDDEN_BAR not in block.text:
+        return block
+    return replace(block, text=block.text.replace(HIDDEN_BAR, "|"))
 
 
 @dataclass(slots=True)
@@ -117,7 +124,7 @@ class _BlockBuilder:
     def _add_inline(self, token: Token) -> None:
         text, marks = _InlineBuilder().read_tokens(token.children or [])
         if self.in_cell:
-            lines = _LINE_BREAK.sub("\n", text).split("\n")
+            lines = _LINE_BREAK.sub("\n", text.replace(HIDDEN_BAR, "|")).split("\n")
             self.row.append("\n".join(" ".join(line.split()) for line in lines))
             return
         if self.in_heading and text:
@@ -261,7 +268,7 @@ def _close_address(href: str) -> str:
         (0, len(href))
     ]:
         return href
-    href = href.translate(_OPEN_ENDED)
+    href = normalizeLink(href).translate(_OPEN_ENDED)
     return f"{href[:-1]}%{ord(href[-1]):02X}" if href[-1] in _LAST_SIGNS else href
 
 

@@ -32,6 +32,17 @@ _CLOSERS: Final = {"\\(": "\\)", "\\[": "\\]", "$$": "$$"}
 _ENVIRONMENT: Final = re.compile(r"\\begin\{([A-Za-z]{1,32}\*?)\}")
 #: `$x$` in a line: no space inside its dollars and no digit behind, so that prices are none.
 _IN_DOLLARS: Final = re.compile(r"\$(?![\s$])(?:\\[^\n]|[^$\\`\n]){1,400}(?<!\s)\$(?![0-9A-Za-z$])")
+#: The line below a table's header.
+_DELIMITERS: Final = re.compile(r"[\s>]*[-:|][-:|\s]*")
+#: What stands in a table's row as it is: code, and formulas in a line.
+_VERBATIM: Final = re.compile(
+    r"(?<!`)(?P<ticks>`+)(?!`)[^\n]{1,400}?(?<!`)(?P=ticks)(?!`)"
+    r"|\\\([^\n]{1,400}?\\\)|\\\[[^\n]{1,400}?\\\]|\$\$[^\n$]{1,400}\$\$"
+    rf"|(?<![0-9A-Za-z]){_IN_DOLLARS.pattern}"
+)
+_BAR: Final = re.compile(r"(?<!\\)\|")
+#: In its place while a table is split; no cleaned text holds it.
+HIDDEN_BAR: Final = "\ufffe"
 #: Letters and punctuation of scripts that put no space between words.
 _CJK: Final = re.compile(
     "[\u1100-\u11ff\u2e80-\u303f\u3040-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff"
@@ -44,6 +55,8 @@ _CJK: Final = re.compile(
 def get_parser() -> MarkdownIt:
     """The one parser; it keeps nothing of a text."""
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": NESTING_MAX})
+    # An address stays as it was written: people read it.
+    parser.normalizeLink = lambda url: url  # type: ignore[method-assign]
     parser.inline = _InlineParser()
     parser.configure("commonmark", {"html": False, "maxNesting": NESTING_MAX})
     parser.enable(["table", "strikethrough"])
@@ -219,11 +232,39 @@ def _read_table(state: StateBlock, start_line: int, end_line: int, silent: bool)
         elif token.type == "inline":
             last = token
         elif token.type == "tr_close" and last is not None and line > start_line:
-            cells = escapedSplit(getLine(state, line).strip())
-            cells = cells[cells[0] == "" : len(cells) - (cells[-1] == "")]
+            cells = _split_cells(getLine(state, line))
             if len(cells) > columns:
                 last.content = " | ".join(cell.strip() for cell in cells[columns - 1 :])
     return True
+
+
+def hide_bars(text: str) -> str:
+    """The text with `HIDDEN_BAR` for each `|` of a formula or of code in a table's row that would
+    have too many cells by it: written so, it ends none."""
+    if "|" not in text:
+        return text
+    lines = text.split("\n")
+    columns = 0
+    for number, line in enumerate(lines):
+        if not line.strip():
+            columns = 0
+        elif columns:
+            lines[number] = _hide_bars_of_row(line, columns)
+        elif number and "|" in line and _DELIMITERS.fullmatch(line):
+            columns = len(_split_cells(line))
+            lines[number - 1] = _hide_bars_of_row(lines[number - 1], columns)
+    return "\n".join(lines)
+
+
+def _hide_bars_of_row(row: str, columns: int) -> str:
+    if len(_split_cells(row)) <= columns:
+        return row
+    return _VERBATIM.sub(lambda found: _BAR.sub(HIDDEN_BAR, found.group()), row)
+
+
+def _split_cells(row: str) -> list[str]:
+    cells = escapedSplit(row.strip())
+    return cells[cells[0] == "" : len(cells) - (cells[-1] == "")]
 
 
 def _read_formula_lines(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:

@@ -111,12 +111,15 @@ def _apply_marks(text: str, marks: list[Mark]) -> str:
 
 
 def _format_inline_code(text: str) -> str:
-    """Code in a line, between more backticks than any run in it; as text where there is no such
-    number, since three are a fence."""
+    """Code in a line, between more backticks than any run in it. Three are a fence, so that there
+    may be no such number: then the runs stand as text between two parts of the code."""
     runs = {len(run) for run in _BACKTICKS.findall(text)}
     signs = "`" if 1 not in runs else "``"
     if len(signs) in runs or max(runs, default=0) >= len(_FENCE):
-        return _escape(text)
+        parts = _BACKTICKS.split(text)
+        between = [_escape(run) for run in _BACKTICKS.findall(text)]
+        shown = [f"`{part}`" if part.strip() else part for part in parts]
+        return "".join(chain.from_iterable(zip(shown, [*between, ""], strict=True)))
     before = " " if text.startswith("`") else ""
     after = " " if text.endswith("`") else ""
     return f"{signs}{before}{text}{after}{signs}"

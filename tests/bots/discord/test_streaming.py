@@ -20,6 +20,7 @@ from bots.chat.types import (
 )
 from bots.config.settings import DiscordTiming
 from bots.discord.adapter import DiscordAdapter
+from bots.discord.inbound import mark_question
 from bots.discord.sender import DiscordRefused
 from tests.bots.discord.conftest import CONFIG, running
 from tests.bots.discord.scripted import DiscordFront
@@ -361,7 +362,14 @@ async def test_an_answer_that_never_landed_is_delivered(
         UndeliveredAnswer("ask_1", place, str(asked.id), str(growing.id), answer)
     )
     assert shown == [str(growing.id)]
-    assert "saved words" in growing.content
+    assert growing.content.startswith("saved words")
+    way_back = mark_question(f"7:{asked.token}")
+    await discord.deliver_answer(
+        UndeliveredAnswer(
+            *("ask_1", place, str(asked.id), str(growing.id), answer, way_back), asked="go"
+        )
+    )
+    assert growing.content.startswith("**go**\n\nsaved words")
     # A person's own place is stored by the person's id.
     place = Place.from_code("discord:7:")
     shown = await discord.deliver_answer(

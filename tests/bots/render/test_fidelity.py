@@ -10,9 +10,11 @@ import regex
 from bots.chat.types import Card
 from bots.discord.streaming import STYLE as DISCORD
 from bots.render.entity_style import EntityStyle, FormattedText
+from bots.render.markdown import parse_markdown
 from bots.render.markdown_style import MarkdownStyle
 from bots.render.pieces import fit_progress, split_answer, split_card
 from bots.telegram.streaming import STYLE as TELEGRAM
+from tests.bots.render.discord_reader import read_message
 
 
 def on_telegram(text: str) -> FormattedText:
@@ -164,6 +166,33 @@ def test_a_fence_in_code_is_a_fence() -> None:
     assert on_discord(text) == (
         "```md\n# A\n```\n\\`\\`\\`py\n```md\nx = 1\n```\n\\`\\`\\`\n```md\nend\n```"
     )
+
+
+def test_a_bar_of_a_formula_or_of_code_ends_no_cell() -> None:
+    source = (
+        "| $|x|$ | meaning |\n|---|---|\n| `a|b` | $P(A|B)$ |\n| $5 | $6 |\n"
+        "| \\(|y|\\) | a | b |\n\n> | a | b |\n> |---|---|\n> | $|x|$ | 1 |"
+    )
+    blocks = parse_markdown(source)
+    rows = [" ".join(line.split()) for line in blocks[0].text.split("\n")]
+    assert rows == [
+        "$|x|$ meaning",
+        "─────── ────────",
+        "a|b $P(A|B)$",
+        "$5 $6",
+        "\\(|y|\\) a | b",
+    ]
+    assert "$|x|$  1" in blocks[1].text
+
+
+@pytest.mark.parametrize("code", ["a ``` b", "```", "x ` y `` z", "`` ` ``", "f(```)"])
+def test_code_in_a_line_that_no_backticks_can_hold_is_read_as_it_was(code: str) -> None:
+    ticks = "`" * 5
+    (piece,) = split_answer(f"before {ticks} {code} {ticks} after", DISCORD)
+    read = read_message(DISCORD.render_piece(piece))
+    assert read.text == f"before {code} after"
+    assert read.acting == []
+    assert [part for part in read.codes if "```" in part] == []
 
 
 def test_a_line_break_in_a_table_is_one() -> None:

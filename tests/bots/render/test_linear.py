@@ -41,6 +41,8 @@ UNITS = {
     "flags": "🇩🇪",
     "quotes": "> ",
     "fences": "```\n",
+    "tables": "| $|a|$ | `|` |\n|---|---|\n",
+    "headers of no table": "$|a|$|b\n|---|---|-\n\n",
 }
 
 
