@@ -244,7 +244,7 @@ def _list_jobs(services: Services, chat: Chat) -> Iterator[Job]:
 
     every = {"on_every_process": True}
     yield Job("sweep asks", 5.0, services.asks.recovery.recover_lapsed_asks, **every)
-    yield Job("land answers", 15.0, chat.redelivery.redeliver_answers, **every)
+    yield Job("land answers", 5.0, chat.redelivery.redeliver_answers, **every)
     yield Job("read keys again", 5.0, services.pool.pool.reload, **every)
     yield Job("pass on rests of links", 10.0, services.links.forward_merged_balances)
     yield Job("repay what is owed", 60.0, users.debts.repay_all)

@@ -7,8 +7,6 @@ the ledger's writer, which the vault needs; `bots.app` starts and stops the rest
 
 from __future__ import annotations
 
-import os
-import socket
 from dataclasses import dataclass
 
 from bots.chat.i18n import find_nearest_language
@@ -16,7 +14,6 @@ from bots.config.settings import Config
 from bots.economy_settings import read_economy_settings
 from bots.externals import Externals
 from bots.repricing_services import RepricingServices, build_repricing
-from core import ids
 from core.admin.abuse_check import EconomySettings
 from core.admin.advice import Advisor
 from core.admin.alerts import Alerts
@@ -57,6 +54,7 @@ from core.pricing.deals import Deals
 from core.pricing.prices import PriceBook
 from core.pricing.promotions import Promotions
 from core.pricing.tiers import Tiers
+from core.processes import make_process_id
 from core.users.balances import Balances, DebtRepayment
 from core.users.limits import UserLimits
 from core.users.links import Links
@@ -251,8 +249,7 @@ async def build_foundation(
     `ledger` of another kind brings it."""
     ledger = ledger or Ledger(db, clock)
     await ledger.start()
-    host = f"{socket.gethostname()[:32]}:{os.getpid()}"
-    return Foundation(config, clock, db, ledger, f"{ids.new_id('proc', clock.now_ms())}@{host}")
+    return Foundation(config, clock, db, ledger, make_process_id(clock.now_ms()))
 
 
 def build_vault(config: Config) -> Vault:

@@ -1,8 +1,8 @@
 """The updates that chat platforms sent, from before they are acknowledged until they are worked.
 
-A process that is killed leaves its rows behind; another one takes them over once their lease has
-lapsed, and works them again. So working an update must charge nothing twice: asks have their ids
-from the platform's, and a button knows which press used it up.
+A process that is killed leaves its rows behind; another one takes them over once it is known to be
+gone, or their lease has lapsed, and works them again. So working an update must charge nothing
+twice: asks have their ids from the platform's, and a button knows which press used it up.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from core.errors import Refusal, describe_failure
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
 from core.pool.vault import Vault
+from core.processes import find_gone_owners
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 LEASE_MS: Final = 15_000
 RENEWAL_SECONDS: Final = 4.0
 #: How often rows are looked for that a process left behind.
-RECOVERY_SECONDS: Final = 3.0
+RECOVERY_SECONDS: Final = 1.5
 #: A row is taken over so often at most: what ends every process that works it ends with it.
 _TRIES_MAX: Final = 20
 #: Older rows are no use to anybody.
@@ -136,9 +137,18 @@ class UpdateInbox:
         table, now = schema.chat_update, self._clock.now_ms()
         if not self._workers:
             return 0
+        gone = await find_gone_owners(
+            self._db,
+            sa.select(table.c.owner).where(
+                table.c.lease_until >= now, table.c.owner != self._process_id
+            ),
+        )
         rows = await self._db.fetch(
             sa.select(table)
-            .where(table.c.lease_until < now, table.c.platform.in_(tuple(self._workers)))
+            .where(
+                sa.or_(table.c.lease_until < now, table.c.owner.in_(gone)),
+                table.c.platform.in_(tuple(self._workers)),
+            )
             # A platform's numbers as text: the longer one is the later one.
             .order_by(table.c.received_at, sa.func.length(table.c.id), table.c.id)
             .limit(_BATCH_SIZE)

@@ -1,7 +1,8 @@
 """Recovery: settles asks whose process died, for the tokens that were delivered.
 
-A live process renews its leases every two seconds; only when one lapsed is the ask taken over, by
-compare-and-set, so that a process that merely stalled can't settle it a second time.
+A live process renews its leases every two seconds; only when one lapsed, or its process is known to
+be gone, is the ask taken over, by compare-and-set, so that a process that merely stalled can't
+settle it a second time.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from core.pool.pool import Pool
 from core.pool.providers.types import Usage
 from core.pool.types import ContributionTerms
 from core.pricing.prices import PriceBook
+from core.processes import find_gone_owners
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,9 @@ class AskRecovery:
 
     async def _list_lapsed(self) -> list[sa.Row[Any]]:
         ask, key, contribution = schema.ask, schema.key, schema.contribution
+        now = self._clock.now_ms()
+        held = sa.select(ask.c.owner).where(ask.c.state == "open", ask.c.lease_until >= now)
+        gone = await find_gone_owners(self._db, held.where(ask.c.owner != self._process_id))
         return list(
             await self._db.fetch(
                 sa.select(ask, key.c.provider, key.c.owner.label("contributor"))
@@ -74,7 +79,10 @@ class AskRecovery:
                         contribution, contribution.c.key == key.c.id
                     )
                 )
-                .where(ask.c.state == "open", ask.c.lease_until < self._clock.now_ms())
+                .where(
+                    ask.c.state == "open",
+                    sa.or_(ask.c.lease_until < now, ask.c.owner.in_(gone)),
+                )
                 .order_by(ask.c.id)
                 .limit(_BATCH_SIZE)
             )

@@ -23,6 +23,7 @@ from core.ledger.types import CompanionRefused, LedgerUnavailable
 from core.money import Credits, Seconds, Tokens
 from core.pool.vault import DataKey, Unsealable
 from core.pricing.tiers import select_merged_ids
+from core.processes import find_gone_owners
 from core.users.service import Users
 from core.users.types import Person
 
@@ -180,7 +181,7 @@ class AskRepository:
     async def claim_answer(self, ask: str) -> SettledAsk | None:
         """Claims one undelivered answer; None when it was delivered or somebody is about to."""
         rows = await self._fetch(
-            schema.ask.c.id == ask, *self._is_undelivered(), self._is_abandoned()
+            schema.ask.c.id == ask, *self._is_undelivered(), await self._is_abandoned()
         )
         return await self._claim_row(rows[0]) if rows else None
 
@@ -192,7 +193,7 @@ class AskRepository:
         now = self._clock.now_ms()
         rows = await self._fetch(
             *self._is_undelivered(),
-            self._is_abandoned(),
+            await self._is_abandoned(),
             schema.ask.c.ended_at > now - DELIVERY_HORIZON_SECONDS * 1000,
             sa.or_(*(schema.ask.c.place.startswith(f"{name}:") for name in platforms)),
         )
@@ -202,9 +203,12 @@ class AskRepository:
     def _is_undelivered(self) -> tuple[sa.ColumnElement[bool], ...]:
         return (schema.ask.c.state == "settled", schema.ask.c.landed_at.is_(None))
 
-    def _is_abandoned(self) -> sa.ColumnElement[bool]:
-        """The condition that whoever was to deliver it has had its time."""
-        return schema.ask.c.lease_until < self._clock.now_ms()
+    async def _is_abandoned(self) -> sa.ColumnElement[bool]:
+        """The condition that whoever was to deliver it has had its time, or is gone."""
+        ask, now = schema.ask, self._clock.now_ms()
+        held = sa.select(ask.c.owner).where(*self._is_undelivered(), ask.c.lease_until >= now)
+        gone = await find_gone_owners(self._db, held.where(ask.c.owner != self._process_id))
+        return sa.or_(ask.c.lease_until < now, ask.c.owner.in_(gone))
 
     async def _claim_row(self, row: sa.Row[tuple[object, ...]]) -> SettledAsk | None:
         until = self._clock.now_ms() + DELIVERY_LEASE_SECONDS * 1000
