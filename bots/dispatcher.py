@@ -200,7 +200,9 @@ class Dispatcher:
                         yield output
                     return
             if secrets:
-                warning = explain_refusal(SecretSent(secrets[0].kind, is_own_message=True))
+                asking = command.name if command is not None and command.opens_form else ""
+                sent = SecretSent(secrets[0].kind, is_own_message=True, command=asking)
+                warning = explain_refusal(sent)
                 yield replace(self._text_card(warning, language), erase_incoming=True)
                 return
             request = self._build_message_request(person, incoming)

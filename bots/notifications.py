@@ -166,9 +166,11 @@ class NotificationSender:
             else make_operator_card(notification, self._disputes)
         )
         place = Place.from_code(f"{platform}:{id_}:")
-        await deliverer.notify_person(
-            id_, await render_card(reply, self._buttons, person=operator, place=place)
-        )
+        card = await render_card(reply, self._buttons, person=operator, place=place)
+        shown = Place.from_code(str(notification.facts.get("place") or "::"))
+        is_here = (shown.platform, shown.chat) == (platform, id_)
+        message = str(notification.facts.get("message", "")) if is_here else ""
+        await deliverer.notify_person(id_, card, replace_message=message)
 
     async def _find_order(self, notification: Notification) -> Order | None:
         """The order whose card becomes this notification."""

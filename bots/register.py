@@ -59,7 +59,7 @@ from bots.config.settings import Config
 from bots.notifications import OperatorCards
 from bots.sandbox.crowd import CrowdCommands
 from bots.services import Services
-from core.admin.broadcasts import BROADCAST_DONE
+from core.admin.broadcasts import BROADCAST_DONE, BROADCAST_PROGRESS
 from core.audio.measurement import AudioMeasurer
 from core.repricing.model_ends import MODEL_ENDS
 from core.repricing.supplier_changes import COST_CHANGED
@@ -171,6 +171,7 @@ def build_commands(
         PAYMENT_WARNED: make_warning_card,
         UNMATCHED: make_unmatched_card,
         BROADCAST_DONE: shared.broadcast.make_operator_card,
+        BROADCAST_PROGRESS: shared.broadcast.make_operator_card,
         SUPPORT_ASKED: shared.support.make_operator_card,
     }
     return Commands(registry, operator_cards)

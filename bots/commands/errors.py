@@ -20,6 +20,8 @@ from bots.commands.text import (
     format_cash,
     format_credits,
     format_length,
+    get_supplier_title,
+    join_phrases,
 )
 from bots.render.queue import QueueFull
 from core.admin.broadcasts import BroadcastInProgress
@@ -103,11 +105,25 @@ from payments.unmatched import NotUnmatched
 _MEGABYTE: Final = 1 << 20
 
 #: Of a message that holds something like a key, wherever it stands in it.
-PASTED_KEY: Final = say(
+_PASTED_KEY: Final = say(
     "That message held something that looks like a secret key ({kind}). It was not stored and not"
-    " sent to any model. Delete it here if it is still to be seen, and revoke the key at its"
-    " supplier: it has been in a chat."
+    " sent to any model. Delete it here if you can still see it, and revoke the key where you got"
+    " it: it has been in a chat."
 )
+#: And where a command asks for one by itself.
+_KEY_BESIDE_COMMAND: Final = say(
+    "{warning} To use a new one, send /{command} without a key: I ask for it, where nobody reads"
+    " along."
+)
+#: Whose keys are told besides those of suppliers.
+_KEY_TITLES: Final = {
+    "telegram": plain("Telegram"),
+    "stripe": plain("Stripe"),
+    "github": plain("GitHub"),
+    "aws": plain("AWS"),
+    "slack": plain("Slack"),
+    "private-key": say("private key"),
+}
 
 
 class UsageError(Refusal):
@@ -130,10 +146,11 @@ class RecordingUnreadable(Refusal):
 
 
 class SecretSent(Refusal):
-    """What came with a question, a file or somebody's words, holds something like a secret key."""
+    """What came with a question, a file or somebody's words, holds something like a secret key; or
+    what came with a `command` that asks for one."""
 
-    def __init__(self, kind: str, *, is_own_message: bool) -> None:
-        self.kind, self.is_own_message = kind, is_own_message
+    def __init__(self, kind: str, *, is_own_message: bool, command: str = "") -> None:
+        self.kind, self.is_own_message, self.command = kind, is_own_message, command
 
 
 class TextFileTooLarge(Refusal):
@@ -195,8 +212,16 @@ def _explain_unknown_model(refusal: UnknownModel) -> Phrase:
     return say(
         "There is no model “{asked}”. Did you mean {near}?",
         asked=refusal.requested_name[:40],
-        near=", ".join(refusal.similar),
+        near=join_phrases([plain(name) for name in refusal.similar]),
     )
+
+
+def _explain_secret(refusal: SecretSent) -> Phrase:
+    kind = _KEY_TITLES.get(refusal.kind) or plain(get_supplier_title(refusal.kind))
+    warning = Phrase(_PASTED_KEY.text, {"kind": kind})
+    if not refusal.command:
+        return warning
+    return Phrase(_KEY_BESIDE_COMMAND.text, {"warning": warning, "command": refusal.command})
 
 
 def _explain_rate_limit(refusal: RateLimited) -> Phrase:
@@ -316,7 +341,7 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     EmptyQuestion: say(
         "What would you like to ask? Write it after the command: /ask why is the sky blue?"
     ),
-    SecretSent: PASTED_KEY,
+    SecretSent: _explain_secret,
     TextFileTooLarge: say(
         "“{name}” is larger than {max_megabytes} MB. Nothing was asked or charged. Send the part"
         " that matters."

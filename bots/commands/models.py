@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, plain, say, say_count
-from bots.commands.text import compute_average_charge, format_price, format_short_price
+from bots.commands.text import (
+    compute_average_charge,
+    format_credits,
+    format_price,
+    format_short_price,
+)
 from core.asks.admission import RECORDING_SECONDS_MAX
 from core.money import Credits, Seconds
 from core.pool.pool import Pool
@@ -201,11 +206,19 @@ class ModelCommands:
         await self._deals.load_person(request.person.id)
         served = self._list_servable(request.person.id)
         theirs = [(model, price) for model, price in served if model.maker == maker]
-        heading = (say("Model"), say("Credits / 1K tokens"))
-        table = [(plain(model.name), format_short_price(price)) for model, price in theirs]
+        heading = (say("Credits for"), say("1K tokens"), say("an answer"))
+        table = [
+            (
+                plain(model.name),
+                format_short_price(price),
+                plain(f"≈ {compute_average_charge(price).units:,}"),
+            )
+            for model, price in theirs
+        ]
         choices = [Choice(plain(model.name), "card", {"model": model.id}) for model, _ in theirs]
         return Reply(
             title=plain(maker),
+            lines=(say("An answer: an average one, 1,000 tokens with what is read for it."),),
             table=(heading, *table),
             choices=(
                 *_split_rows(choices, _MODELS_A_ROW),
@@ -266,6 +279,9 @@ class ModelCommands:
         lines: list[Phrase] = []
         if price is not None:
             lines.append(format_price(price))
+        if price is not None and len(set(price.format_per_1k())) > 1:
+            charge = format_credits(compute_average_charge(price))
+            lines.append(say("An average answer: ≈ {charge}", charge=charge))
         lines += [_FEATURES[feature] for feature in model.features if feature in _FEATURES]
         lines.append(_abilities_line(model))
         if price is not None and request.place.private:

@@ -19,12 +19,17 @@ from core.db.writes import Companion, Delete, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
-from core.notification import OPERATORS, notification_row
+from core.notification import OPERATORS, Facts, notification_row
 
 #: The kind of its notifications; their facts name the broadcast.
 BROADCAST: Final = "broadcast"
 #: And of the one to operators when everybody was told.
 BROADCAST_DONE: Final = "broadcast_done"
+#: And of those meanwhile to whoever began it, who sees them in the card that it began with.
+BROADCAST_PROGRESS: Final = "broadcast_progress"
+#: The card of a long one is written anew so many times at most, and every so many people.
+_PROGRESS_TIMES: Final = 10
+_PROGRESS_PEOPLE: Final = 200
 #: Seconds between two rounds, and how many may wait for delivery: 20 a second, below what platforms
 #: accept of a bot (Telegram: 30), so that other notifications needn't wait.
 ROUND_SECONDS: Final = 2.0
@@ -49,6 +54,9 @@ class Broadcast:
     total: int
     sent: int
     failed: int
+    #: The card that tells how far it is: a place's code and a message's id, or empty.
+    place: str
+    shown_in: str
 
 
 class Broadcasts:
@@ -65,10 +73,17 @@ class Broadcasts:
         return int(rows[0][0])
 
     async def start_broadcast(
-        self, cause: str, text: str, *, actor: str, companion: Companion
+        self,
+        cause: str,
+        text: str,
+        *,
+        actor: str,
+        companion: Companion,
+        place: str = "",
+        shown_in: str = "",
     ) -> Broadcast:
-        """Starts a broadcast, once for each `cause`, with `companion` in the same submission;
-        raises `BroadcastInProgress`."""
+        """Starts a broadcast, once for each `cause`, with `companion` in the same submission; the
+        message `shown_in` of a place will tell how far it is. Raises `BroadcastInProgress`."""
         now = self._clock.now_ms()
         row = {
             "id": ids.derive_id("brd", now, cause),
@@ -80,6 +95,8 @@ class Broadcasts:
             "total": await self.count_recipients(),
             "sent": 0,
             "failed": 0,
+            "place": place,
+            "shown_in": shown_in,
         }
         try:
             await self._ledger.record(Insert(schema.broadcast, row), companion)
@@ -117,7 +134,7 @@ class Broadcasts:
             if people:
                 await self._queue(broadcast, people)
             elif not waiting:
-                await self._finish(broadcast.id)
+                await self._finish(broadcast)
 
     async def record_unreached(self, broadcast_id: str) -> None:
         """Counts a person whose chats all refused the broadcast."""
@@ -132,8 +149,12 @@ class Broadcasts:
     # --- helpers --------------------------------------------------------------------------------
 
     async def _queue(self, broadcast: sa.Row[Any], people: Sequence[str]) -> None:
-        change = {"reached": people[-1], "sent": broadcast.sent + len(people)}
+        sent = broadcast.sent + len(people)
+        change = {"reached": people[-1], "sent": sent}
         expected = {**_SENDING, "reached": broadcast.reached}
+        step = max(_PROGRESS_PEOPLE, broadcast.total // _PROGRESS_TIMES)
+        has_progress = broadcast.shown_in and sent // step > broadcast.sent // step
+        progress = (self._progress_notification(broadcast, sent),) if has_progress else ()
         await self._try_record(
             Update(schema.broadcast, {"id": broadcast.id}, change, expected),
             *(
@@ -146,18 +167,29 @@ class Broadcasts:
                 )
                 for person in people
             ),
+            *progress,
         )
 
-    async def _finish(self, id_: str) -> None:
+    def _progress_notification(self, broadcast: sa.Row[Any], sent: int) -> Insert:
+        platform, chat, *_ = broadcast.place.split(":")
+        return notification_row(
+            self._clock,
+            cause_id=f"{broadcast.id}/{sent}",
+            person=f"{platform}:{chat}",
+            kind=BROADCAST_PROGRESS,
+            facts=_card_facts(broadcast),
+        )
+
+    async def _finish(self, broadcast: sa.Row[Any]) -> None:
         """Everybody was told: so are the operators."""
         await self._try_record(
-            Update(schema.broadcast, {"id": id_}, {"state": "done"}, _SENDING),
+            Update(schema.broadcast, {"id": broadcast.id}, {"state": "done"}, _SENDING),
             notification_row(
                 self._clock,
-                cause_id=f"{id_}/done",
+                cause_id=f"{broadcast.id}/done",
                 person=OPERATORS,
                 kind=BROADCAST_DONE,
-                facts={"broadcast": id_},
+                facts=_card_facts(broadcast),
             ),
         )
 
@@ -204,9 +236,19 @@ class Broadcasts:
                 total=row.total,
                 sent=row.sent,
                 failed=row.failed,
+                place=row.place,
+                shown_in=row.shown_in,
             )
             for row in rows
         ]
+
+
+def _card_facts(broadcast: sa.Row[Any]) -> Facts:
+    return {
+        "broadcast": broadcast.id,
+        "place": broadcast.place,
+        "message": broadcast.shown_in,
+    }
 
 
 _SENDING: Final = {"state": "sending"}

@@ -215,6 +215,7 @@ class Erasure:
             UpdateAll(schema.ask, {"person": all_ids}, {**blank, **words, "landed_at": now}),
             UpdateAll(schema.conversation, {"person": all_ids}, {"place": "", "ended_at": now}),
             UpdateAll(schema.order, {"person": all_ids}, {"place": "", "shown_in": "", "url": ""}),
+            UpdateAll(schema.broadcast, {"by": all_ids}, {"place": "", "shown_in": ""}),
             UpdateAll(schema.payout, {"person": all_ids}, {"hint": "", "sealed": None}),
             Delete(
                 schema.payout_method,

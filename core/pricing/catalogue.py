@@ -33,7 +33,9 @@ _LONG_CONTEXT = 400_000
 #: Before every end.
 _FIRST_DAY = 0
 _SIMILAR_MAX = 3
-_SIMILARITY_MIN = 0.5
+#: Below two thirds nonsense is like something: `nonsense` is like Sonnet by 0.57, `gtp-4` like
+#: GPT-4 by 0.75 (`difflib`'s ratio).
+_SIMILARITY_MIN = 0.66
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ class _Listing:
 
 
 class UnknownModel(Refusal):
-    """There is no model of that name; `similar` holds up to three ids that look like it."""
+    """There is no model of that name; `similar` holds up to three names that look like it."""
 
     code: ClassVar[str] = "unknown_model"
 
@@ -392,7 +394,8 @@ class Catalogue:
         close = difflib.get_close_matches(
             normalize_name(text)[:60], ids_by_name, n=12, cutoff=_SIMILARITY_MIN
         )
-        return tuple(dict.fromkeys(ids_by_name[name] for name in close))[:_SIMILAR_MAX]
+        ids = dict.fromkeys(ids_by_name[name] for name in close)
+        return tuple(listing.models[id_].name for id_ in ids)[:_SIMILAR_MAX]
 
 
 def _to_day(day: date) -> int:

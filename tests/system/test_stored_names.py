@@ -14,7 +14,7 @@ from bots import http
 from bots.config.settings import setting_names
 from core import chart
 from core.admin.alerts import ALERT
-from core.admin.broadcasts import BROADCAST, BROADCAST_DONE
+from core.admin.broadcasts import BROADCAST, BROADCAST_DONE, BROADCAST_PROGRESS
 from core.clock import SystemClock
 from core.db import schema
 from core.earnings.payouts import PAYOUT_CHANGED
@@ -77,7 +77,7 @@ async def test_stored_names_stay(sqlite_url: str) -> None:
                     MODEL_ENDS,
                 ),
                 *(CANCELLATION_WAITS, CANCELLATION_ENDED),
-                *(BROADCAST_DONE, SUPPORT_ASKED, SUPPORT_ANSWERED),
+                *(BROADCAST_DONE, BROADCAST_PROGRESS, SUPPORT_ASKED, SUPPORT_ANSWERED),
                 *(CREDITS_HELD, CREDITS_LOST, CREDITS_RELEASED),
                 *(FRIEND_BOUGHT, FRIEND_REFUNDED, PAID, PAID_OTHERWISE, REFUNDED, UNPROCESSED),
                 *(ON_ITS_WAY, ARRIVED_NOT, DIFFERENCE, UNMATCHED, REFUND_FINISHED),

@@ -105,7 +105,12 @@ class BroadcastCommands:
             after={"text": text},
         )
         broadcast = await self._broadcasts.start_broadcast(
-            request.button, text, actor=request.person.id, companion=row
+            request.button,
+            text,
+            actor=request.person.id,
+            companion=row,
+            place=request.place.code,
+            shown_in=request.message,
         )
         return replace(self._broadcast_card(broadcast), replace=True)
 
@@ -131,7 +136,7 @@ class BroadcastCommands:
         )
 
     async def make_operator_card(self, notification: Notification) -> Reply:
-        """What became of it, once everybody was told."""
+        """How far it is, or what became of it."""
         broadcast = await self._broadcasts.get(str(notification.facts["broadcast"]))
         return self._broadcast_card(broadcast)
 

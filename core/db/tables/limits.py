@@ -60,6 +60,9 @@ broadcast = sa.Table(
     required_column("total", sa.Integer),
     required_column("sent", sa.Integer),
     required_column("failed", sa.Integer),
+    #: The card that tells how far it is: the chat and the message; empty: that isn't known.
+    required_column("place", sa.Text, server_default=""),
+    required_column("shown_in", sa.Text, server_default=""),
     #: One at a time.
     partial_index("uq_broadcast_sending", "state", "state = 'sending'", unique=True),
 )

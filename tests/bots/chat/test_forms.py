@@ -160,6 +160,17 @@ async def test_cancelled_by_its_button_or_by_any_command(owner: Service) -> None
     assert await keys(owner) == ["0001", "-own"]
 
 
+async def test_a_key_beside_a_command_that_asks_for_one_is_told_how_to_give_it(
+    owner: Service,
+) -> None:
+    told = text_of(await owner.screen(f"/pool add openai {PASTED}"))
+    assert "looks like a secret key (OpenAI)" in told
+    assert "send /pool without a key" in told
+    plain = text_of(await owner.screen(f"/balance {PASTED}"))
+    assert "looks like a secret key (OpenAI)" in plain
+    assert "without a key" not in plain
+
+
 async def test_too_late_is_still_known_as_the_answer_but_a_question_is_one(
     owner: Service, clock: TestClock
 ) -> None:

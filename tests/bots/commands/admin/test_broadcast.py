@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from bots.chat.types import Card
+from core.admin import broadcasts
 from core.admin.broadcasts import WAITING_MAX
 from core.admin_log import admin_log_row
 from core.db import schema
@@ -27,12 +28,16 @@ class Chats:
     def __init__(self, *blocked: str) -> None:
         self.blocked = set(blocked)
         self.shown: list[tuple[str, Card]] = []
+        #: The messages whose place cards took, with their titles and numbers.
+        self.replaced: list[tuple[str, str, str]] = []
         #: How many of them a test has looked at.
         self.read = 0
 
     async def notify_person(self, sender: str, card: Card, replace_message: str = "") -> None:
         if sender in self.blocked:
             raise ConnectionError
+        if replace_message:
+            self.replaced.append((sender, replace_message, card.lines[-2 if card.buttons else -1]))
         self.shown.append((sender, card))
 
     @property
@@ -78,6 +83,22 @@ async def ended(owner: Service) -> None:
             newest := await owner.app.services.admin.broadcasts.find_newest()
         ) and newest.state != "done":
             await rounds(owner, 1)
+
+
+async def test_the_card_that_it_began_with_tells_how_far_it_is(
+    owner: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broadcasts, "_PROGRESS_PEOPLE", WAITING_MAX)
+    chats = Chats()
+    owner.app.chat.redelivery.register_notifier("telegram", chats)
+    people = WAITING_MAX + 10
+    await begun(owner, people)
+    await ended(owner)
+    await rounds(owner, 2)
+    assert chats.replaced == [
+        ("1", "900", f"Sent to {WAITING_MAX} of {people}"),
+        ("1", "900", f"Sent to {people} of {people}"),
+    ]
 
 
 async def test_everybody_is_told_once(owner: Service) -> None:

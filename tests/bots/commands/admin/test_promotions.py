@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from bots.chat.types import Card
-from bots.commands.admin.promotions import parse_draft
+from bots.commands.admin.promotion_drafts import parse_draft
 from bots.commands.errors import UsageError
 from core.db import schema
 from core.money import Credits
@@ -71,7 +71,8 @@ async def test_a_promotion_is_shown_first_and_counts_from_the_button_on(
     assert "50 % off Claude 3, GPT-4 Turbo" in told
     assert "At most 2 times for each person." in told
     # Half would be 2.5; a tenth over the supplier's 3 is the floor.
-    assert card.table[0] == ("GPT-4 Turbo", "5 Credits / 1K tokens", "3.3 Credits / 1K tokens")
+    assert card.table[0] == ("Model", "Now", "Reduced")
+    assert card.table[1] == ("GPT-4 Turbo", "5 Credits / 1K tokens", "3.3 Credits / 1K tokens")
     assert "5 Credits / 1K tokens" in text_of(await tom.screen("/model gpt-4"))
     press = button(card, "Yes, start it")
     assert "It runs" in text_of(*await owner.presses(press))
