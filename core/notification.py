@@ -19,10 +19,11 @@ Facts = Mapping[str, str | int]
 
 
 def notification_row(
-    clock: Clock, *, cause_id: str, person: str, kind: str, facts: Facts
+    clock: Clock, *, cause_id: str, person: str, kind: str, facts: Facts, delay_ms: int = 0
 ) -> Insert:
     """A notification's row, to be written with what it tells of; the same cause at the same time
-    gives the same row. `kind` and `facts` are what its sentence is made of."""
+    gives the same row. `kind` and `facts` are what its sentence is made of; it is told after
+    `delay_ms`."""
     now = clock.now_ms()
     row = {
         "id": ids.derive_id("ntc", now, cause_id),
@@ -31,6 +32,6 @@ def notification_row(
         "data": json.dumps(dict(facts), sort_keys=True),
         "created_at": now,
         "tries": 0,
-        "due_at": now,
+        "due_at": now + delay_ms,
     }
     return Insert(schema.notice, row)

@@ -96,7 +96,8 @@ def _list_key_lines(survey: KeySurvey, externals: Externals, config: Config) -> 
 
 
 async def _check_economy(config: Config) -> list[Line]:
-    """Each way of selling and each farm, with its arithmetic; nothing where nothing is sold."""
+    """What of selling and of contributions loses, and what the rest comes to; nothing where there
+    is neither."""
     clock = SystemClock()
     try:
         db = await Database.open(
@@ -107,9 +108,9 @@ async def _check_economy(config: Config) -> list[Line]:
     gateways = build_gateways(config, clock)
     try:
         economy = await read_economy_settings(config, gateways, db, clock.now_ms())
-        if not economy.channels:
+        if not (economy.channels or economy.policy.suppliers):
             return []
-        lines = list_economy_lines(economy, every=True)
+        lines = list_economy_lines(economy, sums=True)
         return [(is_fine, render(words, "en")) for is_fine, words in lines]
     finally:
         await db.close()

@@ -150,6 +150,12 @@ class WithdrawCommands:
             least = self._policy.payout_least
             lines.append(
                 say("The minimum is {least}; you have {amount}.", least=least, amount=amount)
+                if requested is None
+                else say(
+                    "The minimum is {least}, not {amount}. Nothing was withdrawn.",
+                    least=format_credits(least),
+                    amount=amount,
+                )
             )
         elif amount > earnings.withdrawable:
             lines.append(say("That is more than can be withdrawn now. Nothing was withdrawn."))
@@ -200,7 +206,7 @@ class WithdrawCommands:
         if not earnings.not_yet_withdrawable.is_zero:
             lines.append(
                 say(
-                    "Earned too lately: {credits}; all of it can be withdrawn by {day}.",
+                    "Earned too recently: {credits}; all of it can be withdrawn by {day}.",
                     credits=format_credits(earnings.not_yet_withdrawable),
                     day=as_datetime(earnings.all_withdrawable_at).date().isoformat(),
                 )

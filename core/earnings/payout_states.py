@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -11,7 +12,7 @@ from core import chart
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
-from core.db.writes import Companion, Insert, Update
+from core.db.writes import Companion, Insert, Update, UpdateAll
 from core.earnings.payouts import (
     PAYOUT_CHANGED,
     Payout,
@@ -26,6 +27,9 @@ from core.users.service import find_survivor
 
 #: Columns of a payout at its end: its address is deleted, and nothing more is due.
 _FINAL_VALUES: Mapping[str, None] = {"due_at": None, "sealed": None}
+#: Steps on the way are told a minute later, unless the next step was taken by then.
+_PASSING_STEPS: Final = frozenset({"approved", "sent"})
+_PASSING_STEP_DELAY_MS: Final = 60_000
 
 
 class PayoutStateMachine:
@@ -66,11 +70,11 @@ class PayoutStateMachine:
     ) -> None:
         """Moves a payout from the state in which it was read to `state`. Raises
         `PayoutStateConflict` when it has left that state."""
+        payee, _ = await self.find_payee(payout)
         all_companions = (
             self._build_update(payout, state, change),
-            self._build_notification(
-                payout, (await self.find_payee(payout))[0], state, str(change.get("reason", ""))
-            ),
+            *await self._list_outdated_notifications(payout, payee),
+            self._build_notification(payout, payee, state, str(change.get("reason", ""))),
             *companions,
         )
         submission = Submission(f"payout/{payout.id}/{state}", tuple(entries), all_companions)
@@ -146,6 +150,20 @@ class PayoutStateMachine:
         row = {"state": state, "state_at": self._clock.now_ms(), **change}
         return Update(schema.payout, {"id": payout.id}, row, {"state": payout.state})
 
+    async def _list_outdated_notifications(self, payout: Payout, person: str) -> list[UpdateAll]:
+        """What of a payout nobody was told yet: its next step says it, too."""
+        table = schema.notice.c
+        waiting = await self._db.fetch(
+            sa.select(table.id, table.data).where(
+                table.due_at.is_not(None), table.kind == PAYOUT_CHANGED, table.person == person
+            )
+        )
+        return [
+            UpdateAll(schema.notice, {"id": row.id}, {"due_at": None})
+            for row in waiting
+            if json.loads(row.data).get("payout") == payout.id
+        ]
+
     def _build_notification(
         self, payout: Payout, person: str, state: PayoutState, reason: str
     ) -> Insert:
@@ -161,4 +179,5 @@ class PayoutStateMachine:
                 "cash": payout.cash.units,
                 "reason": reason,
             },
+            delay_ms=_PASSING_STEP_DELAY_MS if state in _PASSING_STEPS else 0,
         )

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import SecretStr
 
-from core.admin.abuse_check import PriceReductions
+from bots.chat.i18n import render
+from bots.commands.admin.economy_texts import list_economy_lines
+from core.admin.abuse_check import EconomySettings, PriceReductions
+from core.earnings.types import SAFE_POLICY
 from core.money import Credits, parse_usd
 from core.pricing.deals import FLOOR_PERCENT
 from payments.gateways.sandbox import SandboxGateway
@@ -13,6 +18,11 @@ from tests.bots.commands.test_commands import button, text_of
 from tests.core.earnings.world import BRIEFS
 from tests.databases import TestClock
 from tests.service import Service
+
+
+def list_lines(economy: EconomySettings) -> list[str]:
+    """What `creditbot check` says."""
+    return [render(line, "en") for _, line in list_economy_lines(economy, sums=True)]
 
 
 async def economy_part(owner: Service) -> str:
@@ -38,6 +48,17 @@ async def test_settings_offers_and_history_are_reckoned_with(
         told = await economy_part(owner)
         assert "Cashing out, then having the bank take the payment back: $8.10" in told
         assert "Offers:" not in told
+        assert len(list_lines(economy)) == 3, "what loses, what stops it, the sum of selling"
+        closed = replace(economy, policy=replace(economy.policy, suppliers=frozenset()))
+        assert list_lines(closed) == [
+            "Selling: no way loses. 1,000 Credits bring $10.00 at least (sandbox, Starter)."
+        ]
+        safe = replace(economy, policy=replace(SAFE_POLICY, suppliers=economy.policy.suppliers))
+        assert [line.partition(":")[0] for line in list_lines(safe)] == [
+            "Selling",
+            "Farming",
+            "That holds as long as you decide payouts as their risk card advises.",
+        ]
         await owner.screen("/tier add Gold topups 100 in 30 days 50% off 5% bonus")
         sure = await owner.screen("/promo add 20% off gpt-4 for 3 days")
         await owner.presses(button(sure, "Yes"))

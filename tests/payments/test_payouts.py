@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 import sqlalchemy as sa
@@ -45,6 +46,11 @@ async def test_approved_sent_and_paid(counter: Counter) -> None:
         (PAYOUT_CHANGED, "sent"),
         (PAYOUT_CHANGED, "paid"),
     ]
+    notice = schema.notice.c
+    due = await desk.shop.store.fetch(
+        sa.select(notice.data).where(notice.person == one.person, notice.due_at.is_not(None))
+    )
+    assert [json.loads(row.data)["what"] for row in due] == ["paid"], "nobody is told three times"
     await desk.audited()
 
 

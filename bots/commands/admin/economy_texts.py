@@ -4,10 +4,10 @@ arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from bots.chat.reply import Phrase, say
+from bots.chat.reply import Phrase, say, say_count
 from core.admin.abuse_check import (
     AbuseScenario,
     EconomySettings,
@@ -46,32 +46,30 @@ _SCENARIO_NAMES: Final[dict[ScenarioName, Phrase]] = {
 
 
 def list_economy_lines(
-    economy: EconomySettings, *, every: bool = False
+    economy: EconomySettings, *, sums: bool = False
 ) -> Iterator[tuple[bool, Phrase]]:
-    """Whether a line is well, and the line. Not every farm and way: those that lose, and what the
-    rest comes to."""
+    """Whether a line is well, and the line: what loses, one by one, and what the rest comes to, in
+    a sentence; or with `sums` in figures."""
     sales, scenarios = list_honest_trades(economy), list_abuse_scenarios(economy)
-    for trade in sales:
-        if every or trade.is_losing:
-            yield not trade.is_losing, _trade_line(trade)
-    for scenario in scenarios:
-        if every or scenario.is_profitable:
-            yield not scenario.is_profitable, _scenario_line(scenario)
+    losing = [trade for trade in sales if trade.is_losing]
+    farms = [one for one in scenarios if one.is_profitable]
     lowest = calculate_reduced_trade(economy)
-    if lowest is not None and (every or lowest.is_losing):
+    yield from ((False, _trade_line(trade)) for trade in losing)
+    yield from ((False, _scenario_line(farm)) for farm in farms)
+    if sums and sales and not losing:
+        yield True, _sales_line(sales, pays_out=bool(economy.policy.suppliers))
+    if sums and economy.policy.suppliers and not farms:
+        yield True, _farms_line(scenarios)
+    if lowest is not None and (sums or lowest.is_losing):
         yield not lowest.is_losing, _reductions_line(lowest)
-    if any(farm.is_profitable for farm in scenarios):
+    if farms:
         yield False, say("What stops it: CREDITBOT_PROFILE=safe, which waits with payouts.")
-    if any(trade.is_losing for trade in sales):
+    if losing:
         yield False, say("What mends it: a dearer pack, or another gateway.")
-    loses = any(trade.is_losing for trade in sales) or (lowest is not None and lowest.is_losing)
-    if not loses and not any(farm.is_profitable for farm in scenarios):
+    if not (sums or losing or farms or (lowest is not None and lowest.is_losing)):
         yield True, say("Economy: no farm brings cash, and no way of selling loses.")
-    if any(farm.needs_payout_review for farm in scenarios):
-        yield (
-            True,
-            say("That holds while payouts follow their risk card: better not yet means no."),
-        )
+    if any(one.needs_payout_review for one in scenarios):
+        yield True, say("That holds as long as you decide payouts as their risk card advises.")
 
 
 def describe_economy(economy: EconomySettings) -> Phrase:
@@ -82,22 +80,48 @@ def describe_economy(economy: EconomySettings) -> Phrase:
     return say("Economy: something loses money or could be farmed: the button Economy says what.")
 
 
+def _sales_line(sales: Sequence[HonestTrade], *, pays_out: bool) -> Phrase:
+    """The way of selling that leaves the least."""
+    worst = min(sales, key=lambda trade: trade.revenue.units - trade.payout.units)
+    if not pays_out:
+        return say(
+            "Selling: no way loses. 1,000 Credits bring {net} at least ({way}).",
+            net=format_usd(worst.revenue),
+            way=_name_way(worst),
+        )
+    return say(
+        "Selling: no way loses. 1,000 Credits bring {net} at least ({way}); at most {out} of it is"
+        " paid out.",
+        net=format_usd(worst.revenue),
+        way=_name_way(worst),
+        out=format_usd(worst.payout),
+    )
+
+
+def _farms_line(scenarios: Sequence[AbuseScenario]) -> Phrase:
+    """None of them brings cash; how much of answers the worst brings."""
+    worst = max(scenarios, key=lambda one: one.answers_cost.units)
+    return say_count(
+        "Farming: {count} way was reckoned, none brings cash; answers worth {answers} per 1,000"
+        " Credits at most.",
+        "Farming: {count} ways were reckoned, none brings cash; answers worth {answers} per 1,000"
+        " Credits at most.",
+        len(scenarios),
+        answers=format_usd(worst.answers_cost),
+    )
+
+
 def _trade_line(trade: HonestTrade) -> Phrase:
-    words = (
-        say(
-            "{way}: 1,000 bought Credits bring {net}; spent on contributed keys they cost {out} in"
-            " payouts: a loss."
-        )
-        if trade.is_losing
-        else say(
-            "{way}: 1,000 bought Credits bring {net}; spent on contributed keys they cost {out} in"
-            " payouts at most."
-        )
+    return say(
+        "{way}: a loss. 1,000 Credits bring {net}, and up to {out} is paid out for them.",
+        way=_name_way(trade),
+        net=format_usd(trade.revenue),
+        out=format_usd(trade.payout),
     )
-    way = f"{trade.channel.gateway}, {trade.channel.pack}"
-    return Phrase(
-        words.text, {"way": way, "net": format_usd(trade.revenue), "out": format_usd(trade.payout)}
-    )
+
+
+def _name_way(trade: HonestTrade) -> str:
+    return f"{trade.channel.gateway}, {trade.channel.pack}"
 
 
 def _reductions_line(lowest: ReducedTrade) -> Phrase:
@@ -134,7 +158,7 @@ def _format_exact_dollars(amount: NanoUsd) -> str:
 
 def _scenario_line(scenario: AbuseScenario) -> Phrase:
     return say(
-        "{farm}: {cash} of 1,000 Credits ({sum}), and answers worth {answers}.",
+        "{farm}: {cash} gained per 1,000 Credits ({sum}), and answers worth {answers}.",
         farm=_SCENARIO_NAMES[scenario.name],
         cash=format_usd(scenario.profit),
         sum=scenario.arithmetic,

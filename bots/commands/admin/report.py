@@ -156,7 +156,7 @@ class ReportCommands:
         period = self._parse_period(days)
         if part == "economy":
             economy = await self._read_economy_settings()
-            lines = [words for _, words in list_economy_lines(economy, every=True)]
+            lines = [words for _, words in list_economy_lines(economy, sums=True)]
         else:
             report = await build_report(self._db, period, self._clock.now_ms())
             lines = {
