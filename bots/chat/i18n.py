@@ -11,9 +11,9 @@ from datetime import datetime
 from functools import cache, lru_cache
 from gettext import c2py
 from importlib import resources
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from babel.dates import format_skeleton, format_time
+from babel.dates import format_skeleton, format_time, get_timezone_location
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 
@@ -104,6 +104,21 @@ def get_zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
         return ZoneInfo("UTC")
+
+
+def name_zone(name: str, language: str) -> str:
+    """A time zone as people call it: by its city."""
+    city = get_timezone_location(name, locale=language.replace("-", "_"), return_city=True)
+    return str(city).rpartition("/")[2]
+
+
+def find_zone(typed: str) -> str | None:
+    """The time zone of an IANA name, or of a city in English; None where there is none."""
+    wanted = "_".join(typed.casefold().split())
+    zones = sorted(available_timezones())
+    found = (zone for zone in zones if wanted == zone.casefold())
+    by_city = (zone for zone in zones if wanted == zone.casefold().rpartition("/")[2])
+    return next(found, None) or next(by_city, None)
 
 
 def _format_moment(at: datetime, language: str, zone: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from bots.chat.command import Action, Command, list_entries
 from bots.chat.i18n import LANGUAGES, render
@@ -13,6 +14,8 @@ from bots.chat.reply import Phrase, say
 #: What was typed of a value → (value, label) of each completion, the best first.
 SuggestFunction = Callable[[str], Sequence[tuple[str, Phrase]]]
 
+#: Below it a command is none that was meant (`difflib`'s ratio).
+_SIMILARITY_MIN: Final = 0.6
 #: Phones with a Chinese keyboard write the full-width slash.
 _COMMAND = re.compile(r"[/／]([^\s@]*)\S*\s*(.*)", re.DOTALL)
 
@@ -74,14 +77,7 @@ class CommandRegistry:
         if name in self._by_name:
             return say("That is for the operator only. Nothing was changed.")
         names = [known.name for known in self.commands if is_admin or not known.admin_only]
-        similar = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        if similar:
-            return say(
-                "There is no command /{word}. Did you mean /{near}?",
-                word=name[:32],
-                near=similar[0],
-            )
-        return say("There is no command /{word}. /help lists what there is.", word=name[:32])
+        return explain_missing_command(name, names)
 
     def find_by_title(self, text: str) -> Command | None:
         """A bare word that is a command's title, or its name, in any language (余额)."""
@@ -91,6 +87,16 @@ class CommandRegistry:
     def find_action(self, name: str) -> Action | None:
         """The action of that name."""
         return self._actions.get(name)
+
+
+def explain_missing_command(name: str, offered: Iterable[str]) -> Phrase:
+    """What is said of a command that isn't among those offered; the nearest of them."""
+    similar = difflib.get_close_matches(name[:32], offered, n=1, cutoff=_SIMILARITY_MIN)
+    if similar:
+        return say(
+            "There is no command /{word}. Did you mean /{near}?", word=name[:32], near=similar[0]
+        )
+    return say("There is no command /{word}. /help lists what there is.", word=name[:32])
 
 
 def _normalize_title(text: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from bots.chat.command import Arguments, Command, Request, action, argument, command, is_allowed
+from bots.chat.registry import explain_missing_command
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
 
 #: The groups of what everybody can do, each with its commands in their order. A test sees that
@@ -51,7 +51,9 @@ class HelpCommands:
         wanted = given.command.strip().lstrip("/／").casefold()
         if wanted:
             found = next((one for one in offered if one.name == wanted), None)
-            return self._explain(found) if found is not None else _explain_missing(wanted, offered)
+            if found is None:
+                return Reply((explain_missing_command(wanted, [one.name for one in offered]),))
+            return self._explain(found)
         by_name = {one.name: one for one in offered if not one.admin_only}
         lines: list[Phrase] = []
         for heading, names in HELP_GROUPS:
@@ -99,20 +101,3 @@ class HelpCommands:
 def _list_group(heading: Phrase, commands: Iterable[Command]) -> list[Phrase]:
     lines = [say("/{command} — {does}", command=one.name, does=one.description) for one in commands]
     return [heading, *lines] if lines else []
-
-
-def _explain_missing(wanted: str, offered: Sequence[Command]) -> Reply:
-    similar = difflib.get_close_matches(wanted, [one.name for one in offered], n=1, cutoff=0.5)
-    if not similar:
-        return Reply(
-            (say("There is no command /{word}. /help lists what there is.", word=wanted[:32]),)
-        )
-    return Reply(
-        (
-            say(
-                "There is no command /{word}. Did you mean /help {near}?",
-                word=wanted[:32],
-                near=similar[0],
-            ),
-        )
-    )

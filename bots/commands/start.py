@@ -7,10 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bots.chat.command import Arguments, Request, action, argument, command
-from bots.chat.i18n import LANGUAGES
+from bots.chat.i18n import LANGUAGES, find_zone, name_zone
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from bots.commands.admin.first_steps import FirstSteps
 from bots.commands.answers import MACHINE_ANSWERS
+from bots.commands.errors import UsageError
 from bots.commands.models import ModelCommands
 from bots.commands.shortage import ShortageCards
 from bots.commands.text import format_credits
@@ -55,6 +56,13 @@ class LanguageArguments(Arguments):
     """What follows `/language`."""
 
     language: str = argument(say("en or zh-CN"), say("en | zh-CN"))
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsArguments(Arguments):
+    """What follows `/settings`."""
+
+    zone: str = argument(say("A time zone, or its city"), say("time zone"))
 
 
 class StartCommands:
@@ -190,12 +198,29 @@ class StartCommands:
         )
 
     @command(
-        "settings", title=say("Settings"), description=say("Footer, keys, daily limit, time zone")
+        "settings",
+        title=say("Settings"),
+        description=say("Footer, keys, daily limit, time zone"),
+        arguments=SettingsArguments,
     )
     @action("settings")
-    async def settings(self, request: Request) -> Reply:
-        """All settings with what they are now."""
-        return self._settings_card(request.person)
+    async def settings(
+        self, request: Request, given: SettingsArguments = SettingsArguments()
+    ) -> Reply:
+        """All settings with what they are now; with a time zone, that is set."""
+        if not given.zone:
+            return self._settings_card(request.person)
+        zone = _find_typed_zone(given.zone)
+        if zone is None:
+            raise UsageError(
+                say(
+                    "There is no time zone “{typed}” here. Write it like this: /settings"
+                    " Europe/Paris, or the zone's biggest city. Nothing was changed.",
+                    typed=given.zone[:40],
+                )
+            )
+        await self._users.update_settings(request.person, zone=zone)
+        return self._settings_card(await self._users.find(request.person.id))
 
     @action("toggle")
     async def toggle_setting(self, request: Request) -> Reply:
@@ -238,10 +263,17 @@ class StartCommands:
     @action("zones")
     async def list_zones(self, request: Request) -> Reply:
         """Time zones as buttons."""
-        choices = [Choice(plain(zone), "set-zone", {"zone": zone}) for zone in ZONES]
+        person = request.person
+        choices = [
+            Choice(plain(name_zone(zone, person.language)), "set-zone", {"zone": zone})
+            for zone in ZONES
+        ]
         return Reply(
             title=say("Time zone"),
-            lines=(say("Times are now shown in {zone}.", zone=request.person.zone),),
+            lines=(
+                say("Times are now shown in {zone}.", zone=_describe_zone(person)),
+                say("Another one: /settings Europe/Paris, or the zone's biggest city."),
+            ),
             choices=tuple(tuple(choices[at : at + 2]) for at in range(0, len(choices), 2)),
             replace=True,
         )
@@ -281,7 +313,7 @@ class StartCommands:
                     ),
                 ),
                 (
-                    Choice(say("Time zone: {zone}", zone=person.zone), "zones"),
+                    Choice(say("Time zone: {zone}", zone=_describe_zone(person)), "zones"),
                     Choice(say("🌐 Language"), "language"),
                 ),
             ),
@@ -356,3 +388,18 @@ ABOUT = say(
     " under it. An answer that doesn't arrive costs nothing."
 )
 ABOUT_SHORT = say("Over forty language models in one chat, paid in Credits.")
+
+
+def _describe_zone(person: Person) -> str:
+    return name_zone(person.zone, person.language)
+
+
+def _find_typed_zone(typed: str) -> str | None:
+    """The zone of a name, or of a city in any of our languages."""
+    offered = (
+        zone
+        for zone in ZONES
+        for language in LANGUAGES
+        if name_zone(zone, language).casefold() == typed.strip().casefold()
+    )
+    return next(offered, None) or find_zone(typed)

@@ -160,7 +160,7 @@ class UsageCommands:
             title=chosen.title,
             table=tuple(rows),
             lines=() if rows else (say("No answers in this time."),),
-            choices=((_statement_choice(chosen.code, say("◀ Back")),),),
+            choices=((_statement_choice(chosen.code, say("‹ Back")),),),
             private=True,
             replace=True,
         )
@@ -196,7 +196,7 @@ class UsageCommands:
             lines=(say("Before that: {credits}", credits=format_credits(page.opening)),),
             choices=(
                 *((tuple(turning),) if turning else ()),
-                (_statement_choice(chosen.code, say("◀ Back")),),
+                (_statement_choice(chosen.code, say("‹ Back")),),
             ),
             private=True,
             replace=True,

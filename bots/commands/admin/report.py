@@ -167,7 +167,7 @@ class ReportCommands:
         return Reply(
             title=say("Report · {period}", period=describe_period(period)),
             lines=tuple(lines),
-            choices=((Choice(say("◀ Back"), "report", {"days": days}),),),
+            choices=((Choice(say("‹ Back"), "report", {"days": days}),),),
             private=True,
             replace=True,
         )

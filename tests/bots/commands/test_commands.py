@@ -236,9 +236,17 @@ async def test_settings_are_kept(sqlite_url: str, clock: TestClock) -> None:
         assert "Credit" not in (await tom.answer("why?")).footer
         zones = (await tom.presses(button(turned, "Time zone")))[0]
         assert isinstance(zones, Card)
-        set_ = (await tom.presses(button(zones, "Asia/Tokyo")))[0]
+        set_ = (await tom.presses(button(zones, "Tokyo")))[0]
         assert isinstance(set_, Card)
-        assert button(set_, "Time zone: Asia/Tokyo")
+        assert button(set_, "Time zone: Tokyo")
+        for typed, city in (
+            ("Europe/Paris", "Paris"),
+            ("new york", "New York"),
+            ("上海", "Shanghai"),
+        ):
+            assert button(await tom.screen(f"/settings {typed}"), f"Time zone: {city}")
+        told = text_of(await tom.screen("/settings Atlantis"))
+        assert "There is no time zone “Atlantis” here." in told
         chosen = await tom.presses(button(await tom.screen("/language"), "简体中文"))
         assert "已切换为简体中文。" in text_of(*chosen)
         assert (await tom.screen("/balance")).title == "💎 我的余额"

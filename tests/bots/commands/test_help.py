@@ -40,7 +40,7 @@ async def test_one_command_is_explained(sqlite_url: str, clock: TestClock) -> No
         assert "How to write it: /usage [today | 7 | 30 | 2026-11 | all]" in told.lines
         assert any(line.startswith("period: ") for line in told.lines)
         assert text_of(await tom.screen("/help /ask")).startswith("/ask")
-        assert "/help usage?" in text_of(await tom.screen("/help usag"))
+        assert "Did you mean /usage?" in text_of(await tom.screen("/help usag"))
         assert "There is no command /setprice" in text_of(await tom.screen("/help setprice"))
         assert (await tom.someone("1").screen("/help setprice")).title == "/setprice"
 
