@@ -7,7 +7,7 @@ markup, so text that looks like markup is only text.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -19,6 +19,8 @@ MarkKind = Literal["bold", "italic", "strike", "code"]
 
 #: Columns beyond which padding a table's cell helps nobody.
 _CELL_COLUMNS_MAX = 60
+#: What a column of numbers has: amounts, per cents, times; a dash for none.
+_NUMBER: Final = regex.compile(r"[≈~$+−–-]? ?\d|–?$")
 #: How far to look back from a limit for a line's end or a space, as a share of the limit.
 _LOOK_BACK_SHARE = 2
 #: What is read as one sign, of however many code points (Unicode's grapheme clusters).
@@ -134,7 +136,8 @@ def _is_whole(text: str, position: int) -> bool:
 
 
 def format_table(rows: list[list[str]] | tuple[tuple[str, ...], ...], *, header: bool) -> str:
-    """Rows as aligned columns for a monospaced font; a rule below the header.
+    """Rows as aligned columns for a monospaced font; a rule below the header. Without one, columns
+    of numbers are aligned at their right.
 
     A cell of several lines makes its row as high.
     """
@@ -144,18 +147,32 @@ def format_table(rows: list[list[str]] | tuple[tuple[str, ...], ...], *, header:
         for at, cell in enumerate(row):
             widths[at] = max(widths[at], *map(display_width, cell))
     widths = [min(_CELL_COLUMNS_MAX, width) for width in widths]
+    numbers = frozenset() if header else _find_number_columns(rows)
     lines = []
     for number, row in enumerate(split):
-        lines += [_format_line(row, widths, line) for line in range(max(map(len, row), default=1))]
+        height = max(map(len, row), default=1)
+        lines += [_format_line(row, widths, line, numbers) for line in range(height)]
         if header and number == 0:
             lines.append("  ".join("─" * width for width in widths))
     return "\n".join(lines)
 
 
-def _format_line(row: Sequence[Sequence[str]], widths: Sequence[int], line: int) -> str:
-    parts = (cell[line] if line < len(cell) else "" for cell in row)
-    padded = (
-        part + " " * max(0, width - display_width(part))
-        for part, width in zip(parts, widths, strict=False)
+def _find_number_columns(rows: Sequence[Sequence[str]]) -> frozenset[int]:
+    """The columns behind the first whose cells, but for a heading, are all numbers."""
+    columns = range(1, max(map(len, rows), default=0))
+    return frozenset(
+        at
+        for at in columns
+        if len(rows) > 2 and all(_NUMBER.match(row[at]) for row in rows[1:] if at < len(row))
     )
+
+
+def _format_line(
+    row: Sequence[Sequence[str]], widths: Sequence[int], line: int, numbers: Collection[int]
+) -> str:
+    padded = []
+    for at, (cell, width) in enumerate(zip(row, widths, strict=False)):
+        part = cell[line] if line < len(cell) else ""
+        space = " " * max(0, width - display_width(part))
+        padded.append(space + part if at in numbers else part + space)
     return "  ".join(padded).rstrip()

@@ -1,10 +1,13 @@
-"""Tells operators of models and routes that end soon: once each, a month ahead.
+"""Tells operators of models and routes that end soon: once each, a month ahead, together with
+what else is new.
 
 Who ends what, and what stands in for it, is in the catalogue; names lead on by themselves.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from typing import Final
 
@@ -36,8 +39,9 @@ class ModelEndNotices:
         self._catalogue, self._pool = catalogue, pool
 
     async def announce_ends(self) -> None:
-        """Writes a notification for each end within `NOTICE_DAYS`; one that was written stays the
-        only one, whichever process looks, and however often."""
+        """Writes a notification for each end within `NOTICE_DAYS`, of which the first names all
+        and is the only one that is told; an end that was written down stays so, whichever process
+        looks, and however often."""
         suppliers = {key.supplier for key in await self._pool.list_keys()}
         ends = {
             _derive_notice_id(end): end
@@ -50,21 +54,31 @@ class ModelEndNotices:
         told = {
             row.id for row in await self._db.fetch(sa.select(notice).where(notice.in_(list(ends))))
         }
-        rows = [self._build_row(id_, end) for id_, end in ends.items() if id_ not in told]
-        if rows:
-            await self._ledger.record(*rows)
+        new = {id_: end for id_, end in ends.items() if id_ not in told}
+        if new:
+            facts = [_list_facts(end) for end in new.values()]
+            rows = [self._build_row(id_, each) for id_, each in zip(new, facts, strict=True)]
+            first = self._build_row(next(iter(new)), facts[0], others=facts[1:])
+            await self._ledger.record(
+                first, *(Insert(row.table, {**row.row, "due_at": None}, True) for row in rows[1:])
+            )
 
-    def _build_row(self, id_: str, end: ComingEnd) -> Insert:
-        facts: Facts = {
-            "model": end.model.name,
-            "supplier": "" if end.route is None else end.route.provider,
-            "ends": end.ends.isoformat(),
-            "successor": "" if end.successor is None else end.successor.name,
-        }
+    def _build_row(self, id_: str, facts: Facts, others: Sequence[Facts] = ()) -> Insert:
+        if others:
+            facts = {**facts, "others": json.dumps(others)}
         row = notification_row(
             self._clock, cause_id=id_, person=OPERATORS, kind=MODEL_ENDS, facts=facts
         )
         return Insert(schema.notice, {**row.row, "id": id_}, ignore=True)
+
+
+def _list_facts(end: ComingEnd) -> Facts:
+    return {
+        "model": end.model.name,
+        "supplier": "" if end.route is None else end.route.provider,
+        "ends": end.ends.isoformat(),
+        "successor": "" if end.successor is None else end.successor.name,
+    }
 
 
 def _derive_notice_id(end: ComingEnd) -> str:

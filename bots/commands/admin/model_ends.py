@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Mapping
 from datetime import date
 
-from bots.chat.reply import Choice, Phrase, Reply, say
+from bots.chat.reply import Choice, Phrase, Reply, say, say_count
+from bots.commands.text import get_supplier_title
 from core.jobs.notifications import Notification
 from core.pricing.catalogue import Catalogue, ComingEnd
 from core.repricing.model_ends import NOTICE_DAYS
@@ -35,20 +37,23 @@ def check_coming_ends(
 
 
 async def make_model_end_card(notification: Notification) -> Reply:
-    """A notification's card."""
+    """A notification's card: all ends that it tells of."""
     facts = notification.facts
+    ends = [facts, *json.loads(str(facts.get("others", "[]")))]
     return Reply(
-        title=say("⏳ A model ends"),
-        lines=(
-            _describe(
-                str(facts["model"]),
-                str(facts["supplier"]),
-                date.fromisoformat(str(facts["ends"])),
-                str(facts["successor"]),
-            ),
-        ),
+        title=say_count("⏳ {count} model ends soon", "⏳ {count} models end soon", len(ends)),
+        lines=tuple(map(_describe_facts, ends)),
         choices=((Choice(say("Suppliers"), "suppliers"),),),
         private=True,
+    )
+
+
+def _describe_facts(facts: Mapping[str, str | int]) -> Phrase:
+    return _describe(
+        str(facts["model"]),
+        str(facts["supplier"]),
+        date.fromisoformat(str(facts["ends"])),
+        str(facts["successor"]),
     )
 
 
@@ -58,7 +63,7 @@ def _describe(model: str, supplier: str, ends: date, successor: str) -> Phrase:
         return say(
             "{model} ends at {supplier} on {day}; others serve it on.",
             model=model,
-            supplier=supplier,
+            supplier=get_supplier_title(supplier),
             day=day,
         )
     if not successor:

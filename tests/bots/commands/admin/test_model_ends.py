@@ -90,7 +90,7 @@ async def test_operators_are_told_once_a_month_ahead_and_not_again_after_a_resta
         for _ in range(2):
             await tom.app.services.repricing.model_ends.announce_ends()
         shown = await told(owner)
-        assert [card.title for _, card in shown] == ["⏳ A model ends"] * len(shown)
+        assert [card.title for _, card in shown] == ["⏳ 1 model ends soon"] * len(shown)
         assert len({to for to, _ in shown}) == len(shown) >= 1
         sentence = (
             "GPT-4 Turbo ends on 2026-04-10: its name and whoever chose it lead to GPT-5 from then"
@@ -114,6 +114,29 @@ async def test_what_no_key_serves_is_nobodys_concern(
         assert await told(tom.someone("1")) == []
 
 
+async def test_several_are_told_at_once(
+    sqlite_url: str, clock: TestClock, supplier: FakeSupplier
+) -> None:
+    ends = date(2026, 3, 20)
+    catalogue = Catalogue(
+        (replace(GPT_4, ends=ends, successor=""), replace(GPT_5, ends=ends), brief.CLAUDE_3),
+        clock=clock,
+    )
+    costs = Costs(COSTS)
+    async with service.running(
+        sqlite_url, clock, supplier=supplier, catalogue=catalogue, costs=costs
+    ) as tom:
+        for _ in range(2):
+            await tom.app.services.repricing.model_ends.announce_ends()
+        shown = await told(tom.someone("1"))
+        assert [card.title for _, card in shown] == ["⏳ 2 models end soon"] * len(shown)
+        assert len({to for to, _ in shown}) == len(shown) >= 1
+        assert {line.partition(" ends ")[0] for line in shown[0][1].lines} == {
+            "GPT-4 Turbo",
+            "GPT-5",
+        }
+
+
 def test_the_check_says_what_ends_soon_and_is_red_where_nothing_stands_in(clock: TestClock) -> None:
     route = Route("groq", "gpt-5", ends=date(2026, 3, 20))
     catalogue = Catalogue(
@@ -132,7 +155,7 @@ def test_the_check_says_what_ends_soon_and_is_red_where_nothing_stands_in(clock:
     lines = [(is_fine, render(line, "en")) for is_fine, line in found]
     assert lines == [
         (False, "Claude 3 ends on 2026-03-10; nothing stands in for it."),
-        (True, "GPT-5 ends at groq on 2026-03-20; others serve it on."),
+        (True, "GPT-5 ends at Groq on 2026-03-20; others serve it on."),
         (True, moved),
     ]
     assert check_coming_ends(catalogue, {"mistral"}) == []
