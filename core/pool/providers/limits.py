@@ -31,6 +31,8 @@ _SECONDS_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400
 
 def parse_rate_limit(headers: Mapping[str, str]) -> RateLimitInfo | None:
     """What an answer's headers say of rate limits and the account; None when that is nothing."""
+    # Looked through a dozen times; httpx's own go through all of them each time.
+    headers = {name.lower(): value for name, value in headers.items()}
     organisation = next((headers[name] for name in _ORGANISATIONS if headers.get(name)), "")
     waits = [
         _parse_wait(headers.get(reset, ""))
