@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import aiohttp
+import httpx
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Reply, ReplyStream, say, say_count
@@ -46,7 +46,7 @@ _ASKS_MAX: Final = 2_000
 #: For a purchase to be credited.
 _CHECKS_MAX: Final = 200
 _CHECK_SECONDS: Final = 0.05
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
+_TIMEOUT_SECONDS: Final = 10.0
 _HOW: Final = say("Write it like this: /crowd 15000, or /crowd alone. Nothing was bought.")
 
 
@@ -111,7 +111,7 @@ class CrowdCommands:
         yield Reply((say("{people} people of the sandbox buy.", people=_PEOPLE),), passing=True)
         names = [f"sandbox-{number}" for number in range(1, _PEOPLE + 1)]
         crowd = [await self._users.get_or_create("console", name, language="en") for name in names]
-        async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False) as browser:
+        async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False) as browser:
             await asyncio.gather(
                 *(self._buy_credits(one, -(-wanted // _PEOPLE), request, browser) for one in crowd)
             )
@@ -164,7 +164,7 @@ class CrowdCommands:
         return sum(balance.available.units for balance in balances)
 
     async def _buy_credits(
-        self, person: Person, credits_: int, request: Request, browser: aiohttp.ClientSession
+        self, person: Person, credits_: int, request: Request, browser: httpx.AsyncClient
     ) -> None:
         """Pays for that many Credits on the sandbox's page, in payments that bring no bonus."""
         rest = NanoUsd(max(credits_, 100) * _CENT)
@@ -184,8 +184,7 @@ class CrowdCommands:
                 description="Credits",
                 language="en",
             )
-            async with browser.post(f"{order.url}/pay", allow_redirects=False):
-                pass
+            await browser.post(f"{order.url}/pay")
             for _ in range(_CHECKS_MAX):
                 if (await self._orders.get(order.id)).state == "credited":
                     break
