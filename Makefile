@@ -15,7 +15,7 @@ install = $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 2 i
 	>$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: chart-font help demo demo-new setup init run test soak check format lint types arrows bench lock clean
+.PHONY: chart-font help demo demo-new setup init run test unit flaky soak check format lint types arrows bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,15 @@ run: $(RUNTIME) ## the real service, by the settings in .env
 
 test: $(DEVELOP) ## every test, small sizes
 	@$(BIN)/python -m pytest -q $(SPREAD)
+
+unit: $(DEVELOP) ## the inner loop: tests that need neither a database nor a process
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "unit and not slow"
+
+flaky: $(DEVELOP) ## every test five times, on twice as many workers as usual: names what failed
+	@for round in 1 2 3 4 5; do \
+		$(BIN)/python -m pytest -q -n $$((2 * $(WORKERS))) --dist loadfile --no-loadscope-reorder \
+			2>&1 | grep -E "^(FAILED|ERROR)|passed|failed" | sed "s/^/round $$round: /"; \
+	done
 
 soak: $(DEVELOP) ## the same tests at full size
 	@CREDITBOT_TEST_SIZE=full $(BIN)/python -m pytest -q $(SPREAD)

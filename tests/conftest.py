@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.databases import (
@@ -29,7 +31,23 @@ __all__ = [
 ]
 
 
+#: Whoever needs one of these needs a database.
+_DATABASES = frozenset(__all__) - {"clock"}
+_SYSTEM = Path(__file__).parent / "system"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Backwards: tests of the whole system are the longest, and a long one that begins last is
-    waited for while other processors have nothing to do."""
+    """Marks each test by what it needs: whole processes, a database (where its fixtures show it;
+    others say so themselves), or neither. Orders them
+    backwards: tests of the whole system are the longest, and a long one that begins last is waited
+    for while other processors have nothing to do."""
+    for item in items:
+        if item.get_closest_marker("integration"):
+            continue
+        if item.path.is_relative_to(_SYSTEM):
+            item.add_marker("system")
+        elif _DATABASES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("integration")
+        else:
+            item.add_marker("unit")
     items.sort(key=lambda item: item.path, reverse=True)

@@ -21,6 +21,8 @@ from tests.fakes.discord import FakeDiscord
 from tests.fakes.telegram import FakeTelegram
 from tests.size import size
 
+pytestmark = pytest.mark.slow
+
 #: On each platform half of them; the talk goes on after so many.
 COUNT, ROUND = size(small=10_000, full=500_000), 500
 #: What may stay of them, in bytes: the same tables are filled and emptied all the time.

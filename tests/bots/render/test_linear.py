@@ -11,6 +11,8 @@ from bots.render.pieces import fit_progress, split_answer
 from bots.telegram.streaming import STYLE as TELEGRAM
 from tests.size import size
 
+pytestmark = pytest.mark.slow
+
 #: Twice the text may take three times as long: twice, and what a busy machine adds.
 RATIO_MAX = 3.2
 SHORT_CHARS = size(small=4_000, full=8_000)

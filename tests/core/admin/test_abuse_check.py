@@ -110,6 +110,7 @@ def test_what_offers_leave_of_a_dollar_of_cost(
     assert calculate_reduced_trade(replace(economy, reductions=None)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
 async def test_played_in_the_briefs_world_each_comes_to_what_the_check_says(seed: int) -> None:
     year = await played("brief", seed, size(small=2, full=6), honest=SEEDS > 1)
@@ -124,6 +125,7 @@ async def test_played_in_the_briefs_world_each_comes_to_what_the_check_says(seed
     assert [farm.name for farm in year.farms if farm.cash > NanoUsd(0)] == ["dispute"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
 async def test_played_safely_nobody_takes_out_cash_that_they_did_not_pay_in(seed: int) -> None:
     names: tuple[ScenarioName, ...] = ("gifts", "advance-to-friend", "dispute")

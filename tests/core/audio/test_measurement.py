@@ -47,6 +47,7 @@ ENDLESS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ENDLESS.values(), ids=ENDLESS)
 async def test_as_large_as_can_be_and_made_of_tiny_pieces(content: bytes) -> None:
     """The worker answers itself, within its own bounds of work; what it can't count is bounded."""

@@ -12,6 +12,8 @@ from core.db.connections import create_engine, parse_url
 from core.db.migrate import run_migrations
 from tests.databases import Postgres
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Connection]:

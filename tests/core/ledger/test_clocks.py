@@ -308,6 +308,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_no_story_of_two_clocks_dates_anything_ahead(
     kind: str, request: pytest.FixtureRequest

@@ -308,6 +308,7 @@ def make_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callabl
         postgres.give_back(name)
 
 
+@pytest.mark.integration
 def test_statements_add_up(make_url: Callable[[], str]) -> None:
     machine = type("Machine", (StatementMachine,), {"make_url": staticmethod(make_url)})
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
