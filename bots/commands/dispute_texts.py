@@ -58,7 +58,7 @@ def _released_text(
     del is_again
     back = say("{credits} that were held are yours again.", credits=format_credits(amount))
     return say("The dispute is decided: your payment stands"), (
-        say("The {cash} stay paid.", cash=cash),
+        say("The {cash} stays paid.", cash=cash),
         *(() if amount.is_zero else (back,)),
     )
 

@@ -29,7 +29,7 @@ from payments.gateways.discord_store import DiscordStoreGateway
 from payments.gateways.voucher import VOUCHER_GATEWAY
 from payments.offer import Entitlement, Offer, Pack, from_cents, to_cents
 from payments.order_search import CashReceipt, OrderSearch
-from payments.orders import Orders
+from payments.orders import Orders, remaining_cash
 from payments.refunds import refundable_cash
 from payments.types import Order
 
@@ -264,6 +264,8 @@ class TopUpCommands:
 
     def _may_cancel(self, order: Order) -> bool:
         since = self._clock.now_ms() - self._terms.withdrawal_days * DAY_MS
+        if order.dispute_state == "open":  # whose the money is somebody else decides
+            return False
         return order.created_at > since and refundable_cash(order).units > 0
 
     def _list_gateways(self, request: Request, cash: NanoUsd) -> list[str]:
@@ -420,6 +422,9 @@ def _describe_state(order: Order) -> Phrase:
         return say("given back")
     if order.refunded.units:
         return say("partly given back")
+    if order.lost.units:  # by a bank, or whoever else decides there
+        is_all = remaining_cash(order) <= 0
+        return say("taken back by your bank") if is_all else say("partly taken back by your bank")
     if order.paid.units and order.state != "credited":
         return say("partly paid")
     return _STATE_NAMES[order.state]

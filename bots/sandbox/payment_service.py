@@ -381,7 +381,7 @@ def _list_notes(checkout: _Checkout) -> list[Phrase]:
     )
     return [
         _NOTE,
-        *([_WITHDRAWAL_NOTE] if checkout.shows_withdrawal else []),
+        *([_WITHDRAWAL_NOTE] if checkout.shows_withdrawal and not checkout.dispute else []),
         *([_LOSING_NOTE] if checkout.loses_message else []),
         *([lost] if checkout.lost_messages else []),
     ]

@@ -248,8 +248,17 @@ async def test_disputed_and_lost(database_url: str) -> None:
         stopped = (await shop.tom.presses(button(card, "Starter")))[0]
         assert isinstance(stopped, Card)
         assert "disputed" in "\n".join(stopped.lines)
+        support = await shop.tom.screen("/paysupport")
+        assert [row[1:3] for row in support.table] == [("$90.00", "disputed")]
+        assert "Withdraw" not in str(support.buttons), "somebody else decides now"
         await shop.press(url, "lose")
         assert "The payer wins" not in await shop.page(url)
+
+        async def lost() -> bool:
+            support = await shop.tom.screen("/paysupport")
+            return support.table[0][2] == "taken back by your bank"
+
+        await until(lost)
 
 
 async def test_an_admin_looks_and_gives_back_by_a_second_tap(database_url: str) -> None:

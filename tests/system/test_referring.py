@@ -185,7 +185,7 @@ async def test_the_owner_hears_that_it_was_won(database_url: str) -> None:
         order, url, card = await disputed(shop)
         await shop.press(url, "win")
         ended = text_of(await shop.noticed_by("1"))
-        assert f"Won: $90.00 of order {order} are there again" in ended
+        assert f"Won: $90.00 of order {order} is there again" in ended
         assert await shop.tom.credits() == Credits(10_000 - 8)
         owner = shop.tom.someone("1")
         assert "decided already" in text_of(*await owner.presses(button(card, "Accept")))

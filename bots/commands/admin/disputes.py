@@ -164,14 +164,7 @@ async def make_operator_card(notification: Notification, disputes: DisputeServic
         return Reply(
             title=_OPEN_TITLES[notification.kind],
             lines=(
-                say(
-                    "At {gateway} the payer's bank takes {cash} of order {order} back until it is"
-                    " decided ({reason}).",
-                    gateway=dispute.gateway,
-                    cash=cash,
-                    order=order,
-                    reason=dispute.reason or "–",
-                ),
+                _open_text(dispute, cash, order),
                 say(
                     "What is left of its Credits is held, and its buyer can't pay by card until"
                     " then. Nothing else of theirs stops."
@@ -225,9 +218,27 @@ def _due_lines(dispute: Dispute) -> tuple[Phrase, ...]:
     return (say("Evidence is taken until {time}.", time=as_datetime(dispute.due_at)),)
 
 
+def _open_text(dispute: Dispute, cash: str, order: str) -> Phrase:
+    if not dispute.reason:
+        return say(
+            "At {gateway} the payer's bank takes {cash} of order {order} back until it is decided.",
+            gateway=dispute.gateway,
+            cash=cash,
+            order=order,
+        )
+    return say(
+        "At {gateway} the payer's bank takes {cash} of order {order} back until it is"
+        " decided ({reason}).",
+        gateway=dispute.gateway,
+        cash=cash,
+        order=order,
+        reason=dispute.reason,
+    )
+
+
 def _won_text(cash: str, order: str) -> Phrase:
     return say(
-        "Won: {cash} of order {order} are there again, and its Credits are the buyer's.",
+        "Won: {cash} of order {order} is there again, and its Credits are the buyer's.",
         cash=cash,
         order=order,
     )
@@ -235,7 +246,7 @@ def _won_text(cash: str, order: str) -> Phrase:
 
 def _lost_text(cash: str, order: str) -> Phrase:
     return say(
-        "Lost: {cash} of order {order} are gone. What was held went with them, what was spent is"
+        "Lost: {cash} of order {order} is gone. What was held went with it, what was spent is"
         " bad debt: /report.",
         cash=cash,
         order=order,
