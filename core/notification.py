@@ -19,14 +19,21 @@ Facts = Mapping[str, str | int]
 
 
 def notification_row(
-    clock: Clock, *, cause_id: str, person: str, kind: str, facts: Facts, delay_ms: int = 0
+    clock: Clock,
+    *,
+    cause_id: str,
+    person: str,
+    kind: str,
+    facts: Facts,
+    delay_ms: int = 0,
+    once: bool = False,
 ) -> Insert:
     """A notification's row, to be written with what it tells of; the same cause at the same time
-    gives the same row. `kind` and `facts` are what its sentence is made of; it is told after
-    `delay_ms`."""
+    gives the same row, `once`: at whatever time. `kind` and `facts` are what its sentence is made
+    of; it is told after `delay_ms`."""
     now = clock.now_ms()
     row = {
-        "id": ids.derive_id("ntc", now, cause_id),
+        "id": ids.derive_id("ntc", 0 if once else now, cause_id),
         "person": person,
         "kind": kind,
         "data": json.dumps(dict(facts), sort_keys=True),

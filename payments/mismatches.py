@@ -10,7 +10,6 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from core import ids
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
@@ -35,8 +34,10 @@ def unprocessed_row(clock: Clock, message: str, verdict: str, order: str) -> Ins
     and verdict, where it names an order, however often it is told."""
     cause = f"unworked/{order}/{verdict}" if order else f"unworked/{message}"
     facts = {"message": message, "verdict": verdict, "order": order}
-    row = notification_row(clock, cause_id=cause, person=OPERATORS, kind=UNPROCESSED, facts=facts)
-    return Insert(row.table, {**row.row, "id": ids.derive_id("ntc", 0, cause)}, ignore=True)
+    row = notification_row(
+        clock, cause_id=cause, person=OPERATORS, kind=UNPROCESSED, facts=facts, once=True
+    )
+    return Insert(row.table, row.row, ignore=True)
 
 
 class Mismatches:
@@ -64,10 +65,9 @@ class Mismatches:
             "unit": payment.amount.NAME,
             "paid": payment.amount.units,
         }
-        row = notification_row(
-            self._clock, cause_id=cause, person=person, kind=PAID_OTHERWISE, facts=facts
+        told = notification_row(
+            self._clock, cause_id=cause, person=person, kind=PAID_OTHERWISE, facts=facts, once=True
         )
-        told = Insert(row.table, {**row.row, "id": ids.derive_id("ntc", 0, cause)})
         if await self._is_told(told):
             return
         if not await self._orders.mark_processing(order, told):

@@ -47,6 +47,7 @@ class PaymentWarnings:
             person=OPERATORS,
             kind=PAYMENT_WARNED,
             facts={"order": order.id, **paid, **facts},
+            once=True,
         )
         with suppress(CompanionRefused):  # told before
             await self._ledger.record(

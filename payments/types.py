@@ -196,8 +196,8 @@ class PaymentWarning:
     payment: str
     order: str = ""
     #: `fraud`: whoever has the card says that they didn't pay. `invalid`: the money isn't there any
-    #: more.
-    kind: Literal["fraud", "invalid"] = "fraud"
+    #: more. `archived`: a page by which it goes back was closed, perhaps before it was used.
+    kind: Literal["fraud", "invalid", "archived"] = "fraud"
     #: The gateway's own name of the case; may be empty.
     reason: str = ""
 

@@ -496,7 +496,8 @@ def _to_refunds(refund: Any) -> Sequence[GatewayEvent]:
     if not payment or refund.currency != "usd":
         return ()
     failed = refund.status in {"failed", "canceled"}
-    if not failed and refund.status not in {"pending", "succeeded"}:
+    # What waits for the payer is on its way too: asked again, it would go twice.
+    if not failed and refund.status not in {"pending", "requires_action", "succeeded"}:
         return ()
     amount = from_cents(refund.amount)
     return (Refund(StripeGateway.name, refund.id, payment, amount, failed),)

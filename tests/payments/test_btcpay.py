@@ -337,6 +337,9 @@ async def test_owners_hear_once_that_a_credited_invoice_is_invalid(counter: Coun
         for _ in range(2):
             await counter.hears("Invalid", one)
     await counter.works()
+    for _ in range(3):  # asked again, it says so again
+        counter.shop.clock.advance(days=3)
+        await counter.reconciliation.reconcile_orders()
     ((kind, facts),) = await counter.shop.told(OPERATORS)
     assert (kind, facts["order"], facts["warning"]) == (PAYMENT_WARNED, order.id, "invalid")
     assert await counter.shop.has(person) == {"bought": 1_000}, "until somebody decides"

@@ -27,7 +27,7 @@ from core.money import Credits, NanoUsd
 from core.pool.vault import Vault
 from payments.fulfillment import PAID
 from payments.gateways.base import Gateway
-from payments.gateways.btcpay import checkout
+from payments.gateways.btcpay import refunds
 from payments.offer import from_cents, to_cents
 from payments.types import GatewayUnavailable, Order
 from tests.databases import TestClock
@@ -338,7 +338,7 @@ def _lose_answers(gateway: object, chance: random.Random) -> None:
 @pytest.fixture(autouse=True)
 def _no_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Days pass here within a second, in which a gateway's list would be kept."""
-    monkeypatch.setattr(checkout, "_PULL_PAYMENTS_SECONDS", -1.0)
+    monkeypatch.setattr(refunds, "_LIST_SECONDS", -1.0)
 
 
 @pytest.mark.parametrize("name", ["stripe", "paypal", "btcpay"])

@@ -15,7 +15,7 @@ from core.db import schema
 from core.db.writes import Delete
 from core.money import parse_usd
 from core.notification import OPERATORS
-from payments.gateways.btcpay import checkout
+from payments.gateways.btcpay import refunds
 from payments.mismatches import UNPROCESSED
 from payments.types import Order
 from payments.unmatched import UNMATCHED, NotUnmatched
@@ -180,7 +180,7 @@ async def test_a_lost_order_of_which_no_message_came_waits_for_an_owner(
 ) -> None:
     """Where the gateway's own list has it: paid, its message lost, and a database of before. All of
     it is credited to whom the owner names, and what goes back of it later is found."""
-    monkeypatch.setattr(checkout, "_PULL_PAYMENTS_SECONDS", -1.0)
+    monkeypatch.setattr(refunds, "_LIST_SECONDS", -1.0)
     shop.clock.at_ms = int(time.time() * 1000)
     async with AsyncExitStack() as stack:
         kinds = {"stripe": FakeStripe, "paypal": FakePayPal, "btcpay": FakeBtcPay}

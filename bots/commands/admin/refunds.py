@@ -231,6 +231,22 @@ async def make_warning_card(notification: Notification) -> Reply:
             ),
             private=True,
         )
+    if facts["warning"] == "archived":
+        return Reply(
+            title=say("⚠️ A refund's page was closed"),
+            lines=(
+                say(
+                    "At {gateway} the page by which {cash} of order {order} go back was archived."
+                    " Whether its buyer had taken the money isn't told any more: look there. In the"
+                    " books it went back, and so it stays.",
+                    gateway=gateway,
+                    cash=str(facts["reason"]),
+                    order=order,
+                ),
+                look,
+            ),
+            private=True,
+        )
     return Reply(
         title=say("⚠️ A payment may be fraud"),
         lines=(

@@ -28,6 +28,7 @@ from payments.gateways.btcpay.client import (
     refusal_code,
     validate_id,
 )
+from payments.gateways.btcpay.refunds import BtcPayRefunds
 from payments.gateways.http import translate_parse_errors
 from payments.offer import CENT, from_cents, to_cents, to_decimal_dollars
 from payments.types import (
@@ -42,8 +43,6 @@ from payments.types import (
     PaymentMismatch,
     PaymentPending,
     PaymentWarning,
-    Refund,
-    RefundDeclined,
     is_order_id,
 )
 
@@ -68,9 +67,6 @@ PERMISSIONS: Mapping[str, Collection[str]] = {
 _PAGE_SIZE, _PAGES_MAX = 100, 20
 #: A process that begins may stand at a restored copy: the list of so long has what it lacks.
 _FIRST_LIST_SECONDS = 30 * 86_400
-_REFUND_NAME_CHARS_MAX = 50
-#: How long the list of pull payments serves the orders that are asked about.
-_PULL_PAYMENTS_SECONDS = 60.0
 
 
 @final
@@ -94,9 +90,7 @@ class BtcPayGateway:
         self._client = BtcPayClient(url=url, store_id=store_id, api_key=api_key)
         self._store_id, self._webhook_secret = store_id, webhook_secret
         self._return_url = return_url
-        #: The store's pull payments, which the server lists as a whole, and when that was.
-        self._pull_payments: Sequence[Mapping[str, Any]] = ()
-        self._pull_payments_read_at = -_PULL_PAYMENTS_SECONDS
+        self._refunds = BtcPayRefunds(self._client)
         #: Whether this process has seen the store's list.
         self._has_listed = False
 
@@ -188,27 +182,10 @@ class BtcPayGateway:
             return ()
         events = await self._fetch_invoice_events(order.external_id)
         paid = [event for event in events if isinstance(event, Payment)]
-        return [*events, *(await self._list_refunds(order, paid[-1].id) if paid else ())]
-
-    async def _list_refunds(self, order: Order, payment: str) -> Sequence[GatewayEvent]:
-        """The pull payments by which money of an order goes back: those of `refund_payment`, and
-        those that the server's own button makes of its invoice (and names after it)."""
-        now = time.monotonic()
-        if now - self._pull_payments_read_at > _PULL_PAYMENTS_SECONDS:
-            self._pull_payments = await self._client.get(
-                self._client.store_path("pull-payments"), {"includeArchived": "true"}
-            )
-            self._pull_payments_read_at = now
-        with translate_parse_errors(self.name):
-            return [
-                Refund(self.name, one["id"], payment, parse_usd(one["amount"]))
-                for one in self._pull_payments
-                if one["currency"] == "USD"
-                and (
-                    str(one["name"]).startswith(f"{order.id} ")
-                    or one["name"] == f"Refund {order.external_id}"
-                )
-            ]
+        if not paid:
+            return events
+        arrived = from_cents(to_cents(sum(paid[-1].parts.values(), start=NanoUsd(0))))
+        return [*events, *await self._refunds.list_events(order, paid[-1].id, arrived)]
 
     async def list_late_payments(self) -> Mapping[str, Cash]:
         """See `Gateway`."""
@@ -260,9 +237,10 @@ class BtcPayGateway:
             order, status = _order_id(invoice), invoice["status"]
         if order and status == "Expired" and _is_unpaid(invoice):
             events.append(CheckoutEnded(order, "expired"))
-        if order and status == "Invalid" and not events:  # the chain never confirmed it
-            events.append(CheckoutEnded(order, "failed"))
-        if order and status == "Invalid":
+        if order and status == "Invalid":  # the chain never confirmed what was on its way
+            events = [event for event in events if not isinstance(event, PaymentPending)]
+            if not events:
+                events.append(CheckoutEnded(order, "failed"))
             # What was credited before stays until somebody decides; where nothing was, it is over.
             invoice_id = str(invoice["id"])
             events.append(PaymentWarning(self.name, invoice_id, "", order, kind="invalid"))
@@ -308,37 +286,7 @@ class BtcPayGateway:
     ) -> Sequence[GatewayEvent]:
         """See `Gateway`: a page at which the payer takes it, one a cause."""
         assert isinstance(amount, NanoUsd)
-        digest = hashlib.blake2b(cause.encode(), digest_size=6).hexdigest()
-        name = f"{order.id} {digest}"
-        assert len(name) <= _REFUND_NAME_CHARS_MAX
-        pull_payments = await self._client.get(
-            self._client.store_path("pull-payments"), {"includeArchived": "true"}
-        )
-        with translate_parse_errors(self.name):
-            pull_payment = next((one for one in pull_payments if one["name"] == name), None)
-            if pull_payment is None:
-                pull_payment = await self._create_pull_payment(name, amount)
-            id_, sum_, link = (
-                validate_id(pull_payment["id"]),
-                parse_usd(pull_payment["amount"]),
-                str(pull_payment["viewLink"]),
-            )
-        return (Refund(self.name, id_, payment, sum_, claim_url=link),)
-
-    async def _create_pull_payment(self, name: str, amount: NanoUsd) -> Any:
-        body = {
-            "name": name,
-            "amount": to_decimal_dollars(amount),
-            "currency": "USD",
-            # It was confirmed in the chat; who pays it out is the server's own business.
-            "autoApproveClaims": True,
-        }
-        answer = await self._client.request(
-            "POST", self._client.store_path("pull-payments"), body=body
-        )
-        if not answer.is_ok:
-            raise RefundDeclined(self.name, refusal_code(answer))
-        return answer.body
+        return (await self._refunds.create_refund(order, payment, amount, cause),)
 
     async def close(self) -> None:
         """See `Gateway`."""

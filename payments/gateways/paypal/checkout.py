@@ -72,7 +72,8 @@ _LIVE_HOSTS = frozenset({"api.paypal.com", "api-m.paypal.com"})
 _LOCALES = {"en": "en-US", "zh-CN": "zh-CN"}
 #: Captures whose money came, whatever became of it later.
 _RECEIVED_STATUSES = frozenset({"COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED"})
-_FAILED_STATUSES = frozenset({"DECLINED", "FAILED"})
+#: PayPal's first version says `DENIED` for what a review ended.
+_FAILED_STATUSES = frozenset({"DECLINED", "DENIED", "FAILED"})
 _UNREADABLE_STATUSES = frozenset({403, 404})
 _LOST_OUTCOMES = frozenset({"RESOLVED_BUYER_FAVOUR", "ACCEPTED"})
 
