@@ -25,7 +25,7 @@ from core.ledger.types import CompanionRefused
 from core.money import NanoUsd
 from core.notification import OPERATORS, notification_row
 from payments.fulfillment import Fulfillment, GetPersonId
-from payments.gateways.base import EstimatesValue, FindsLostOrders, Gateway
+from payments.gateways.base import EstimatesValue, FindsCheckouts, Gateway
 from payments.offer import Entitlement
 from payments.orders import Orders
 from payments.types import UNITS, Cash, GatewayUnavailable, Order, Payment, StorePurchase
@@ -162,8 +162,10 @@ class UnmatchedPayments:
         id_ = payment.order
         if not self._orders.is_own_id(id_):
             id_ = ids.derive_id("ord", payment.at_ms, payment.gateway, payment.id)
-        # Where it goes by its checkout, all of it is read again from there.
-        checkout = payment.id if isinstance(gateway, FindsLostOrders) else ""
+        # Where it goes by its checkout all of it is read again: some may have gone back since.
+        checkout = ""
+        if id_ == payment.order and isinstance(gateway, FindsCheckouts):
+            checkout = await gateway.find_checkout(payment.id)
         with contextlib.suppress(CompanionRefused):  # another process was faster
             await self._orders.recreate_order(
                 id_,

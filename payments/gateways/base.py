@@ -141,9 +141,20 @@ class SupportsDisputeLookup(Protocol):
 
 
 @runtime_checkable
+class FindsCheckouts(Protocol):
+    """A gateway that has all that became of an order which isn't in this database any more, once
+    the order is made again with its checkout."""
+
+    async def find_checkout(self, payment_id: str) -> str:
+        """The id of the checkout of a payment that fits no order; empty if there is none. Raises
+        `GatewayUnavailable`."""
+        ...
+
+
+@runtime_checkable
 class FindsLostOrders(Protocol):
-    """A gateway that has what was paid for an order which isn't in this database any more, and all
-    of it once more where the order is made again with its checkout."""
+    """A gateway without a list of what moved, that has what was paid for an order which isn't in
+    this database any more."""
 
     async def find_paid_order(self, order_id: str) -> Payment | None:
         """All that has arrived for an order of ours as one payment, which has the checkout's id as

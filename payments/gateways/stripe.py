@@ -258,6 +258,13 @@ class StripeGateway:
         """See `Gateway`."""
         return {}
 
+    async def find_checkout(self, payment_id: str) -> str:
+        """See `FindsCheckouts`."""
+        params: Any = {"payment_intent": payment_id, "limit": 1}
+        sessions = self._client.v1.checkout.sessions
+        page = await self._call(lambda: sessions.list_async(params))
+        return str(page.data[0].id) if page.data else ""
+
     async def refund_payment(
         self, order: Order, payment: str, amount: Cash, cause: str
     ) -> Sequence[GatewayEvent]:

@@ -239,7 +239,9 @@ class FakeStripe:
 
     async def _list_sessions(self, request: web.Request) -> web.Response:
         await self._form(request)
-        newest = list(self.sessions.values())[: int(request.query.get("limit", "10"))]
+        intent = request.query.get("payment_intent")
+        found = [one for one in self.sessions.values() if intent in {None, one["payment_intent"]}]
+        newest = found[: int(request.query.get("limit", "10"))]
         return _told({"object": "list", "data": newest, "has_more": False, "url": "/v1"})
 
     async def _get_session(self, request: web.Request) -> web.Response:

@@ -15,6 +15,7 @@ from core.db import schema
 from core.db.writes import Delete
 from core.money import parse_usd
 from core.notification import OPERATORS
+from payments.gateways.base import Gateway
 from payments.gateways.btcpay import refunds
 from payments.mismatches import UNPROCESSED
 from payments.types import Order
@@ -174,9 +175,23 @@ async def pays(peer: FakeStripe | FakePayPal | FakeBtcPay, checkout: str) -> Non
     peer.pay(checkout)
 
 
+async def refunds_four(
+    peer: FakeStripe | FakePayPal | FakeBtcPay, gateway: Gateway, order: Order
+) -> None:
+    """Somebody gives $4 back there."""
+    if isinstance(peer, FakeStripe):
+        peer.refund(next(iter(peer.intents)), 400)
+    elif isinstance(peer, FakePayPal):
+        peer.give_back(next(iter(peer.captures)), "4.00")
+    else:
+        payment = next(iter(peer.payments[order.external_id]))["id"]
+        await gateway.refund_payment(order, payment, parse_usd("4"), "by its own button")
+
+
+@pytest.mark.parametrize("is_late", [True, False], ids=["refunded later", "refunded before"])
 @pytest.mark.parametrize("name", ["stripe", "paypal", "btcpay"])
 async def test_a_lost_order_of_which_no_message_came_waits_for_an_owner(
-    shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch, *, is_late: bool
 ) -> None:
     """Where the gateway's own list has it: paid, its message lost, and a database of before. All of
     it is credited to whom the owner names, and what goes back of it later is found."""
@@ -203,22 +218,16 @@ async def test_a_lost_order_of_which_no_message_came_waits_for_an_owner(
             counter.services.unmatched,
             await counter.services.unmatched.list_open(),
         )
+        if not is_late:
+            await refunds_four(peer, gateway, order)
+            await counter.services.reconciliation.reconcile_orders()
         with pytest.raises(NotUnmatched):
             await unmatched.credit(gateway, payment.id, name)
         given = await unmatched.credit(gateway, payment.id, name, payer="telegram:7")
         assert (given.id, given.state, given.paid) == (order.id, "credited", order.value)
-        assert await shop.has(person) == {"bought": 1_000}
-        if isinstance(peer, FakeStripe):
-            peer.refund(payment.id, 400)
-        elif isinstance(peer, FakePayPal):
-            peer.give_back(next(iter(peer.captures)), "4.00")
-        else:
-            await gateway.refund_payment(
-                given,
-                next(iter(peer.payments[order.external_id]))["id"],
-                parse_usd("4"),
-                "by its own button",
-            )
+        assert await shop.has(person) == {"bought": 1_000 if is_late else 600}
+        if is_late:
+            await refunds_four(peer, gateway, order)
         for _ in range(3):
             shop.clock.advance(days=2)
             sums = await counter.services.reconciliation.reconcile_everything()

@@ -206,6 +206,10 @@ class BtcPayGateway:
         self._has_listed = True
         return paid
 
+    async def find_checkout(self, payment_id: str) -> str:
+        """See `FindsCheckouts`: `find_paid_order` names the checkout."""
+        return payment_id
+
     async def find_paid_order(self, order_id: str) -> Payment | None:
         """See `FindsLostOrders`."""
         invoices = await self._client.get(

@@ -225,6 +225,10 @@ class PayPalGateway:
         captured = await self._capture_events.list_orders()
         return {order: one.amount for order, one in captured.items()}
 
+    async def find_checkout(self, payment_id: str) -> str:
+        """See `FindsCheckouts`: `find_paid_order` names the checkout."""
+        return payment_id
+
     async def find_paid_order(self, order_id: str) -> Payment | None:
         """See `FindsLostOrders`."""
         captured = (await self._capture_events.list_orders()).get(order_id)
