@@ -26,6 +26,7 @@ from payments.fulfillment import Fulfillment
 from payments.gateways.stripe import StripeGateway
 from payments.offer import Offer
 from payments.orders import Orders
+from payments.services import order_tags
 from payments.webhooks import WebhookInbox
 from tests.databases import TestClock
 from tests.payments.order_services import OrderServices
@@ -82,7 +83,8 @@ async def main(database: str, name: str, peer: str, at_ms: int, dies_at: int, wi
     gateways = {name: gateway_of(name, peer, clock=clock)}
     steps.count_calls(gateways[name])
     offer = Offer()
-    orders = Orders(db=store, ledger=ledger, clock=clock, offer=offer)
+    tags = order_tags(vault)
+    orders = Orders(db=store, ledger=ledger, clock=clock, offer=offer, derive_tag=tags)
     fulfillment = Fulfillment(
         orders=orders, db=store, ledger=ledger, clock=clock, offer=offer, gateways=gateways
     )

@@ -28,8 +28,10 @@ from core.pool.vault import Vault
 from payments.fulfillment import PAID
 from payments.gateways.base import Gateway
 from payments.gateways.btcpay import refunds
+from payments.gateways.paypal import event_list
 from payments.offer import from_cents, to_cents
-from payments.types import GatewayUnavailable, Order
+from payments.services import order_tags
+from payments.types import GatewayUnavailable, Order, UnknownOrder
 from tests.databases import TestClock
 from tests.fakes.btcpay import FakeBtcPay
 from tests.fakes.paypal import FakePayPal
@@ -65,6 +67,7 @@ class World(RestorableWorld):
         await super().open()
         setattr(self.shop, "_causes", self._spends)  # noqa: B010 - none comes twice
         self._vault = await Vault.open([bytes(32)], self.shop.store, self.shop.ledger)
+        setattr(self.shop.orders, "_derive_tag", order_tags(self._vault))  # noqa: B010
         before = self.counters
         self.counters = [self._start_process() for _ in range(2)]
         for counter, earlier in zip(self.counters, before, strict=False):
@@ -91,7 +94,12 @@ class World(RestorableWorld):
     def _start_process(self) -> Counter:
         gateway = gateway_of(self._name, self._peer_url, clock=self.clock)
         _lose_answers(gateway, self._chance)
-        return Counter(self.shop, gateway, self._vault)
+        counter = Counter(self.shop, gateway, self._vault)
+        setattr(counter.unmatched, "_get_person_id", self._get_person)  # noqa: B010
+        return counter
+
+    async def _get_person(self, platform: str, id_: str) -> str:
+        return f"{platform}_{id_}"
 
 
 class History:
@@ -101,6 +109,8 @@ class History:
         self.chance, self.world, self.money = random.Random(seed), world, money
         self._folder = folder
         self.orders: list[str] = []
+        #: Those that a restored copy lacks.
+        self.lost: set[str] = set()
         self.spent = 0
         self.unsent: list[Wire] = []
         for number, counter in enumerate(world.counters):
@@ -236,11 +246,12 @@ class History:
         self.orders += [one.id for one in found if one.id not in self.orders]
 
     async def _restore(self, copy: Copy, spent: int) -> None:
-        """The database is a copy of before: what was ordered since is known to nobody."""
+        """The database is a copy of before: what was ordered since is only at the gateway."""
         await self.world.restore(copy)
         self.spent = spent
         rows = await self.shop.store.fetch(sa.select(schema.order.c.id))
         known = {row.id for row in rows}
+        self.lost |= set(self.orders) - known
         self.orders = [id_ for id_ in self.orders if id_ in known]
 
     async def _reconcile(self) -> None:
@@ -256,11 +267,30 @@ class History:
             for counter in self.counters:
                 await counter.works()
                 await counter.reconciliation.reconcile_orders()
+            await self._decide()
+
+    async def _decide(self) -> None:
+        """An owner knows who paid what a restored copy lacks."""
+        counter = self.chance.choice(self.counters)
+        platform, _, user = self.person.partition("_")
+        for one in await counter.unmatched.list_open():
+            assert one.order in self.lost
+            await counter.unmatched.credit(
+                counter.gateway, one.id, one.gateway, payer=f"{platform}:{user}"
+            )
 
     async def compare(self) -> None:
         """The books of its orders, with the gateway's account."""
         left = self.money.list_left()
         credited = self.money.list_credits()
+        for id_ in self.lost:
+            with suppress(UnknownOrder):
+                await self.shop.orders.get(id_)
+                self.orders += [id_] if id_ not in self.orders else []
+            if id_ not in self.orders:  # nobody paid it, or all went back before it was found
+                assert left.get(id_, 0) <= 0
+            # Who paid a part of it has what that part buys.
+            credited[id_] = max(0, left.get(id_, 0))
         for id_ in self.orders:
             order = await self.shop.orders.get(id_)
             booked = order.paid.units - order.refunded.units - order.lost.units
@@ -339,6 +369,7 @@ def _lose_answers(gateway: object, chance: random.Random) -> None:
 def _no_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Days pass here within a second, in which a gateway's list would be kept."""
     monkeypatch.setattr(refunds, "_LIST_SECONDS", -1.0)
+    monkeypatch.setattr(event_list, "_READ_AGAIN_SECONDS", -1.0)
 
 
 @pytest.mark.parametrize("name", ["stripe", "paypal", "btcpay"])
