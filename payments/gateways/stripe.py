@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar, cast, final
+from typing import Any, TypeVar, cast, final
 
 import stripe
 from pydantic import SecretStr
@@ -20,6 +20,16 @@ from core.money import NanoUsd
 from payments.gateways.base import TransactionPage, WebhookMessage
 from payments.gateways.stripe_balance import read_movements, read_window
 from payments.gateways.stripe_client import StripeHttpClient
+from payments.gateways.stripe_objects import (
+    NAME,
+    get_payment,
+    has_failed,
+    read_fee,
+    read_kept,
+    require_dollars,
+    to_disputes,
+    to_refunds,
+)
 from payments.offer import from_cents, to_cents
 from payments.types import (
     Cash,
@@ -33,7 +43,6 @@ from payments.types import (
     Payment,
     PaymentPending,
     PaymentWarning,
-    Refund,
     RefundDeclined,
     is_order_id,
 )
@@ -65,10 +74,6 @@ WEBHOOK_EVENTS = (
 _ENDPOINTS_MAX = 100
 
 _LANGUAGES = {"en": "en", "zh-CN": "zh"}
-_WON_STATUSES = {"won", "warning_closed", "prevented"}
-#: Early warnings move no money.
-_WARNING_STATUSES = {"warning_needs_response", "warning_under_review"}
-
 #: Refunds and disputes name their payment, and that names the order.
 _WITH_PAYMENT = {"expand": ["payment_intent"]}
 
@@ -79,7 +84,7 @@ T = TypeVar("T")
 class StripeGateway:
     """The Stripe gateway: it sells by Stripe's hosted checkout page."""
 
-    name = "stripe"
+    name = NAME
     platform = ""
     checkout_seconds = CHECKOUT_SECONDS
     #: Stripe captures in the background: a charge's balance transaction comes after it.
@@ -219,7 +224,9 @@ class StripeGateway:
         if kind in {"refund.created", "refund.updated", "refund.failed"}:
             return await self._fetch_refunds(event_object["id"])
         if kind.startswith("charge.dispute."):
-            return await self._fetch_disputes(event_object["id"])
+            dispute = await self._fetch_dispute(event_object["id"])
+            require_dollars(dispute)
+            return to_disputes(dispute)
         if kind.startswith("radar.early_fraud_warning."):
             return await self._fetch_fraud_warning(event_object["id"])
         return ()
@@ -281,7 +288,7 @@ class StripeGateway:
             refund: Any = await self._call(lambda: refunds.create_async(params, options))  # type: ignore[arg-type]
         except _Refused as refused:
             raise RefundDeclined(self.name, refused.reason) from None
-        return _to_refunds(refund)
+        return to_refunds(refund)
 
     async def accept_dispute(self, order: Order, dispute: Dispute) -> Sequence[GatewayEvent]:
         """See `SupportsDisputeAcceptance`. Stripe closes a dispute once, and refuses one that is
@@ -294,7 +301,7 @@ class StripeGateway:
         again = f":{dispute.turn}" if dispute.turn else ""
         options = {"idempotency_key": f"accept:{dispute.id}{again}"}
         disputes = self._client.v1.disputes
-        return _to_disputes(
+        return to_disputes(
             await self._call(lambda: disputes.close_async(dispute.id, None, options))  # type: ignore[arg-type]
         )
 
@@ -317,32 +324,34 @@ class StripeGateway:
             return ()  # sold by somebody else on this account
         if session.payment_status == "paid":
             intent, amount = session.payment_intent, from_cents(session.amount_total)
-            fee = _read_fee(intent.latest_charge, amount, with_tax=bool(self._tax_code))
+            fee = read_fee(intent.latest_charge, amount, with_tax=bool(self._tax_code))
             return (Payment(self.name, intent.id, order, amount, fee, checkout=session.id),)
         if session.status == "expired":
             return (CheckoutEnded(order, "expired"),)
-        if session.status == "complete" and _has_failed(session.payment_intent):
+        if session.status == "complete" and has_failed(session.payment_intent):
             return (CheckoutEnded(order, "failed"),)
         # A bank debit takes days.
         return (PaymentPending(order),) if session.status == "complete" else ()
 
     async def _fetch_refunds(self, id_: str) -> Sequence[GatewayEvent]:
         refunds, params = self._client.v1.refunds, cast("Any", _WITH_PAYMENT)
-        return _to_refunds(await self._call(lambda: refunds.retrieve_async(id_, params)))
+        refund: Any = await self._call(lambda: refunds.retrieve_async(id_, params))
+        require_dollars(refund)
+        return to_refunds(refund)
 
     async def _list_refunds(self, payment: str) -> Sequence[GatewayEvent]:
         """What went back of a payment, the oldest first."""
         params: Any = {"payment_intent": payment, "limit": 100}
         refunds = self._client.v1.refunds
         page = await self._call(lambda: refunds.list_async(params))
-        return [event for refund in reversed(page.data) for event in _to_refunds(refund)]
+        return [event for refund in reversed(page.data) for event in to_refunds(refund)]
 
     async def _parse_transaction(self, moved: Any) -> Sequence[GatewayEvent]:
         """What a balance transaction says about a payment of ours."""
         source = moved.source
         kind = getattr(source, "object", "")
         if kind == "refund":
-            return _to_refunds(source)
+            return to_refunds(source)
         if kind == "dispute":
             return await self._fetch_disputes(source.id)
         if kind != "charge" or not source.payment_intent or source.currency != "usd":
@@ -353,7 +362,7 @@ class StripeGateway:
         amount = from_cents(source.amount)
         fee = NanoUsd(0)
         if moved.currency == "usd":
-            fee = _read_kept(moved, amount, with_tax=bool(self._tax_code))
+            fee = read_kept(moved, amount, with_tax=bool(self._tax_code))
         at_ms = moved.created * 1_000
         return (Payment(self.name, source.payment_intent, order, amount, fee, at_ms=at_ms),)
 
@@ -362,17 +371,20 @@ class StripeGateway:
         params: Any = {"payment_intent": payment, "limit": 100}
         disputes = self._client.v1.disputes
         page = await self._call(lambda: disputes.list_async(params))
-        return [event for dispute in reversed(page.data) for event in _to_disputes(dispute)]
+        return [event for dispute in reversed(page.data) for event in to_disputes(dispute)]
 
     async def _fetch_disputes(self, id_: str) -> Sequence[GatewayEvent]:
+        return to_disputes(await self._fetch_dispute(id_))
+
+    async def _fetch_dispute(self, id_: str) -> Any:
         disputes, params = self._client.v1.disputes, cast("Any", _WITH_PAYMENT)
-        return _to_disputes(await self._call(lambda: disputes.retrieve_async(id_, params)))
+        return await self._call(lambda: disputes.retrieve_async(id_, params))
 
     async def _fetch_fraud_warning(self, id_: str) -> Sequence[GatewayEvent]:
         """The warning, while something can be done: neither disputed nor given back yet."""
         warnings, params = self._client.v1.radar.early_fraud_warnings, cast("Any", _WITH_PAYMENT)
         warning: Any = await self._call(lambda: warnings.retrieve_async(id_, params))
-        payment = _get_payment(warning)
+        payment = get_payment(warning)
         if not payment or not warning.actionable:
             return ()
         return (PaymentWarning(self.name, warning.id, payment, reason=str(warning.fraud_type)),)
@@ -405,34 +417,6 @@ class _Forbidden(GatewayUnavailable):
     """A restricted key isn't allowed that call."""
 
 
-def _get_payment(moved: Any) -> str | None:
-    """The payment of a refund, a dispute or a warning; None where others on this account sold."""
-    intent = moved.payment_intent
-    if not intent or isinstance(intent, str):
-        return intent
-    order = getattr(getattr(intent, "metadata", None), "order", None)
-    return str(intent.id) if is_order_id(order) else None
-
-
-def _read_kept(moved: Any, amount: NanoUsd, *, with_tax: bool) -> NanoUsd:
-    """What Stripe kept of a payment by its balance transaction in dollars. Where Stripe is the
-    seller it keeps the tax too: all that doesn't arrive."""
-    if not with_tax:
-        return from_cents(moved.fee)
-    return amount - min(amount, from_cents(max(0, int(moved.net))))
-
-
-def _read_fee(charge: Any, amount: NanoUsd, *, with_tax: bool) -> NanoUsd:
-    """What Stripe kept of a charge, in dollars: where the account settles in another currency, the
-    share that it kept, of what was paid. Nothing while that isn't known yet."""
-    kept = None if charge is None or isinstance(charge, str) else charge.balance_transaction
-    if kept is None or isinstance(kept, str):
-        return NanoUsd(0)
-    if kept.currency == "usd":
-        return _read_kept(kept, amount, with_tax=with_tax)
-    return amount.share_up(kept.fee, kept.amount) if kept.amount > 0 else NanoUsd(0)
-
-
 def _parse_object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
@@ -441,70 +425,3 @@ def _parse_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidSignature(StripeGateway.name, "body")
     return value
-
-
-def _has_failed(intent: Any) -> bool:
-    """Whether a delayed way to pay (a bank debit) came to nothing."""
-    return intent is not None and intent.status in {"requires_payment_method", "canceled"}
-
-
-def _to_disputes(dispute: Any) -> Sequence[GatewayEvent]:
-    payment = _get_payment(dispute)
-    if not payment or dispute.currency != "usd" or dispute.status in _WARNING_STATUSES:
-        return ()
-    state: Literal["open", "won", "lost"] = "open"
-    if dispute.status == "lost" or (dispute.status == "prevented" and _took_money(dispute)):
-        state = "lost"
-    elif dispute.status in _WON_STATUSES:
-        state = "won"
-    due = dispute.evidence_details.due_by
-    return (
-        Dispute(
-            StripeGateway.name,
-            dispute.id,
-            payment,
-            from_cents(dispute.amount),
-            state,
-            reason=dispute.reason,
-            due_at=due * 1_000 if due else None,
-            fee=_read_dispute_fee(dispute),
-        ),
-    )
-
-
-def _took_money(dispute: Any) -> bool:
-    """Whether money went for good: a bank may give it back before a dispute begins, and only the
-    movements say so."""
-    return sum(int(one.amount) for one in _list_movements(dispute)) < 0
-
-
-def _list_movements(dispute: Any) -> Sequence[Any]:
-    """What Stripe took for a dispute, and gave back of it; each with its fee."""
-    return getattr(dispute, "balance_transactions", None) or ()
-
-
-def _read_dispute_fee(dispute: Any) -> NanoUsd | None:
-    """What Stripe took for a dispute in all, what it gave back taken off; None while nothing was
-    moved. Where the account settles in another currency, the share of what was disputed."""
-    movements = _list_movements(dispute)
-    if not movements:
-        return None
-    kept = sum(int(one.fee) for one in movements)
-    if all(one.currency == "usd" for one in movements):
-        return from_cents(kept)
-    taken = max((abs(int(one.amount)) for one in movements), default=0)
-    if not taken:
-        return None
-    return from_cents(dispute.amount).share_up(kept, taken)
-
-
-def _to_refunds(refund: Any) -> Sequence[GatewayEvent]:
-    payment = _get_payment(refund)
-    if not payment or refund.currency != "usd":
-        return ()
-    failed = refund.status in {"failed", "canceled"}
-    # What waits for the payer is on its way too: asked again, it would go twice.
-    if not failed and refund.status not in {"pending", "requires_action", "succeeded"}:
-        return ()
-    amount = from_cents(refund.amount)
-    return (Refund(StripeGateway.name, refund.id, payment, amount, failed),)

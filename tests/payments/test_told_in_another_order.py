@@ -10,6 +10,7 @@ from core.money import parse_usd
 from core.notification import OPERATORS
 from payments.fulfillment import PAID
 from payments.mismatches import PAID_OTHERWISE, UNPROCESSED
+from payments.refunds import NothingToRefund
 from tests.payments import test_paypal, test_stripe
 
 DOLLAR = parse_usd("1").units
@@ -131,6 +132,61 @@ async def test_a_declined_card_an_order_given_up_and_a_capture_twice(
     stands = await counter.shop.stands("cash/paypal")
     assert stands == [parse_usd("36.64").units]
     await counter.shop.audited()
+
+
+async def test_a_refund_that_waits_for_its_payer_is_on_its_way(
+    counter: test_stripe.Counter,
+) -> None:
+    """Asked for again it would go twice; it may come back."""
+    stripe, shop = counter.stripe, counter.shop
+    person = await shop.person()
+    order = await counter.buys(person, "10")
+    intent = stripe.pay(order.external_id)
+    await counter.hears(counter.completed(order))
+    await counter.works()
+    refund = stripe.refunds[stripe.refund(intent, 1_000, status="requires_action")]
+    await counter.hears(stripe.event("refund.created", refund))
+    await counter.works()
+    assert await shop.has(person) == {}
+    with pytest.raises(NothingToRefund):
+        await counter.refunds.refund_order(await counter.again(order), order.value, cause="btn_2")
+    refund["status"] = "canceled"
+    await counter.hears(stripe.event("refund.updated", refund))
+    await counter.works()
+    assert await shop.has(person) == {"bought": 1_000}
+    await shop.audited()
+
+
+@pytest.mark.parametrize("kind", ["refund", "dispute"])
+async def test_owners_hear_of_money_that_went_in_another_currency(
+    counter: test_stripe.Counter, kind: str
+) -> None:
+    stripe, shop = counter.stripe, counter.shop
+    person = await shop.person()
+    order = await counter.buys(person, "10")
+    intent = stripe.pay(order.external_id)
+    await counter.hears(counter.completed(order))
+    await counter.works()
+    if kind == "refund":
+        moved = stripe.refunds[stripe.refund(intent, 1_000)]
+    else:
+        moved = stripe.disputes[stripe.dispute(intent)]
+    moved["currency"] = "eur"
+    name = "refund.created" if kind == "refund" else "charge.dispute.created"
+    for _ in range(2):
+        await counter.hears(stripe.event(name, moved))
+        await counter.works()
+    ((told, facts),) = await shop.told(OPERATORS)
+    assert (told, facts["verdict"], facts["order"]) == (
+        UNPROCESSED,
+        "payment_refused/unit",
+        order.id,
+    )
+    for _ in range(2):  # and its list goes on
+        shop.clock.advance(days=2)
+        await counter.reconciliation.reconcile_orders()
+    assert await shop.has(person) == {"bought": 1_000}
+    await shop.audited()
 
 
 @pytest.mark.parametrize("first", ["refund", "dispute"])
