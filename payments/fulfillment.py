@@ -46,8 +46,8 @@ from payments.orders import (
 )
 from payments.payment_warnings import PaymentWarnings
 from payments.referral_share import ReferralShare, compute_referral_share
+from payments.reversals import Reversals
 from payments.types import (
-    UNITS,
     Cash,
     CheckoutEnded,
     Dispute,
@@ -60,7 +60,6 @@ from payments.types import (
     Refund,
     Reversal,
     StorePurchase,
-    UnknownOrder,
 )
 
 #: Kinds of notifications that come of money.
@@ -98,6 +97,7 @@ class Fulfillment:
             orders=orders, db=db, ledger=ledger, clock=clock, offer=offer, gateways=gateways or {}
         )
         self._warnings = PaymentWarnings(orders=orders, ledger=ledger, clock=clock)
+        self._reversals = Reversals(db=db)
         self._mismatches = Mismatches(orders=orders, db=db, ledger=ledger, clock=clock)
 
     async def credit_payment(self, payment: Payment, *, notify: bool = True) -> Order:
@@ -119,10 +119,11 @@ class Fulfillment:
             await self.credit_payment(event)
         elif isinstance(event, StorePurchase):
             await self.credit_payment(await self._payment_of_purchase(event))
+            await self.restore_purchase(event)
         elif isinstance(event, Refund):
             await self.apply_refund(event)
         elif isinstance(event, Reversal):
-            await self.apply_refund(await self._refund_of_reversal(event))
+            await self.apply_refund(await self._reversals.find_refund(event))
         elif isinstance(event, Dispute):
             await self.apply_dispute(event)
         elif isinstance(event, PaymentPending):
@@ -131,6 +132,12 @@ class Fulfillment:
             await self._warnings.pass_on(event)
         else:
             await self._end_checkout(event)
+
+    async def restore_purchase(self, purchase: StorePurchase) -> None:
+        """Gives back what a purchase brought that its store had taken back, and has again."""
+        undone = await self._reversals.find_undone(purchase)
+        if undone is not None:
+            await self.apply_refund(undone)
 
     async def apply_refund(self, refund: Refund) -> Order:
         """Keeps what the offer would give for what is left of the payment, takes back the rest;
@@ -394,18 +401,6 @@ class Fulfillment:
         return Payment(
             purchase.gateway, purchase.id, order.id, amount, purchase.fee, checkout=purchase.id
         )
-
-    async def _refund_of_reversal(self, reversal: Reversal) -> Refund:
-        table = schema.payment
-        rows = await self._db.fetch(
-            sa.select(table.c.unit, table.c.amount).where(
-                table.c.gateway == reversal.gateway, table.c.external == reversal.payment
-            )
-        )
-        if not rows:
-            raise UnknownOrder(reversal.payment)
-        amount = UNITS[rows[0].unit](rows[0].amount)
-        return Refund(reversal.gateway, reversal.payment, reversal.payment, amount)
 
     async def _apply_dispute_part(self, order: Order, refund: Refund) -> Order:
         """The part of its sum that a dispute cost goes by the dispute's id; what it costs when it

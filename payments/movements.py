@@ -96,9 +96,11 @@ class Movements:
         for one in told:
             key = {"gateway": gateway, "kind": one.kind, "external": one.id}
             amount = one.amount.units
-            if not one.is_priced and one.payment in booked:
-                amount = booked[one.payment] * (1 if amount >= 0 else -1)
+            if amount and not one.is_priced and one.payment in booked:
+                amount = booked[one.payment] * (1 if amount > 0 else -1)
             if (one.kind, one.id) not in known:
+                if not amount:  # what never moved
+                    continue
                 row = {
                     **key,
                     "payment": one.payment,

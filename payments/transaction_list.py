@@ -104,7 +104,9 @@ class TransactionListing:
         known, found = await self._find_known_events(gateway.name, events), 0
         for event in events:
             if isinstance(event, StorePurchase) and event.is_consumed:
-                if _event_key(event) not in known:
+                if _event_key(event) in known:
+                    await self._fulfillment.restore_purchase(event)
+                else:
                     await self._unmatched.take(gateway, event)
                 continue
             try:

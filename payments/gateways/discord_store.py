@@ -213,17 +213,16 @@ class DiscordStoreGateway:
         return to_person and entitlement.kind in self._counted_kinds
 
     async def _movements_of(self, entitlement: DiscordEntitlement) -> Sequence[Movement]:
-        """That it was granted, consumed or not, and that it was taken back. Discord tells no
-        price."""
+        """That it was granted, consumed or not, and whether it was taken back: it may be there
+        again. Discord tells no price."""
         if not await self._is_ours(entitlement) or not self._is_counted(entitlement):
             return ()
         cash, id_ = self._packs[entitlement.sku_id], entitlement.id
         granted = Movement(
             self.name, "payment", id_, id_, cash, _time_of(entitlement), is_priced=False
         )
-        if not entitlement.deleted:
-            return (granted,)
-        return (granted, replace(granted, kind="refund", amount=-cash))
+        went_back = -cash if entitlement.deleted else NanoUsd(0)
+        return (granted, replace(granted, kind="refund", amount=went_back))
 
     async def _events_of(self, entitlement: DiscordEntitlement) -> Sequence[GatewayEvent]:
         if not await self._is_ours(entitlement):

@@ -9,6 +9,7 @@ import pytest
 
 from core.db import schema
 from core.money import Credits, parse_usd
+from core.notification import OPERATORS
 from payments.types import GatewayUnavailable, RefundUnsupported, UnknownOrder
 from tests.fakes.discord import TOKEN
 from tests.fakes.discord_store import GIFT, PAID_GIFT, SUBSCRIPTION, TEST_PURCHASE
@@ -252,6 +253,30 @@ async def test_taken_back_while_nobody_listened(booth: Booth) -> None:
     changed = [await booth.counter.services.reconciliation.reconcile_orders() for _ in range(3)]
     assert sum(changed) == 1
     assert await booth.has(ann) == {}
+    await booth.shop.audited()
+
+
+@pytest.mark.parametrize("spent", [0, 400])
+async def test_what_was_taken_back_may_be_there_again(booth: Booth, spent: int) -> None:
+    """And be taken back once more: what stands there in the end counts."""
+    ann, store = booth.discord.user(7), booth.discord.store
+    bought = store.buys(ann, booth.skus["Starter"], told=False)
+    reconciliation = booth.counter.services.reconciliation
+    await reconciliation.reconcile_orders()
+    if spent:
+        await booth.shop.spend(await booth.person(ann), Credits(spent))
+    for deleted in (True, False, True, False):
+        store.entitlements[bought]["deleted"] = deleted
+        for _ in range(3):
+            booth.shop.clock.advance(days=1, seconds=60)
+            await reconciliation.reconcile_orders()
+        has = await booth.has(ann)
+        left = (0 if deleted else 1_000) - spent
+        assert has.get("bought", 0) - has.get("owed", 0) == left
+        assert [one.differences for one in await reconciliation.compare_with_books()] == [[]]
+    order = await booth.counter.orders.get_by_checkout("skus", str(bought))
+    assert (order.refunded.units, order.bought.units) == (0, 1_000)
+    assert await booth.shop.told(OPERATORS) == []
     await booth.shop.audited()
 
 
