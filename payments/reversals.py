@@ -21,7 +21,7 @@ _TIMES_MAX: Final = 10
 
 
 class Reversals:
-    """Reads which refunds reversals are."""
+    """The repository of reversals: it reads which refund each of them is."""
 
     def __init__(self, *, db: Database) -> None:
         self._db = db

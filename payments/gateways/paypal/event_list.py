@@ -40,7 +40,7 @@ class CapturedOrder:
 
 
 class CaptureEvents:
-    """Reads the list, at most so often."""
+    """The reader of that list, which asks for it at most so often."""
 
     def __init__(self, client: PayPalClient) -> None:
         self._client = client
