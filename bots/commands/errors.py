@@ -1,4 +1,5 @@
-"""Every refusal as a sentence: what is wrong, what to do next. Nothing was charged, ever.
+"""Every refusal as a sentence: what is wrong, what to do next; that nothing was charged where that
+is known.
 
 A new refusal is a row of `SENTENCES`: a sentence whose names are the refusal's own fields, one for
 each `reason`, or a function where a condition decides.
@@ -328,13 +329,16 @@ _KEY_REJECTIONS: Final = {
 _TOO_BUSY: Final = say(
     "Too many questions at once right now. Nothing was charged. Try again in a minute."
 )
+#: Whether it was written isn't known then.
 _BOOKS_UNAVAILABLE: Final = say(
-    "The books can't be written right now, so nothing was done. Try again in a minute."
+    "The books can't be written right now. What may have been begun is finished or undone by itself"
+    " within minutes: look at /balance, then try again."
 )
 
 #: By class; a mapping is by the refusal's `reason`.
 SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], Phrase]]] = {
-    Refusal: say("That can't be done. Nothing was charged."),
+    # Of a kind that has no sentence nobody can say what it left.
+    Refusal: say("That can't be done. /help shows what can; /balance shows what is held."),
     UsageError: lambda refusal: refusal.hint,
     # Asking.
     UnknownModel: _explain_unknown_model,

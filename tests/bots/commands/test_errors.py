@@ -112,4 +112,5 @@ def test_a_refusal_without_a_sentence_is_still_told() -> None:
     class New(Refusal):
         """A refusal of tomorrow."""
 
-    assert render(explain_refusal(New()), "en") == "That can't be done. Nothing was charged."
+    told = render(explain_refusal(New()), "en")
+    assert told == "That can't be done. /help shows what can; /balance shows what is held."
