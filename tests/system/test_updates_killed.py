@@ -76,6 +76,36 @@ def interrupted(telegram: FakeTelegram, person: User) -> list[Message]:
     return [each for each in telegram.chat(person.id).bot_messages if sentence in each.text]
 
 
+def configure(
+    place: Place,
+    telegram: FakeTelegram,
+    openai: FakeSupplier,
+    database_url: str,
+    *,
+    is_polling: bool,
+) -> None:
+    place.secrets = {MASTER_KEY, TOKEN, KEYS[0], QUESTION}
+    place.settings = {
+        "database_url": database_url,
+        "master_keys": MASTER_KEY,
+        "telegram_token": TOKEN,
+        "telegram_api_url": telegram.url,
+        "supplier_openai_url": openai.url,
+        "supplier_openai_key": KEYS[0],
+        "supplier_openai_quota": "50",
+        "welcome_credits": str(WELCOME),
+        "admins": f"telegram:{OWNER}",
+        "http_port": "0",
+    }
+    if not is_polling:
+        port = free_port()
+        place.settings |= {
+            "http_port": str(port),
+            "telegram_webhook_url": f"http://127.0.0.1:{port}/webhooks/telegram",
+            "telegram_webhook_secret": SECRET,
+        }
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("database_url", "is_polling"), CASES[: size(small=1, full=4)], indirect=["database_url"]
@@ -83,31 +113,12 @@ def interrupted(telegram: FakeTelegram, person: User) -> list[Message]:
 async def test_what_was_acknowledged_is_answered_and_charged_once(
     place: Place, telegram: FakeTelegram, database_url: str, is_polling: bool
 ) -> None:
-    port = free_port()
     owner, asker = telegram.user(OWNER), telegram.user(9)
     people = [telegram.user(100 + number) for number in range(size(small=5, full=30))]
     async with FakeSupplier("openai", models=list(MODELS), strict=False) as openai:
         openai.allow(*KEYS)
         openai.always(Answer("an answer"))
-        place.secrets = {MASTER_KEY, TOKEN, KEYS[0], QUESTION}
-        place.settings = {
-            "database_url": database_url,
-            "master_keys": MASTER_KEY,
-            "telegram_token": TOKEN,
-            "telegram_api_url": telegram.url,
-            "supplier_openai_url": openai.url,
-            "supplier_openai_key": KEYS[0],
-            "supplier_openai_quota": "50",
-            "welcome_credits": str(WELCOME),
-            "admins": f"telegram:{OWNER}",
-            "http_port": "0",
-        }
-        if not is_polling:
-            place.settings |= {
-                "http_port": str(port),
-                "telegram_webhook_url": f"http://127.0.0.1:{port}/webhooks/telegram",
-                "telegram_webhook_secret": SECRET,
-            }
+        configure(place, telegram, openai, database_url, is_polling=is_polling)
         service = await place.start("run")
         await service.said("creditbot runs")
         # Everybody asks once; and the owner gives somebody a gift, by a tap.

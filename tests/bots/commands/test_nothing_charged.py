@@ -248,6 +248,10 @@ def test_every_such_sentence_is_led_to() -> None:
     assert [file for file in ELSEWHERE.values() if not (TESTS / file).is_file()] == []
 
 
+def _is_said(sentence: str, told: str) -> bool:
+    return all(part in told for part in re.split(r"\{\w+\}", sentence))
+
+
 async def test_what_says_that_nothing_was_charged_moves_nothing(
     sqlite_url: str, clock: TestClock
 ) -> None:
@@ -256,9 +260,8 @@ async def test_what_says_that_nothing_was_charged_moves_nothing(
         owner = tom.someone("1")
         for number, (beginning, lead) in enumerate(PATHS.items(), 100):
             told = await lead(owner, owner.someone(str(number)))
-            (sentence, *_) = (text for text in claims if text.startswith(beginning))
-            parts = re.split(r"\{\w+\}", sentence)
-            assert [part for part in parts if part not in told] == [], (beginning, told)
+            sentences = [text for text in claims if text.startswith(beginning)]
+            assert any(_is_said(each, told) for each in sentences), (beginning, told)
         usage = schema.usage
         charged = sa.select(sa.func.count()).where(usage.c.charge > 0)
         # Twice the first of two a minute or day, and twice the one and the two at once.
