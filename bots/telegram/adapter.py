@@ -40,6 +40,7 @@ from bots.telegram import menus
 from bots.telegram.inbound import (
     BotIdentity,
     ChatMove,
+    check_ids,
     get_place,
     get_sender,
     read_edit,
@@ -264,6 +265,8 @@ class TelegramAdapter:
         try:
             update = Update.de_json(data, self._app.bot)
             is_payment = PaymentUpdates.is_payment_update(update)
+            if not is_payment:
+                check_ids(update)
         except Exception as failure:  # noqa: BLE001 - whatever the library stumbles over
             self.unreadable_count += 1
             _log.warning("an update could not be read: %s", describe_failure(failure))

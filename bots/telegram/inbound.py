@@ -50,6 +50,25 @@ class BotIdentity:
     username: str
 
 
+def check_ids(update: Update) -> None:
+    """Raises `ValueError` for an update whose ids are none: the library takes whatever there is."""
+    query = update.callback_query
+    if query is not None and not (type(query.from_user.id) is int and isinstance(query.id, str)):
+        raise ValueError("a press of nobody")
+    for message in (update.message, update.edited_message, query.message if query else None):
+        if message is None:
+            continue
+        ids = [message.message_id, message.chat.id]
+        if isinstance(message, Message):
+            user, replied = message.from_user, message.reply_to_message
+            more = (message.migrate_to_chat_id, message.migrate_from_chat_id)
+            ids += [each for each in (message.message_thread_id, *more) if each is not None]
+            ids += [] if user is None else [user.id]
+            ids += [] if replied is None else [replied.message_id]
+        if any(type(each) is not int for each in ids):
+            raise ValueError("a message that is nowhere")
+
+
 def read_message(
     update: Update, bot: BotIdentity, *, is_awaited: bool = False
 ) -> IncomingMessage | None:

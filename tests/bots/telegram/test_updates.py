@@ -107,6 +107,23 @@ UNREADABLE: dict[str, dict[str, Any]] = {
             "message": {"message_id": "many", "date": 0, "chat": {"id": 7, "type": "private"}},
         }
     },
+    "a message without a number": {
+        "message": {
+            "message_id": {"canary": 1},
+            "date": 1,
+            "chat": {"id": 7, "type": "private"},
+            "from": {"id": 7, "is_bot": False, "first_name": "A"},
+            "text": "/balance canary",
+        }
+    },
+    "a group that moved to nowhere": {
+        "message": {
+            "message_id": 1,
+            "date": 1,
+            "chat": {"id": -5, "type": "group", "title": "G"},
+            "migrate_to_chat_id": [],
+        }
+    },
     "a question whether to pay of nobody": {"pre_checkout_query": {"id": "1"}},
     "a question whether to pay for what is no order": {
         "pre_checkout_query": {
