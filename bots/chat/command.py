@@ -13,6 +13,7 @@ from bots.chat.audio import AudioAttachment
 from bots.chat.reply import FormRequest, Phrase, Reply, ReplyStream
 from bots.chat.types import Place
 from core import ids
+from core.admin_log import ActCause
 from core.asks.run import AskRun
 from core.users.limits import PausableFeature
 from core.users.roles import Role
@@ -58,6 +59,14 @@ class Request:
         """The id of the ask that the message makes: the same however often it is delivered."""
         place = self.place
         return ids.derive_id("ask", self.at_ms, place.platform, place.chat, self.message)
+
+    @property
+    def cause(self) -> ActCause | None:
+        """What makes an act happen once however often its message is delivered; None for buttons,
+        which are used up."""
+        if self.button:
+            return None
+        return ActCause(self.at_ms, f"{self.place.code}/{self.message}")
 
     @property
     def private_place(self) -> Place:

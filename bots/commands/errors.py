@@ -65,7 +65,7 @@ from core.earnings.types import (
     WorthNothing,
 )
 from core.errors import Refusal
-from core.ledger.types import InsufficientFunds, LedgerBusy, LedgerUnavailable
+from core.ledger.types import CompanionRefused, InsufficientFunds, LedgerBusy, LedgerUnavailable
 from core.money import Credits, NanoUsd, Seconds, Stars
 from core.pool.suppliers import SUPPLIERS
 from core.pool.types import (
@@ -236,6 +236,12 @@ def _explain_rate_limit(refusal: RateLimited) -> Phrase:
     )
 
 
+def _explain_repetition(refusal: CompanionRefused) -> Phrase:
+    if refusal.table == "admin_log":
+        return say("That is done already: your message reached me twice, and counted once.")
+    return say("Somebody was faster, so that nothing was done here. Look at it, then try again.")
+
+
 def _explain_pause(refusal: FeaturePaused) -> Phrase:
     return plain(refusal.sentence) if refusal.sentence else _PAUSE_TEXTS[refusal.feature]
 
@@ -400,6 +406,7 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     TooManyAsks: _TOO_BUSY,
     LedgerBusy: _TOO_BUSY,
     ServiceStopping: say("The service is restarting. Nothing was charged. Ask again in a minute."),
+    CompanionRefused: _explain_repetition,
     LedgerUnavailable: _BOOKS_UNAVAILABLE,
     DatabaseUnavailable: _BOOKS_UNAVAILABLE,
     InsufficientFunds: say("There aren't enough Credits for that. Nothing was moved."),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from core.admin_log import admin_log_row
+from core.admin_log import ActCause, admin_log_row
 from core.clock import Clock
 from core.db.writes import Companion
 from core.errors import Refusal
@@ -49,11 +49,17 @@ class PriceChanges:
         act: str = "setprice",
         at_ms: int | None = None,
         build_companions: CompanionsForPrice = _no_companions,
+        cause: ActCause | None = None,
     ) -> PriceChange:
-        """Sets one price, from a time on; raises `BadPrice`. What `build_companions` gives is
-        written with it, all or none."""
+        """Sets one price, from a time on; raises `BadPrice`, or `CompanionRefused` where `cause`
+        did so before. What `build_companions` gives is written with it, all or none."""
         changes = await self.set_prices(
-            [new_price], actor=actor, act=act, at_ms=at_ms, build_companions=build_companions
+            [new_price],
+            actor=actor,
+            act=act,
+            at_ms=at_ms,
+            build_companions=build_companions,
+            cause=cause,
         )
         return changes[0]
 
@@ -65,8 +71,10 @@ class PriceChanges:
         act: str = "setprice",
         at_ms: int | None = None,
         build_companions: CompanionsForPrice = _no_companions,
+        cause: ActCause | None = None,
     ) -> list[PriceChange]:
-        """Sets several prices at once, all or none; raises `BadPrice`."""
+        """Sets several prices at once, all or none; raises `BadPrice`. A `cause` is that of one
+        price."""
         effective_at = self._clock.now_ms() if at_ms is None else at_ms
         before: Mapping[str, Price | None] = {
             wanted.model: self._prices.find_at(wanted.model, effective_at) for wanted in new_prices
@@ -79,6 +87,7 @@ class PriceChanges:
                 act=act,
                 before=price_facts(before[price.model]),
                 after=price_facts(price),
+                cause=cause,
             )
             return (row, *build_companions(price))
 
@@ -99,7 +108,9 @@ class PriceChanges:
             return None
         return self._prices.find_without(price)
 
-    async def undo_price(self, id_: str, *, actor: str) -> PriceChange:
+    async def undo_price(
+        self, id_: str, *, actor: str, cause: ActCause | None = None
+    ) -> PriceChange:
         """Sets what held before a price, from its own time on if that is still to come; raises
         `PriceNotUndoable`."""
         await self._prices.refresh(at_most_seconds=0)
@@ -109,7 +120,7 @@ class PriceChanges:
             raise PriceNotUndoable
         new_price = NewPrice(undone.model, previous.input_rate, previous.output_rate, undone.per)
         at = undone.effective_at if undone.effective_at > self._clock.now_ms() else None
-        return await self.set_price(new_price, actor=actor, act="undo price", at_ms=at)
+        return await self.set_price(new_price, actor=actor, act="undo price", at_ms=at, cause=cause)
 
 
 def price_facts(price: Price | None) -> dict[str, str | int]:

@@ -167,7 +167,9 @@ class UserLimits:
         """Updates the row, or inserts it where there was none."""
         try:
             await self._ledger.record(Update(table, key, row), companion)
-        except CompanionRefused:
+        except CompanionRefused as refused:
+            if refused.table != table.name:  # what it goes with is no longer possible
+                raise
             await self._ledger.record(Insert(table, {**key, **row}), companion)
         await self.load()
 

@@ -344,7 +344,12 @@ class LimitCommands:
 
     def _admin_log_row(self, request: Request, act: str, before: Facts, after: Facts) -> Insert:
         return admin_log_row(
-            self._clock, actor=request.person.id, act=act, before=before, after=after
+            self._clock,
+            actor=request.person.id,
+            act=act,
+            before=before,
+            after=after,
+            cause=request.cause,
         )
 
 

@@ -140,11 +140,15 @@ class SetPriceCommands:
         return replace(await self._undo_price(request, str(request.data["price"])), replace=True)
 
     async def _undo_price(self, request: Request, price_id: str) -> Reply:
-        change = await self._price_changes.undo_price(price_id, actor=request.person.id)
+        change = await self._price_changes.undo_price(
+            price_id, actor=request.person.id, cause=request.cause
+        )
         return await self.make_change_card(change)
 
     async def _set_price(self, request: Request, new: NewPrice, at_ms: int | None) -> Reply:
-        change = await self._price_changes.set_price(new, actor=request.person.id, at_ms=at_ms)
+        change = await self._price_changes.set_price(
+            new, actor=request.person.id, at_ms=at_ms, cause=request.cause
+        )
         return await self.make_change_card(change)
 
     async def make_change_card(self, change: PriceChange) -> Reply:

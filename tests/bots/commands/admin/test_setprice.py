@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
@@ -217,7 +218,8 @@ async def test_all_suggestions_with_a_preview(owner: Service, clock: TestClock) 
     assert "3 prices are set." in told
     assert "1 had changed meanwhile" in told
     assert (rate(owner), rate(owner, "claude-3"), rate(owner, "llama-3")) == (4_200, 5_000, 700)
-    assert [act for act, _ in await acts(owner)] == ["setprice", "pricing", "pricing", "pricing"]
+    counted = Counter(act for act, _ in await acts(owner))
+    assert counted == {"setprice": 1, "pricing": 3}
     assert "1 of 4 prices differ" in text_of(await owner.screen("/pricing"))
 
 
