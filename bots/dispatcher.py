@@ -344,8 +344,9 @@ class Dispatcher:
                 press.place.platform, press.sender.id, language=language
             )
             language = person.language
+            place = await self._find_pressed_place(press)
             request = replace(
-                self._build_request(person, press.place, press.sender, press.message),
+                self._build_request(person, place, press.sender, press.message),
                 button=press.button,
                 way_back=press.way_back,
             )
@@ -358,6 +359,16 @@ class Dispatcher:
         except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
             _log.error("a button could not be handled: %s", describe_failure(failure))
             yield self._text_card(_OUR_FAULT, language)
+
+    async def _find_pressed_place(self, press: ButtonPress) -> Place:
+        """Where a button was pressed; of an old message in a thread only its chat is told, and the
+        thread is the one that the button was made for."""
+        if not press.may_be_in_thread:
+            return press.place
+        code = await self._buttons.find_place(press.button)
+        place = Place.from_code(code) if code else press.place
+        is_same = (place.platform, place.chat) == (press.place.platform, press.place.chat)
+        return replace(press.place, thread=place.thread) if is_same else press.place
 
     def _take_budget(self, place: Place, sender: Sender) -> tuple[Card, ...] | None:
         """None where there is budget left; else what its person is told. Operators have none: they

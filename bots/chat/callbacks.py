@@ -114,6 +114,15 @@ class ButtonRepository:
             await self._ledger.record(*inserts)
         return rows
 
+    async def find_place(self, button_id: str) -> str:
+        """Where a button was shown; empty for one that nobody knows."""
+        answer, table = parse_answer_button(button_id), schema.button
+        statement = sa.select(table.c.place).where(table.c.id == button_id)
+        if answer is not None:
+            statement = sa.select(schema.ask.c.place).where(schema.ask.c.id == answer.data["ask"])
+        rows = await self._db.fetch(statement)
+        return str(rows[0].place) if rows else ""
+
     async def authorize_press(
         self, button_id: str, *, person: str, place: str, press: str = ""
     ) -> ButtonAction:

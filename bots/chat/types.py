@@ -121,6 +121,8 @@ class ButtonPress:
     message: str
     #: The platform's id of the press: the same when it is delivered again; empty if it has none.
     id: str = ""
+    #: Its chat is told, but not whether it is in a thread of it.
+    may_be_in_thread: bool = False
     #: A secret of the adapter's, as in `IncomingMessage`.
     way_back: str = field(default="", repr=False)
 

@@ -180,7 +180,7 @@ def read_message(message: discord.Message, bot_user: discord.ClientUser) -> Inco
 
 def _read_snapshots(message: discord.Message) -> tuple[str, tuple[SentAttachment, ...]]:
     """The words of forwarded messages, and what they carry."""
-    texts = [one.content for one in message.message_snapshots if one.content]
+    texts = [text for one in message.message_snapshots if (text := read_visible_text(one))]
     attachments: list[SentAttachment] = []
     for snapshot in message.message_snapshots:
         attachments += map(_make_attachment, snapshot.attachments)
@@ -203,11 +203,35 @@ def _find_quotes(
     return describe_quoted(replied, bot_user)
 
 
+def read_visible_text(message: discord.Message | discord.MessageSnapshot) -> str:
+    """The words that a message shows: its own, and what apps write into embeds and components. What
+    Discord itself puts below a link is none of it."""
+    parts: list[str | None] = [message.content]
+    for embed in message.embeds:
+        if embed.type == "rich":
+            fields = (part for field in embed.fields for part in (field.name, field.value))
+            parts += [embed.author.name, embed.title, embed.description, *fields]
+            parts.append(embed.footer.text)
+    parts += _list_displayed_texts(message.components)
+    return "\n".join(part for part in parts if part)
+
+
+def _list_displayed_texts(components: Sequence[Any]) -> list[str]:
+    texts: list[str] = []
+    for component in components:
+        if isinstance(component, discord.TextDisplay):
+            texts.append(component.content)
+        else:
+            texts += _list_displayed_texts(getattr(component, "children", ()))
+    return texts
+
+
 def describe_quoted(
     replied: discord.Message, bot_user: discord.ClientUser
 ) -> tuple[tuple[QuotedText, ...], tuple[SentAttachment, ...]]:
     """The words of a message that another one is about, and what it carries."""
-    quotes = (QuotedText("reply", replied.content),) if replied.content.strip() else ()
+    text = read_visible_text(replied)
+    quotes = (QuotedText("reply", text),) if text.strip() else ()
     if replied.author.id == bot_user.id:
         return quotes, ()
     audio = find_audio(replied)

@@ -28,7 +28,7 @@ from telegram import (
     VideoNote,
     Voice,
 )
-from telegram.constants import ChatType
+from telegram.constants import ChatType, MessageType
 from telegram.error import TelegramError
 
 from bots.chat.attachments import AttachmentKind, QuotedText, SentAttachment
@@ -152,9 +152,12 @@ def read_press(query: CallbackQuery) -> ButtonPress | None:
     message = query.message
     if message is None or not query.data or query.from_user.is_bot:
         return None
+    # One that is too old to be told more of than its chat has no date; the library may make a
+    # message of it all the same.
+    is_told = isinstance(message, Message) and as_ms(message.date) > 0
     if isinstance(message, Message):
         place = get_place(message)
-    else:  # too old to be told more of than where it stands
+    else:
         private = message.chat.type == ChatType.PRIVATE
         place = Place("telegram", str(message.chat.id), private=private)
     user = query.from_user
@@ -164,6 +167,7 @@ def read_press(query: CallbackQuery) -> ButtonPress | None:
         query.data,
         str(message.message_id),
         id=query.id,
+        may_be_in_thread=not is_told,
     )
 
 
@@ -306,9 +310,16 @@ def find_attachments(message: Message) -> tuple[SentAttachment, ...]:
         if file is not None:
             return (_make_attachment(kind, file),)
     named = next((kind for kind in _KINDS if getattr(message, kind) is not None), None)
-    if named is None and message.effective_attachment:
+    if named is None and (message.effective_attachment or _is_unknown(message)):
         named = "other"
     return () if named is None else (SentAttachment(named),)
+
+
+def _is_unknown(message: Message) -> bool:
+    """Whether it holds something of a kind that is newer than the library, and nothing else."""
+    if any(getattr(message, kind.value, None) for kind in MessageType):
+        return False
+    return any(isinstance(one, dict | list) for one in message.api_kwargs.values())
 
 
 def _make_attachment(

@@ -198,14 +198,21 @@ class FakeTelegram:
             more |= {"caption": caption, "caption_entities": _mentions(caption)}
         return self.says(user, "", chat=chat, reply_to=reply_to, **more)
 
-    def presses(self, user: User, message: Message, label: str) -> str:
-        """A person presses a button, found by what is written on it; gives its data."""
+    def presses(self, user: User, message: Message, label: str, *, is_old: bool = False) -> str:
+        """A person presses a button, found by what is written on it; gives its data. Of an old
+        message only its number and its chat are told."""
         found = [data for row in message.buttons for shown, data in row if label in shown]
         assert found, f"no button {label!r} among {message.labels}"
         query = {
             "id": f"query{self._next_update}",
             "from": user.as_json(),
-            "message": self.message_json(message),
+            "message": {
+                "message_id": message.id,
+                "date": 0,
+                "chat": self.chats[message.chat].as_json(),
+            }
+            if is_old
+            else self.message_json(message),
             "chat_instance": str(message.chat),
             "data": found[0],
         }

@@ -162,6 +162,11 @@ BARE: dict[str, tuple[dict[str, Any], str]] = {
     "poll": ({"poll": POLL}, "a poll"),
     "dice": ({"dice": {"emoji": "🎲", "value": 1}}, "dice"),
     "story": ({"story": {"chat": {"id": 9, "type": "private"}, "id": 1}}, "a story"),
+    "paid media": ({"paid_media": {"star_count": 5, "paid_media": []}}, "a message of that kind"),
+    "what the library doesn't know": (
+        {"hologram": {"depth": 3, "frames": []}},
+        "a message of that kind",
+    ),
     "checklist": (
         {"checklist": {"title": "t", "tasks": [{"id": 1, "text": "a"}]}},
         "a checklist",
@@ -195,6 +200,37 @@ async def test_on_discord_what_comes_without_words(discord: on_discord.World) ->
     fake.says(ann, "", poll=poll)
     await discord.next(here, "I can't read a poll")
     assert asked(discord) == []
+
+
+EMBED = {"type": "rich", "title": "Build 7", "description": "failed", "footer": {"text": "main"}}
+PREVIEW = {"type": "link", "title": "not a word of theirs", "url": "https://x.example"}
+DISPLAY = [
+    {"type": 17, "id": 1, "components": [{"type": 10, "id": 2, "content": "Deploy is red"}]},
+    {"type": 14, "id": 3, "divider": True, "spacing": 1},
+]
+
+
+async def test_what_an_app_shows_in_embeds_and_components_is_what_a_reply_is_about(
+    discord: on_discord.World,
+) -> None:
+    fake, ann, app = discord.discord, discord.discord.user(7), discord.discord.user(9)
+    app.bot = True
+    for fields in ({"embeds": [EMBED, PREVIEW]}, {"components": DISPLAY, "flags": 1 << 15}):
+        shown = fake.message_json(fake.says(app, "", channel=fake.text)) | fields
+        fake.says(
+            *(ann, "why?"),
+            channel=fake.text,
+            mention=True,
+            type=19,
+            message_reference={"message_id": shown["id"], "channel_id": str(fake.text)},
+            referenced_message=shown,
+        )
+        await discord.next(fake.text, "An answer.")
+        await fake.wait_for(lambda: "◈" in fake.messages(fake.text)[-1].content)
+        fake.channels[fake.text].messages.clear()
+    assert asked(discord)[0] == "> Build 7\n> failed\n> main\n\nwhy?"
+    assert "not a word" not in asked(discord)[0]
+    assert "Deploy is red" in asked(discord)[1]
 
 
 async def test_a_forward_on_discord_is_a_question_at_most(discord: on_discord.World) -> None:

@@ -130,6 +130,10 @@ async def test_a_topic_of_a_private_chat_is_a_conversation(world: World) -> None
     telegram.presses(ann, chat.last, "Again")
     await telegram.wait_for(lambda: _count_answers(world) == 4)
     assert chat.last.thread == 3
+    # Also days later, when nothing more is told of the message than its chat.
+    telegram.presses(ann, chat.last, "Again", is_old=True)
+    await telegram.wait_for(lambda: _count_answers(world) == 5)
+    assert "somebody else" not in chat.last.text
     # A topic that was deleted: the answer comes in the chat itself.
     telegram.fail_next("sendMessage", 400, description="Bad Request: message thread not found")
     telegram.says(ann, "question 5", thread=9)
