@@ -97,6 +97,8 @@ $(RUNTIME): $(VENV)/bin/python requirements.lock pyproject.toml
 	@$(call install,--no-compile --require-hashes -r requirements.lock)
 	@echo "  2/2  creditbot itself …" >&2
 	@$(call install,--no-deps --no-build-isolation -e .)
+	@# What the demo loads is compiled now, not while somebody waits for its first prompt.
+	@$(BIN)/python -c 'import alembic.command, bots.demo'
 	@touch $@
 
 $(DEVELOP): $(RUNTIME) requirements-dev.lock

@@ -16,7 +16,6 @@ from bots.externals import Externals
 from bots.http import HttpServer, build_metrics_app, build_metrics_registry, build_service_app
 from bots.http_connections import HttpLimits
 from bots.logs import configure_logging
-from bots.telegram.adapter import TelegramAdapter
 from core.clock import SystemClock
 from core.db.database import Database
 from core.errors import describe_failure
@@ -24,6 +23,7 @@ from payments.webhooks import build_payment_routes
 
 if TYPE_CHECKING:
     from bots.discord.adapter import DiscordAdapter
+    from bots.telegram.adapter import TelegramAdapter
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +134,9 @@ def _build_telegram(app: App) -> TelegramAdapter | None:
     base = app.services.base
     if not base.config.telegram.is_set:
         return None
+    # Its library is large: the demo and the command line start without it.
+    from bots.telegram.adapter import TelegramAdapter
+
     return TelegramAdapter(
         base.config.telegram,
         app.chat.dispatcher,

@@ -27,6 +27,17 @@ class PlatformUnavailable(Refusal):
         super().__init__()
 
 
+class TelegramUnavailable(PlatformUnavailable):
+    """Telegram could not be started: the token or the webhook is not taken, or nobody answers."""
+
+    code = "telegram_unavailable"
+
+    def __init__(self, *, token_refused: bool, reason: str = "") -> None:
+        super().__init__(token_refused=token_refused)
+        #: What Telegram said of the webhook; empty when it said nothing.
+        self.reason = reason
+
+
 @dataclass(frozen=True, slots=True)
 class BotAddress:
     """A bot as its platform knows it: its name, and the address that leads people to it."""

@@ -8,6 +8,7 @@ import argparse
 from typing import Final
 
 from bots.chat.i18n import render
+from bots.chat.types import TelegramUnavailable
 from bots.cli.key_check import KeySurvey, check_served_models, survey_keys
 from bots.cli.output import describe_error, describe_unopenable, print_line
 from bots.cli.payments import Line, check_gateways, check_payouts
@@ -19,7 +20,7 @@ from bots.config.settings import Config, PricingConfig, SettingsWrong, load
 from bots.economy_settings import read_economy_settings
 from bots.externals import Externals
 from bots.services import Foundation, build_pricing, build_vault, open_vault
-from bots.telegram.adapter import TelegramUnavailable, fetch_bot_address
+from bots.telegram.adapter import fetch_bot_address
 from core.clock import SystemClock
 from core.db.connections import parse_url
 from core.db.database import Database

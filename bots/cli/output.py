@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
 from bots.chat.i18n import render
+from bots.chat.types import TelegramUnavailable
 from bots.commands.errors import explain_refusal
 from bots.externals import SettingRefused
 from bots.http import PortInUse
-from bots.telegram.adapter import TelegramUnavailable
 from core.db.errors import (
     DatabaseExists,
     DatabaseUnavailable,

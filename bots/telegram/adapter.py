@@ -26,7 +26,7 @@ from bots.chat.types import (
     IncomingMessage,
     Output,
     Place,
-    PlatformUnavailable,
+    TelegramUnavailable,
     UndeliveredAnswer,
 )
 from bots.chat.update_inbox import ReceivedUpdate
@@ -71,17 +71,6 @@ _UPDATES: Final = [
 _CONCURRENT_UPDATES_MAX: Final = 5_000
 _START_ATTEMPTS: Final = 5
 _START_PAUSE_SECONDS: Final = 0.5
-
-
-class TelegramUnavailable(PlatformUnavailable):
-    """Telegram could not be started: the token or the webhook is not taken, or nobody answers."""
-
-    code = "telegram_unavailable"
-
-    def __init__(self, *, token_refused: bool, reason: str = "") -> None:
-        super().__init__(token_refused=token_refused)
-        #: What Telegram said of the webhook; empty when it said nothing.
-        self.reason = reason
 
 
 @final

@@ -14,11 +14,11 @@ import uvicorn
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
-from bots.chat.types import BotAddress, Button, Card, IncomingMessage, Output
+from bots.chat.types import BotAddress, Button, Card, IncomingMessage, Output, TelegramUnavailable
 from bots.config.conflicts import WEBHOOK_PATH
 from bots.config.settings import TelegramConfig
 from bots.telegram import menus
-from bots.telegram.adapter import TelegramAdapter, TelegramUnavailable, fetch_bot_address
+from bots.telegram.adapter import TelegramAdapter, fetch_bot_address
 from core.clock import SystemClock
 from tests.bots.telegram.conftest import CONFIG, running
 from tests.bots.telegram.scripted import ScriptedFront
