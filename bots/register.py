@@ -145,16 +145,17 @@ def build_commands(
         notifiers=notifiers,
         user_limits=services.users.limits,
     )
+    names = PersonNames(users=services.users.users, notifiers=notifiers, clock=services.base.clock)
     registry = CommandRegistry(
         [
             start,
             HelpCommands(commands=lambda: registry.commands),
             *_ask_groups(services, shared),
             *_payment_groups(services, shared, notifiers),
-            *_earning_groups(services, shared),
+            *_earning_groups(services, shared, names),
             link,
             *_price_groups(services, shared),
-            *_operator_groups(services, shared, notifiers),
+            *_operator_groups(services, shared, names),
             forms,
         ],
         menu=[name for name in MENU if name != "topup" or services.payments.checkout.is_selling],
@@ -406,7 +407,7 @@ def _payment_groups(
         )
 
 
-def _earning_groups(services: Services, shared: _Shared) -> Iterator[object]:
+def _earning_groups(services: Services, shared: _Shared, names: PersonNames) -> Iterator[object]:
     """Contributing, where keys are taken; and what became of keys, for whoever earned something
     must come by it."""
     base, earnings, users = services.base, services.earnings, services.users.users
@@ -437,6 +438,7 @@ def _earning_groups(services: Services, shared: _Shared) -> Iterator[object]:
             users=users,
             db=base.db,
             clock=base.clock,
+            person_names=names,
         ),
         clock=base.clock,
     )
@@ -463,9 +465,7 @@ def _price_groups(services: Services, shared: _Shared) -> Iterator[object]:
     )
 
 
-def _operator_groups(
-    services: Services, shared: _Shared, notifiers: Mapping[str, Notifier]
-) -> Iterator[object]:
+def _operator_groups(services: Services, shared: _Shared, names: PersonNames) -> Iterator[object]:
     base, admin, users, pricing = services.base, services.admin, services.users, services.pricing
     clock = base.clock
     yield GrantCommands(db=base.db, ledger=base.ledger, users=users.users, clock=clock)
@@ -485,7 +485,7 @@ def _operator_groups(
         export_commands=shared.export,
         deals=pricing.deals,
         ask_history=services.asks.history,
-        person_names=PersonNames(users=users.users, notifiers=notifiers, clock=clock),
+        person_names=names,
     )
     yield LimitCommands(user_limits=users.limits, roles=users.roles, users=users.users, clock=clock)
     yield PromotionCommands(

@@ -25,7 +25,7 @@ from bots.chat.reply import (
     say_count,
 )
 from bots.commands.errors import UsageError
-from bots.commands.text import format_credits
+from bots.commands.text import format_credits, join_names
 from core import ids
 from core.clock import Clock
 from core.earnings.contributions import Contributions
@@ -115,12 +115,12 @@ class ContributeCommands:
         if named:
             known = {word: one for one in suppliers for word in (one.name, one.title.casefold())}
             if named not in known:
-                names = ", ".join(one.name for one in suppliers)
+                names = join_names(one.name for one in suppliers)
                 raise UsageError(Phrase(_HOW.text, {"known": names}))
             suppliers = [known[named]]
         if len(suppliers) == 1:
             return _make_key_form(suppliers[0])
-        titles = ", ".join(one.title for one in suppliers)
+        titles = join_names(one.title for one in suppliers)
         return FormRequest(
             title=say("Contribute your API key"),
             lines=(
@@ -296,7 +296,7 @@ class ContributeCommands:
                 for route in model.routes
             )
         ]
-        listed = ", ".join(names[:_MODELS_NAMED])
+        listed = join_names(names[:_MODELS_NAMED])
         more = len(names) - _MODELS_NAMED
         if more > 0:
             return say_count(

@@ -22,7 +22,7 @@ from bots.commands.text import (
     format_credits,
     format_length,
     get_supplier_title,
-    join_phrases,
+    join_names,
 )
 from bots.render.queue import QueueFull
 from core.admin.broadcasts import BroadcastInProgress
@@ -202,7 +202,7 @@ def _show(value: object) -> Any:
         case Model():
             return value.name
         case tuple() | list():
-            return ", ".join(value)
+            return join_names(value)
         case _:
             return value
 
@@ -213,7 +213,7 @@ def _explain_unknown_model(refusal: UnknownModel) -> Phrase:
     return say(
         "There is no model “{asked}”. Did you mean {near}?",
         asked=refusal.requested_name[:40],
-        near=join_phrases([plain(name) for name in refusal.similar]),
+        near=join_names(refusal.similar),
     )
 
 

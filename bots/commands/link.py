@@ -16,6 +16,7 @@ from bots.chat.callbacks import ButtonRepository, render_card
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, make_copy_choice, plain, say
 from bots.chat.types import Notifier, Place
+from bots.commands.text import join_names
 from core.errors import describe_failure
 from core.users.limits import UserLimits
 from core.users.links import LinkProposal, Links
@@ -127,7 +128,7 @@ class LinkCommands:
             else say("The older account is kept: this one, with its language, settings and limits.")
         )
         return Reply(
-            title=say("Link your account with {names}?", names=", ".join(proposal.names)),
+            title=say("Link your account with {names}?", names=join_names(proposal.names)),
             lines=(*_CONSEQUENCES, survivor_line),
             choices=(
                 (
@@ -164,7 +165,7 @@ class LinkCommands:
                 say(
                     "Separate this platform from your account? Your Credits, keys and history"
                     " stay with {names}; here you start from zero.",
-                    names=", ".join(
+                    names=join_names(
                         f"{platform}:{id_}"
                         for platform, id_ in names
                         if (platform, id_) != (request.place.platform, request.sender)

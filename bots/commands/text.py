@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from bots.chat.reply import Phrase, plain, say
@@ -136,6 +136,11 @@ def join_phrases(phrases: Sequence[Phrase]) -> Phrase:
     for phrase in phrases[1:]:
         joined = say("{first}, {next}", first=joined, next=phrase)
     return joined
+
+
+def join_names(names: Iterable[str]) -> Phrase:
+    """Names with commas between, as the reader's language has them; `–` for none."""
+    return join_phrases([plain(name) for name in names] or [plain("–")])
 
 
 def list_answer_notes(run: AskRun, *, is_private: bool) -> list[Phrase]:

@@ -48,7 +48,7 @@ _ORDERS_SHOWN = 10
 ChoiceRows = tuple[tuple[Choice, ...], ...]
 
 #: How people read each way to pay.
-_GATEWAY_NAMES = {
+GATEWAY_NAMES = {
     "stars": say("Telegram Stars"),
     "skus": say("Discord"),
     "stripe": say("Card and more"),
@@ -199,7 +199,7 @@ class TopUpCommands:
                 title=say("{credits} for {cash}", **_deal_values(credits_given, format_usd(cash))),
                 lines=(say("How would you like to pay?"),),
                 choices=tuple(
-                    (_make_buy_choice(_GATEWAY_NAMES[way], cash, way),) for way in gateways
+                    (_make_buy_choice(GATEWAY_NAMES[way], cash, way),) for way in gateways
                 ),
                 private=True,
                 replace=True,
@@ -352,7 +352,7 @@ def list_platform_gateways(
     return [
         name
         for name, gateway in gateways.items()
-        if name in _GATEWAY_NAMES
+        if name in GATEWAY_NAMES
         and (gateway.platform == platform or (not gateway.platform and may_lead_outside))
     ]
 

@@ -70,7 +70,7 @@ class TerminalPrompt:
         self._session = self._create_session(kept)
         self._hidden = self._create_session(InMemoryHistory())
         self._reading: asyncio.Task[str | None] | None = None
-        self._is_hidden = False
+        self._is_hidden, self._label = False, ""
         self._unprinted: list[str] = []
         self._printing: asyncio.Task[None] | None = None
         #: The line just entered with its prompt, and what was printed since.
@@ -112,22 +112,27 @@ class TerminalPrompt:
 
     async def read_line(self, label: str, *, hidden: bool = False) -> str | None:
         """The next line; None at the end (Ctrl-D). A cancelled wait leaves the prompt standing, for
-        the next call. `hidden`: what is typed isn't shown or kept."""
+        the next call; what is typed so far stands behind a new `label`, too. `hidden`: what is
+        typed isn't shown or kept."""
+        typed = ""
         if self._reading is not None and hidden != self._is_hidden:
             await self._end_reading()
+        elif self._reading is not None and label != self._label and not self._reading.done():
+            typed = self._session.default_buffer.text
+            await self._end_reading()
         if self._reading is None:
-            self._is_hidden = hidden
-            self._reading = asyncio.create_task(self._read(label, hidden=hidden))
+            self._is_hidden, self._label = hidden, label
+            self._reading = asyncio.create_task(self._read(label, typed, hidden=hidden))
         line = await asyncio.shield(self._reading)
         self._reading = None
         return line
 
-    async def _read(self, label: str, *, hidden: bool) -> str | None:
+    async def _read(self, label: str, typed: str = "", *, hidden: bool) -> str | None:
         await self._flush()
         session = self._hidden if hidden else self._session
         try:
             line = await session.prompt_async(
-                ANSI(_DIM.format(label)), is_password=hidden, handle_sigint=False
+                ANSI(_DIM.format(label)), default=typed, is_password=hidden, handle_sigint=False
             )
         except EOFError:
             return None

@@ -35,7 +35,7 @@ async def earned_and(place: Place, then: str, **settings: str) -> tuple[str, int
 async def test_a_contributed_key_earns_and_its_owner_is_paid_in_the_sandbox(place: Place) -> None:
     then = "/withdraw\n1\nBob\n1\n/admin\n/payouts\n1\n1\n1\n/admin\n/withdraw\n"
     out, brought, dollars = await earned_and(place, then)
-    assert f"{brought} Credits become {dollars}, paid by Sandbox payout to B•••" in out
+    assert f"{brought:,} Credits become {dollars}, paid by Sandbox payout to B•••" in out
     assert re.search(rf"{re.escape(dollars)} +paid +out_", out.split("> /withdraw\n")[-1])
 
 
@@ -54,7 +54,7 @@ async def test_by_hand_where_a_setting_says_so(place: Place) -> None:
     out, brought, dollars = await earned_and(
         place, withdrawing + approving + paying, payouts="manual"
     )
-    assert f"{brought} Credits become {dollars}, paid by Bank transfer to GB••••5555" in out
+    assert f"{brought:,} Credits become {dollars}, paid by Bank transfer to GB••••5555" in out
     approved, paid = out.split(f"[1] Yes, I pay {dollars}")
     assert IBAN not in approved, "while it can still be cancelled nobody needs it"
     assert f"Pay it by hand to: Bob Miller\n{IBAN}\n" in paid

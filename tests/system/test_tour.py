@@ -14,6 +14,7 @@ import pytest
 
 from bots.chat.i18n import render
 from bots.chat.reply import say
+from bots.commands.withdraw import STATE_NAMES
 from bots.render.plain_text import display_width
 from tests.size import size
 from tests.system.terminals import Terminal, open_terminal
@@ -24,6 +25,8 @@ LANGUAGES = {"C.UTF-8": "en", "zh_CN.UTF-8": "zh-CN"}
 SEATS = list(product((50, 80, 100), LANGUAGES)) if FULL else [(80, "C.UTF-8")]
 #: Where a key is asked for, its label follows.
 KEY_PROMPT = "API key"
+#: And where a withdrawal's payee is.
+NAME_PROMPT = "Any name"
 #: What each line of the tour brings, in both languages.
 TOUR = (
     ("/ask gpt-4 why is the sky blue?", "◈ GPT-6.1 Sol"),
@@ -39,6 +42,16 @@ TOUR = (
     ("/admin", "you"),
     ("/keys", "[2] 📈"),
     ("/withdraw", "[1] "),
+    ("1", NAME_PROMPT),
+    ("Bob", "[1] "),
+    ("1", "out_"),
+    ("/admin", "[1] "),
+    ("/payouts", "[1] $"),
+    ("1", "[1] "),
+    ("1", "[1] "),
+    ("1", "out_"),
+    ("/admin", "out_"),
+    ("/withdraw", "out_"),
 )
 #: Each of the README's commands in chat that the tour itself doesn't type, and that asks for
 #: nothing hidden.
@@ -73,9 +86,14 @@ def test_the_tour_works_at_a_terminal(tmp_path: Path, columns: int, locale: str)
 
 
 def _take_tour(screen: Terminal, language: str) -> None:
-    label = f"{render(say(KEY_PROMPT), language)}:"
+    labels = {
+        KEY_PROMPT: f"{render(say(KEY_PROMPT), language)}:",
+        NAME_PROMPT: f"{render(say(NAME_PROMPT), language)}:",
+    }
     for line, shown in TOUR:
-        screen.say(line, label if shown == KEY_PROMPT else shown)
+        screen.say(line, labels.get(shown, shown))
+    paid = render(STATE_NAMES["paid"], language)
+    assert any(paid in line for line in screen.text.split("\n")[-12:]), "what was approved is paid"
     if FULL:
         for command in COMMANDS:
             screen.say(command, command)

@@ -10,8 +10,10 @@ from typing import Final
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say, say_count
+from bots.commands.admin.person_names import PersonNames
 from bots.commands.errors import UsageError
-from bots.commands.text import format_credits
+from bots.commands.text import format_credits, join_names, join_phrases
+from bots.commands.topup import GATEWAY_NAMES
 from bots.commands.withdraw import METHOD_NAMES, STATE_NAMES
 from core.admin.payout_risk import PayoutRisk, assess_payout_risk
 from core.admin_log import Facts, admin_log_row
@@ -34,6 +36,8 @@ from core.users.service import Users
 from payments.payouts import Payouts
 
 _LISTED: Final = 10
+#: Of a receipt, in a list that a narrow terminal or a phone can show.
+_TAIL_CHARS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +194,7 @@ class PayoutCommands:
             )
         ]
         if skipped:
-            lines.append(say("Not any more, or not now: {payouts}", payouts=", ".join(skipped)))
+            lines.append(say("Not any more, or not now: {payouts}", payouts=join_names(skipped)))
         return Reply(tuple(lines), private=True, replace=True)
 
     @action("payout-reject", admin_only=True)
@@ -316,7 +320,7 @@ def _sum_cash(payouts: list[Payout]) -> NanoUsd:
 def _table_row(payout: Payout) -> tuple[Phrase, ...]:
     day = as_datetime(calculate_due_date(payout.created_at)).date().isoformat()
     return (
-        plain(payout.id),
+        plain(f"…{payout.id[-_TAIL_CHARS:]}"),
         plain(format_usd(payout.cash)),
         METHOD_NAMES[payout.method],
         STATE_NAMES[payout.state],
@@ -377,7 +381,9 @@ class PayoutCardBuilder:
         users: Users,
         db: Database,
         clock: Clock,
+        person_names: PersonNames,
     ) -> None:
+        self._person_names = person_names
         self._withdrawals, self._payout_methods, self._payouts = (
             withdrawals,
             payout_methods,
@@ -403,7 +409,9 @@ class PayoutCardBuilder:
             ),
             *((say("Reason: {reason}", reason=payout.reason),) if payout.reason else ()),
             *await self._instruction_lines(payout),
-            *self._risk_lines(await assess_payout_risk(self._db, person_ids, self._clock.now_ms())),
+            *await self._risk_lines(
+                await assess_payout_risk(self._db, person_ids, self._clock.now_ms())
+            ),
         )
         return Reply(title=plain(payout.id), lines=lines, choices=choices, private=True)
 
@@ -445,10 +453,12 @@ class PayoutCardBuilder:
             return (say("Where it goes can't be opened any more: its master key is lost."),)
         return (say("Pay it by hand to: {address}", address=address),)
 
-    def _risk_lines(self, risk: PayoutRisk) -> Sequence[Phrase]:
+    async def _risk_lines(self, risk: PayoutRisk) -> Sequence[Phrase]:
+        askers = [await self._users.find(asker.person) for asker in risk.biggest_askers]
+        names = await self._person_names.describe_all(askers)
         covered = say("yes") if risk.is_covered else say("no")
         return (
-            say("Also known as {names}.", names=", ".join(risk.names)),
+            say("Also known as {names}.", names=join_names(risk.names)),
             say(
                 "{paid} were paid with on their keys, by {count} people; {disputes} of these"
                 " people's payments were disputed; {dead} of the keys died.",
@@ -460,7 +470,7 @@ class PayoutCardBuilder:
             *(
                 say(
                     "{person}: {paid} ({means})",
-                    person=asker.person,
+                    person=names.get(asker.person, asker.person),
                     paid=format_credits(asker.paid),
                     means=self._describe_means(asker.gateways, asker.newest_payment_at),
                 )
@@ -476,9 +486,19 @@ class PayoutCardBuilder:
             ),
         )
 
-    def _describe_means(self, gateways: Sequence[str], newest_at: int) -> str:
-        means = ", ".join(gateways) or "–"
-        return f"{means}, {(self._clock.now_ms() - newest_at) // DAY_MS} d" if newest_at else means
+    def _describe_means(self, gateways: Sequence[str], newest_at: int) -> Phrase:
+        """How they paid, and how long ago last."""
+        if not newest_at:
+            return say("paid nothing in")
+        means = join_phrases([_name_gateway(name) for name in gateways])
+        days = (self._clock.now_ms() - newest_at) // DAY_MS
+        if not days:
+            return say("{means}, today", means=means)
+        return say_count("{means}, {count} day ago", "{means}, {count} days ago", days, means=means)
+
+
+def _name_gateway(name: str) -> Phrase:
+    return GATEWAY_NAMES.get(name) or plain(name)
 
 
 def _summary_line(payout: Payout) -> Phrase:

@@ -14,7 +14,7 @@ from typing import Final
 from bots.chat.i18n import get_zone
 from bots.chat.reply import Phrase, say, say_count
 from bots.commands.errors import UsageError
-from bots.commands.text import format_credits
+from bots.commands.text import format_credits, join_names
 from core.clock import DAY_MS, as_datetime, as_ms
 from core.money import Credits, NanoUsd, format_usd, parse_usd
 from core.pricing.catalogue import Catalogue, UnknownModel
@@ -140,7 +140,7 @@ def describe_promotion(promotion: Promotion, catalogue: Catalogue) -> Phrase:
     if not promotion.models:
         return say("{percent} % off all models", percent=promotion.percent)
     names = sorted(catalogue.get_name(id_) for id_ in promotion.models)
-    return say("{percent} % off {models}", percent=promotion.percent, models=", ".join(names))
+    return say("{percent} % off {models}", percent=promotion.percent, models=join_names(names))
 
 
 def list_promotion_terms(promotion: Promotion, now_ms: int) -> list[Phrase]:
