@@ -15,7 +15,7 @@ install = $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 2 i
 	>$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: chart-font help demo demo-new setup init run test unit flaky soak check format lint types arrows bench lock clean
+.PHONY: bench-peers chart-font help demo demo-new setup init run test unit flaky soak check format lint types arrows bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -69,6 +69,9 @@ bench: $(DEVELOP) ## speed, each against a yardstick in the same run
 	@$(BIN)/python -m benchmarks.ask
 	@$(BIN)/python -m benchmarks.failover
 	@$(BIN)/python -m benchmarks.shared_harm
+
+bench-peers: $(DEVELOP) ## the same figures of LiteLLM's proxy beside ours; installs it apart, once
+	@$(BIN)/python -m benchmarks.peers
 
 lock: $(DEVELOP) ## renews both lock files (needs uv)
 	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \

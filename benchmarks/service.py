@@ -85,7 +85,7 @@ async def _ask(app: App, number: int) -> float:
 
 async def _measure(url: str, database: str, asks: int, concurrent: int) -> dict[str, float]:
     app = await _app(url, database)
-    idle = _resident_mb()
+    idle, started = _resident_mb(), resource.getrusage(resource.RUSAGE_SELF)
     numbers = itertools.count()
 
     async def load(count: int) -> list[float]:
@@ -109,6 +109,7 @@ async def _measure(url: str, database: str, asks: int, concurrent: int) -> dict[
         "cpu_ms": cpu * 1000 / asks,
         "per_second": asks / (ended - began),
         "idle_mb": idle,
+        "ready_cpu_s": started.ru_utime + started.ru_stime,
         "p50_ms": statistics.median(took) * 1000,
         "p99_ms": took[int(len(took) * 0.99)] * 1000,
     }
