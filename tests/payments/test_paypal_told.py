@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from core.money import Credits, parse_usd
+from core.notification import OPERATORS
 from payments.types import CardPaymentsPaused, GatewayUnavailable, InvalidSignature, Order
 from tests.fakes.paypal_webhooks import CERTIFICATE, event, headers
 from tests.payments.conftest import Message
@@ -146,6 +147,31 @@ async def test_where_cases_may_not_be_read_a_reversal_is_given_back(counter: Cou
     await counter.works()
     assert (await counter.again(order)).refunded == parse_usd("90")
     assert await counter.shop.has(person) == {}
+    await counter.shop.audited()
+
+
+@pytest.mark.parametrize("kind", ["refund", "case"])
+async def test_owners_hear_of_money_that_went_in_another_currency(
+    counter: Counter, kind: str
+) -> None:
+    """What others sell on the same account in euros is nobody's trouble."""
+    person = await counter.shop.person()
+    order, capture = await counter.sells(person, "10")
+    euros = {"currency_code": "EUR", "value": "9.00"}
+    for ours in (order.id, "shop-7"):
+        if kind == "refund":
+            moved = counter.paypal.give_back(capture["id"], "9.00")
+            moved |= {"custom_id": ours, "amount": euros}
+            await counter.hears("PAYMENT.CAPTURE.REFUNDED", moved)
+        else:
+            moved = counter.paypal.dispute(capture["id"])
+            moved["dispute_amount"] = euros
+            moved["disputed_transactions"][0]["invoice_number"] = ours
+            await counter.hears("CUSTOMER.DISPUTE.CREATED", moved)
+        await counter.works()
+    ((_, facts),) = await counter.shop.told(OPERATORS)
+    assert (facts["verdict"], facts["order"]) == ("payment_refused/unit", order.id)
+    assert await counter.shop.has(person) == {"bought": 1_000}
     await counter.shop.audited()
 
 

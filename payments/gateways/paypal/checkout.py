@@ -353,6 +353,7 @@ class PayPalGateway:
             # that there is.
             refund = resource
         with translate_parse_errors(self.name):
+            _require_dollars(refund["amount"], refund.get("custom_id"))
             if payment := _find_payment(refund):
                 return await self._refund_events(refund, payment)
             changed = _order_changes(refund)
@@ -397,6 +398,8 @@ class PayPalGateway:
         if dispute is None:
             return ()
         with translate_parse_errors(self.name):
+            disputed = dispute["disputed_transactions"][0]
+            _require_dollars(dispute["dispute_amount"], disputed.get("invoice_number"))
             return _dispute_events(dispute)
 
 
@@ -450,6 +453,13 @@ def _costs_nothing(events: Sequence[GatewayEvent]) -> bool:
         one.state == "won" if isinstance(one, Dispute) else isinstance(one, Refund) and one.failed
         for one in events
     )
+
+
+def _require_dollars(amount: Mapping[str, Any], order: object) -> None:
+    """Raises `PaymentMismatch` for money of an order of ours that went in another currency: what it
+    costs in dollars somebody has to look up."""
+    if amount["currency_code"] != "USD" and is_order_id(order):
+        raise PaymentMismatch(order, "unit")
 
 
 def _find_payment(refund: Mapping[str, Any]) -> str:
