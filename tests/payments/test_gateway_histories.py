@@ -46,6 +46,8 @@ from tests.size import size
 #: Prices at the free rate.
 CENTS = (700, 1_300, 2_500)
 STEPS = 25
+#: The first one's seed; where there is one alone it has a restored copy and kills.
+FIRST = size(small=49, full=0)
 #: In one world, one after another.
 HISTORIES = size(small=1, full=2)
 
@@ -375,7 +377,7 @@ def _no_caches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["stripe", "paypal", "btcpay"])
-@pytest.mark.parametrize("start", range(0, size(small=1, full=500), HISTORIES))
+@pytest.mark.parametrize("start", range(FIRST, size(small=50, full=500), HISTORIES))
 async def test_the_books_are_what_the_gateway_says(
     database_url: str, clock: TestClock, tmp_path: Path, nursery: Nursery, name: str, start: int
 ) -> None:
