@@ -273,6 +273,8 @@ def _find_quotes(
     message, and what that carries."""
     if message.quote is not None and message.quote.text.strip():
         return (QuotedText("quote", message.quote.text),), ()
+    if message.reply_to_story is not None:
+        return (), (SentAttachment("story", is_from_reply=True),)
     if message.external_reply is not None:  # to a message of another chat, which isn't shown
         return (), (SentAttachment("hidden", is_from_reply=True),)
     replied = message.reply_to_message

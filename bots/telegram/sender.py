@@ -77,7 +77,8 @@ _PLACE_CLOSED: Final = (
         "user is deactivated",
     ),
     *("input_user_deactivated", "user not found", "can't initiate conversation"),
-    *("privacy_premium_required", "chat is not accessible"),
+    *("privacy_premium_required", "chat is not accessible", "payment_required"),
+    "direct_messages_topic",
 )
 #: What Telegram says of a message that can no longer be changed.
 _MESSAGE_GONE: Final = ("not found", "can't be edited", "message_id_invalid")

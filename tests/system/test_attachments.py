@@ -241,6 +241,14 @@ async def test_a_forward_on_discord_is_a_question_at_most(discord: on_discord.Wo
     assert asked(discord) == ["/role discord:7 owner"]
 
 
+async def test_what_is_said_to_a_story_says_that_it_is_not_read(world: World) -> None:
+    telegram, ann = world.telegram, world.telegram.user(7)
+    story = {"chat": {"id": 9, "type": "private"}, "id": 1}
+    telegram.says(ann, "what does this mean?", reply_to_story=story)
+    await telegram.seen(7, "I can't read a story")
+    assert asked(world) == []
+
+
 # --- text files ---------------------------------------------------------------------------------
 
 

@@ -70,6 +70,8 @@ TELEGRAM = [
             "CHANNEL_PRIVATE",
             "CHANNEL_INVALID",
             "PEER_ID_INVALID",
+            "ALLOW_PAYMENT_REQUIRED",
+            "DIRECT_MESSAGES_TOPIC_REQUIRED",
         )
     ),
     *(
@@ -89,8 +91,8 @@ TELEGRAM = [
 ]
 DISCORD = [
     *(Case(404, code) for code in (10003, 10004)),
-    *(Case(403, code) for code in (40007, 50001, 50008, 50009, 50013, 50024, 50278, 240000)),
-    *(Case(400, code) for code in (50033, 50083, 160005, 200000, 200001)),
+    *(Case(403, code) for code in (20009, 40007, 50001, 50008, 50009, 50013, 50024, 50278, 240000)),
+    *(Case(400, code) for code in (50033, 50055, 50083, 160005, 200000, 200001)),
     *(Case(429, code, passes=True) for code in (0, 20016, 20028, 20029)),
     *(Case(status, 0, passes=True) for status in (500, 502, 503)),
 ]
