@@ -312,7 +312,8 @@ def find_attachments(message: Message) -> tuple[SentAttachment, ...]:
         if file is not None:
             return (_make_attachment(kind, file),)
     named = next((kind for kind in _KINDS if getattr(message, kind) is not None), None)
-    if named is None and (message.effective_attachment or _is_unknown(message)):
+    more = message.effective_attachment or message.giveaway or message.giveaway_winners
+    if named is None and (more or _is_unknown(message)):
         named = "other"
     return () if named is None else (SentAttachment(named),)
 

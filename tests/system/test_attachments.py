@@ -163,6 +163,10 @@ BARE: dict[str, tuple[dict[str, Any], str]] = {
     "dice": ({"dice": {"emoji": "🎲", "value": 1}}, "dice"),
     "story": ({"story": {"chat": {"id": 9, "type": "private"}, "id": 1}}, "a story"),
     "paid media": ({"paid_media": {"star_count": 5, "paid_media": []}}, "a message of that kind"),
+    "giveaway": (
+        {"giveaway": {"chats": [], "winners_selection_date": 1, "winner_count": 1}},
+        "a message of that kind",
+    ),
     "what the library doesn't know": (
         {"hologram": {"depth": 3, "frames": []}},
         "a message of that kind",
