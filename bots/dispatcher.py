@@ -63,7 +63,7 @@ _REPEATS_MAX = 20_000
 
 _ERASED = say("I deleted your message. One moment…")
 _KEPT = say(
-    "I could not delete your message. Delete it here yourself, and replace what it holds soon: it"
+    "I couldn't delete your message. Delete it yourself, and replace the secret in it soon: it"
     " has been in a chat."
 )
 _TOO_MUCH = say(
@@ -71,9 +71,8 @@ _TOO_MUCH = say(
     " stopping an answer, always work."
 )
 _NOT_OWN = say(
-    "I am waiting for something secret of your own here, and what you sent was written by somebody"
-    " else or elsewhere: I deleted it and used it for nothing. Type it yourself, or press Cancel"
-    " above."
+    "I'm waiting for a secret of your own here, and what you sent was written by somebody else"
+    " or elsewhere: I deleted it and didn't use it. Type it yourself, or press Cancel above."
 )
 _IN_PRIVATE = say("I've sent it to you in private.")
 _WRITE_FIRST = say("That's for you alone. Write to me in private first, then ask again here.")

@@ -195,7 +195,7 @@ class NotificationSender:
             return compose_dispute_notification(notification, available)
         order = str(notification.facts.get("order", ""))
         amount = Credits(int(notification.facts["credits"]))
-        claim = say("Open the link to say where your money shall go.")
+        claim = say("Open the link to say where your money should go.")
         return _TITLES[notification.kind], (
             *((claim,) if "claim" in notification.facts else ()),
             *(() if amount.is_zero else (_LINES[notification.kind](format_credits(amount)),)),
@@ -237,9 +237,9 @@ def _compose_other_payment(notification: Notification) -> tuple[Phrase, tuple[Ph
     paid = UNITS[str(notification.facts["unit"])](int(notification.facts["paid"]))
     return say("Your payment isn't what the order asked for"), (
         say(
-            "{paid} arrived, which is another sum than the order's, so no Credits were given yet."
-            " Whoever runs this bot has been told and decides. Don't pay again; /paysupport writes"
-            " to them.",
+            "{paid} arrived, which isn't the order's amount, so no Credits were given yet. The"
+            " operator has been told and will decide. Don't pay again; /paysupport reaches"
+            " them.",
             paid=format_cash(paid),
         ),
         say("Order {order}", order=str(notification.facts["order"])),
@@ -290,8 +290,8 @@ _UNTIL_PAID = {
     ARRIVED_NOT: (
         say("Your payment didn't arrive"),
         say(
-            "The payment service says that it came to nothing, so no Credits were given. To try"
-            " again: /topup."
+            "The payment service says that it failed, so no Credits were given. To try again:"
+            " /topup."
         ),
     ),
 }

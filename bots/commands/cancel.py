@@ -163,8 +163,9 @@ def make_cancel_choice(order: Order, *, is_only: bool = True) -> Choice:
 def describe_right(days: int) -> Phrase:
     """What a buyer agrees to by paying, and what they may do afterwards."""
     return say(
-        "By paying you ask that your Credits work at once. For {days} days you can withdraw from"
-        " the purchase by a button: what is unused is given back, what you used stays paid.",
+        "By paying you agree that your Credits can be used at once. For {days} days you can"
+        " withdraw from the purchase by a button: what is unused is given back, what you used"
+        " stays paid.",
         days=days,
     )
 
@@ -195,7 +196,7 @@ def _describe_plan(plan: CancellationPlan) -> Phrase:
 
 def _list_conditions(plan: CancellationPlan) -> tuple[Phrase, ...]:
     if plan.needs_operator:
-        return (say("The operator looks at this one first; you are told what becomes of it."),)
+        return (say("The operator looks at this one first; you'll hear what becomes of it."),)
     if plan.order.gateway == "btcpay":
         return (say("Cryptocurrency goes back at its worth in dollars, not coin for coin."),)
     return ()

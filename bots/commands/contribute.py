@@ -126,7 +126,7 @@ class ContributeCommands:
             lines=(
                 say("It serves others' questions, and you earn Credits as it does."),
                 say("Taken: {suppliers}.", suppliers=titles),
-                say("First it is only checked; you see what it is worth, and decide."),
+                say("At first it is only checked: you see what it is worth, then decide."),
             ),
             fields=(KEY_FIELD,),
             action="contribute-key",
@@ -150,7 +150,12 @@ class ContributeCommands:
         if len(names) > 1:
             return Reply(
                 title=say("Whose key is it?"),
-                lines=(say("Several suppliers' keys look like that. It was sent to nobody yet."),),
+                lines=(
+                    say(
+                        "Several suppliers have keys like that. It hasn't been sent to any"
+                        " of them yet."
+                    ),
+                ),
                 choices=tuple(
                     (
                         Choice(
@@ -376,7 +381,7 @@ def _make_key_form(supplier: Supplier) -> FormRequest:
         title=say("Contribute your API key"),
         lines=(
             say("It serves others' questions, and you earn Credits as it does."),
-            say("First it is only checked; you see what it is worth, and decide."),
+            say("At first it is only checked: you see what it is worth, then decide."),
         ),
         fields=(KEY_FIELD, ACCOUNT_FIELD) if supplier.wire == "cloudflare" else (KEY_FIELD,),
         action="contribute-key",
@@ -405,8 +410,8 @@ def _round_estimate(credits: Credits) -> Credits:  # noqa: A002
 
 _SUPPLIER_TERMS = {
     "openai": say(
-        "OpenAI's terms forbid to buy, sell or transfer API keys: it may close your account for"
-        " this."
+        "OpenAI's terms forbid buying, selling or transferring API keys: it may close your"
+        " account for this."
     ),
     "anthropic": say(
         "Anthropic's terms forbid reselling without its approval, and you answer for your keys: it"
@@ -421,11 +426,11 @@ _SUPPLIER_TERMS = {
         " this."
     ),
     "groq": say(
-        "Groq's terms let an app serve its users, but say nothing for shared keys: it may close"
+        "Groq's terms let an app serve its users, but don't allow shared keys: it may close"
         " your account for this."
     ),
     "cohere": say(
-        "Cohere's terms forbid to give keys to others without its consent: it may close your"
+        "Cohere's terms forbid giving keys to others without its consent: it may close your"
         " account for this."
     ),
 }

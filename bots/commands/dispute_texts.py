@@ -41,8 +41,8 @@ def _held_text(cash: str, amount: Credits, *, is_again: bool) -> tuple[Phrase, t
         else say("⚠️ Your payment is disputed")
     )
     held = say(
-        "Until it is decided {credits} of that payment are held: that is why your balance is less."
-        " All else that you have is yours to use.",
+        "Until it is decided, {credits} of that payment are held, so your balance is lower."
+        " Everything else is yours to use.",
         credits=format_credits(amount),
     )
     return title, (

@@ -275,8 +275,8 @@ def _explain_blocked_withdrawal(refusal: WithdrawalBlocked) -> Phrase:
             until=until,
         )
     return say(
-        "You gave another address just now: withdrawals go on from {until}. Nothing was withdrawn."
-        " If that wasn't you, write to the operator.",
+        "You changed your address just now: withdrawals go on from {until}. Nothing was"
+        " withdrawn. If that wasn't you, write to the operator.",
         until=until,
     )
 
@@ -317,17 +317,15 @@ _KEY_REJECTIONS: Final = {
         " one: it has been in a chat. Nothing was kept or sent."
     ),
     "subscription": say(
-        "That belongs to a subscription, which may not serve others. Only API keys are taken."
-        " Nothing was kept or sent."
+        "That key belongs to a subscription, which may not serve others. Only API keys are"
+        " taken. Nothing was kept or sent."
     ),
     "refused": say("{supplier} refuses that key. Nothing was kept."),
     "no_money": say(
         "{supplier} accepts that key, but its account has no money or has reached its limit."
         " Nothing was kept."
     ),
-    "no_model": say(
-        "That key of {supplier} may use no model that is offered here. Nothing was kept."
-    ),
+    "no_model": say("That {supplier} key can't use any model offered here. Nothing was kept."),
     "unreachable": say(
         "{supplier} can't be reached to check that key. Nothing was kept. Try again in a minute."
     ),
@@ -372,8 +370,8 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         " /models"
     ),
     CreditsOwed: say(
-        "You owe {owed}: they were spent before their payment was refunded. Nothing was"
-        " charged. New Credits repay that first, then you can ask again."
+        "You owe {owed}: you spent them before their payment was refunded. Nothing was charged."
+        " New Credits repay that first; then you can ask again."
     ),
     NoKeyAvailable: say(
         "{model} isn't available right now. Nothing was charged. Try again in a minute, or"
@@ -388,14 +386,14 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         " it in parts."
     ),
     RecordingUncounted: say(
-        "How long that is can't be counted; by its size it may be {length}, and audio is written"
-        " down up to {max_length}. Nothing was charged. Send it as a voice message or an mp3, or in"
+        "Its length can't be told; by its size it may be {length}, and audio is transcribed up"
+        " to {max_length}. Nothing was charged. Send it as a voice message or an mp3, or in"
         " parts."
     ),
     RecordingsDoubted: say(
-        "A supplier heard far more in audio of yours today than its file holds. Nothing was charged"
-        " for this. No more audio of yours is written down until tomorrow (UTC); you can go on"
-        " writing questions. If you know nothing of it, tell whoever runs this service."
+        "A supplier heard far more in your audio today than the file can hold. Nothing was"
+        " charged for this. Your audio isn't transcribed again until tomorrow (UTC); you can"
+        " still write questions. If you don't know why, tell the operator."
     ),
     RecordingTooLarge: say(
         "That file has {megabytes} MB; the limit for audio is {max_megabytes} MB. Nothing was"
@@ -509,14 +507,12 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     ),
     CardPaymentsPaused: _explain_card_payments_paused,
     CheckoutRefused: {
-        "over": say("This invoice is over. Nothing was charged. /topup makes a new one."),
+        "over": say("This invoice has expired. Nothing was charged. /topup makes a new one."),
         "paid": say("This order is paid already. Nothing was charged. /topup makes a new one."),
         "payer": say(
             "This invoice is somebody else's. Nothing was charged. /topup makes your own."
         ),
-        "amount": say(
-            "This invoice is no longer right. Nothing was charged. /topup makes a new one."
-        ),
+        "amount": say("This invoice is out of date. Nothing was charged. /topup makes a new one."),
         "unsure": say(
             "The books can't be read right now. Nothing was charged. Pay again in a minute."
         ),
@@ -529,19 +525,19 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         "expired": say("That code is too old. Nothing was credited. /paysupport helps."),
         "void": say("That code was taken back. Nothing was credited. /paysupport helps."),
         "early": say("That code isn't good yet. Nothing was credited. Try again when it is."),
-        "held": say("You have what that code gives. Nothing was changed."),
+        "held": say("You already have what that code gives. Nothing was changed."),
     },
     PromotionUsedUp: say("That was given as often as it may be. Nothing was credited."),
     # Giving back what was paid: the operator reads these.
     RefundUnsupported: {
         "whole": say(
-            "Telegram gives Stars back by whole payments only. Nothing was given back. All of it:"
-            " /refund {order}"
+            "Telegram refunds Stars by whole payments only. Nothing was given back. For all of"
+            " it: /refund {order}"
         ),
         "elsewhere": say(
-            "Discord alone gives back what was bought in its store, when its buyer asks it to; then"
-            " the Credits of order {order} are taken back by themselves. Nothing was given back"
-            " now."
+            "Only Discord refunds what was bought in its store, when the buyer asks Discord;"
+            " the Credits of order {order} are then taken back by themselves. Nothing was given"
+            " back now."
         ),
     },
     RefundDeclined: say(
@@ -558,7 +554,7 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     ),
     NothingToRefund: say("That much of the order isn't left. Nothing was given back."),
     NotUnmatched: say(
-        "That payment was decided about already, or nobody knows who paid it. Nothing was credited."
+        "That payment has been decided already, or nobody knows who paid it. Nothing was credited."
     ),
     NoOpenDispute: say(
         "Dispute {dispute} is decided already, or can't be given up here. Nothing was moved."

@@ -367,7 +367,7 @@ class MyKeysCommands:
                 "Ended: {credits} went back.", credits=format_credits(contribution.returned_credits)
             )
             if contribution.state == "closed"
-            else say("It is erased, and ends as soon as its running answers have.")
+            else say("It has been erased, and ends once its answers in progress are done.")
         )
         return Reply((ended,), private=True, replace=True)
 

@@ -38,7 +38,7 @@ _SENT_BACK = say("It was sent back from where it had arrived.")
 _ADDRESS_REFUSED = say("That address isn't accepted there. Name another one: /withdraw.")
 _SENTENCES: Final[Mapping[str, Phrase]] = {
     "claw-back": say("A key of yours ended, and what you had spent of it in advance is due first."),
-    "owes": say("You owe Credits: they repay that first."),
+    "owes": say("You owe Credits, which are repaid first."),
     "RECEIVER_UNREGISTERED": _NOBODY_TOOK_IT,
     "RETURNED": _NOBODY_TOOK_IT,
     "RECEIVER_ACCOUNT_LOCKED": _ACCOUNT_LOCKED,

@@ -45,7 +45,7 @@ class SpendingNotes:
                 )
             )
         if self._runs_low(result, person, left):
-            notes.append(say("Your Credits run low. /balance shows the ways to more."))
+            notes.append(say("Your Credits are running low. /balance shows how to get more."))
         return notes
 
     async def _is_unusual(self, result: AskResult, person: str, left: Credits) -> bool:

@@ -147,7 +147,7 @@ class StartCommands:
                     " top of yours."
                 ),
             )
-        return (say("That invitation counts for nothing here: it is for whoever is new."),)
+        return (say("Invitations are for new people only: this one counts for nothing here."),)
 
     async def _claim_operator_role(self, request: Request, code: str) -> Reply:
         if not request.place.private:

@@ -15,7 +15,7 @@ from core.users.support import MESSAGE_CHARS_MAX, SupportDesk
 class PaySupportArguments(Arguments):
     """What follows `/paysupport`."""
 
-    text: str = argument(say("What the operators shall read"), say("your words"))
+    text: str = argument(say("What you want to tell the operators"), say("your words"))
 
 
 class SupportCommands:
@@ -98,5 +98,5 @@ async def compose_support_answer(
 
 def _list_lines(text: str) -> tuple[Phrase, ...]:
     if not text:
-        return (say("What was written was erased."),)
+        return (say("That message has been erased."),)
     return tuple(plain(line) for line in text.split("\n"))

@@ -38,7 +38,7 @@ _AMOUNT = re.compile(
     re.IGNORECASE,
 )
 _CREDITS = re.compile(r"([\d,，]+)\s*(?:credits?|cr|积分)", re.IGNORECASE)
-_ONLY_PACKS = say("Here packs are sold, and no other amounts: /topup. Nothing was ordered.")
+_ONLY_PACKS = say("Only packs are sold here, no other amounts: /topup. Nothing was ordered.")
 _HOW = say(
     "Write dollars like this: /topup 25 or /topup 25.50; Credits like this: /topup 2500 credits."
     " Nothing was ordered."

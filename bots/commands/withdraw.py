@@ -103,7 +103,7 @@ STATE_NAMES: Final[dict[PayoutState, Phrase]] = {
 class WithdrawArguments(Arguments):
     """What follows `/withdraw`."""
 
-    credits: str = argument(say("How many; all that can be unless said"), say("Credits"))
+    credits: str = argument(say("How many; all of them unless you say"), say("Credits"))
 
 
 class WithdrawCommands:
@@ -335,7 +335,10 @@ class WithdrawCommands:
             if method == request.data["method"]:
                 return method
         raise UsageError(
-            say("Nobody is paid that way here any more. Nothing was withdrawn. Again: /withdraw")
+            say(
+                "Payouts no longer go that way here. Nothing was withdrawn. Choose another:"
+                " /withdraw"
+            )
         )
 
 

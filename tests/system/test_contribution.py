@@ -182,7 +182,7 @@ async def withdrawn(there: Fair, amount: int, dollars: str) -> None:
     card = await owner.presses(card, "I pay it now", f"Pay {dollars} to GB••••5555 by hand now?")
     card = await owner.presses(card, f"Yes, I pay {dollars}", IBAN)
     assert HOLDER in card.shown
-    card = await owner.presses(card, "It is paid", f"{dollars} have been paid to GB••••5555?")
+    card = await owner.presses(card, "It is paid", f"Has {dollars} been paid to GB••••5555?")
     assert not bob.sees("Paid out")
     await owner.presses(card, "Yes, they are paid", "paid since")
     await there.tells()

@@ -160,7 +160,7 @@ async def test_a_part_then_the_rest_then_given_back_by_a_link(database_url: str)
         card = await shop.hears()
         assert card.title == "Payment given back"
         assert card.lines[:2] == (
-            "Open the link to say where your money shall go.",
+            "Open the link to say where your money should go.",
             "300 Credits were taken back with it.",
         )
         assert card.buttons[0][0].label == "Take your money back"

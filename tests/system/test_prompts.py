@@ -82,7 +82,7 @@ async def test_a_deletion_that_is_refused_is_told(chat: World) -> None:
     telegram, owner = chat.telegram, chat.telegram.user(1)
     await chat.says(owner, "/pool add openai 50", "A key of OpenAI")
     telegram.fail_next("deleteMessage", 400, description="Bad Request: message can't be deleted")
-    await chat.says(owner, KEY, "I could not delete your message. Delete it here yourself")
+    await chat.says(owner, KEY, "I couldn't delete your message. Delete it yourself")
     await telegram.seen(1, "Added openai", seconds=PATIENCE_S)
     assert not any("I deleted" in each.text for each in telegram.chat(1).bot_messages)
 

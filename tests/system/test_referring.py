@@ -69,7 +69,10 @@ async def test_a_friend_comes_by_a_link_tops_up_and_gives_back(database_url: str
         await audited(shop)
         # Who has been here before is invited by nobody: by their own code, or after an order.
         await replace(shop, tom=other).order("Starter")
-        for old, said in ((shop.tom, "it is for whoever is new"), (other, "该邀请在此无效")):
+        for old, said in (
+            (shop.tom, "Invitations are for new people only"),
+            (other, "该邀请在此无效"),
+        ):
             assert said in text_of(await old.screen(f"/start {code[0]}"))
 
 
@@ -142,7 +145,7 @@ async def test_the_owner_reads_the_evidence_and_accepts(database_url: str) -> No
     async with market(database_url) as shop:
         order, url, card = await disputed(shop)
         assert card.title == "⚠️ A payment is disputed"
-        assert f"takes $90.00 of order {order}" in text_of(card)
+        assert f"takes back $90.00 of order {order}" in text_of(card)
         owner = shop.tom.someone("1")
         evidence = (await owner.presses(button(card, "Evidence")))[0]
         assert isinstance(evidence, Card)

@@ -139,7 +139,7 @@ async def test_in_a_server_it_is_for_its_buyer_alone(mall: Mall) -> None:
 async def test_only_packs_are_sold_there(mall: Mall) -> None:
     ann = mall.fake.user(7)
     mall.fake.slash(ann, "/topup", {"amount": "25"})
-    await mall.world.next(mall.fake.dm(ann).id, "Here packs are sold, and no other amounts")
+    await mall.world.next(mall.fake.dm(ann).id, "Only packs are sold here, no other amounts")
     mall.fake.slash(ann, "/topup")
     card = await mall.world.next(mall.fake.dm(ann).id, "Top up")
     assert "Another amount" not in card.content

@@ -7,7 +7,7 @@ from typing import Final
 
 from bots.chat.command import Request, action
 from bots.chat.reply import Choice, Phrase, Reply, plain, say, say_count
-from bots.commands.text import format_length
+from bots.commands.text import format_length, get_supplier_title
 from core.admin.alerts import MUTE_HOURS, Alerts
 from core.admin_log import admin_log_row
 from core.clock import Clock, as_datetime
@@ -65,8 +65,8 @@ def alert_card(notification: Notification) -> Reply:
 def _low_pool_lines(facts: Facts) -> tuple[Phrase, ...]:
     lines = [
         say(
-            "{supplier}: {left} are left, {percent} % of all budgets or less.",
-            supplier=str(facts["supplier"]),
+            "{supplier}: {left} left, {percent} % of all budgets or less.",
+            supplier=get_supplier_title(str(facts["supplier"])),
             left=format_usd(NanoUsd(int(facts["left"]))),
             percent=int(facts["percent"]),
         )
@@ -102,7 +102,7 @@ _TITLES: Final[Mapping[str, Phrase]] = {
     "payout": say("⚠️ Withdrawals wait for you"),
     "errors": say("⚠️ Many answers fail"),
     "usage-gap": say("⚠️ A supplier's counts can't be true"),
-    "unknown-fault": say("⚠️ A supplier says what nobody knows"),
+    "unknown-fault": say("⚠️ A supplier sends unknown errors"),
     "audio": say("⚠️ Audio longer than counted"),
     "platform": say("⚠️ A platform isn't heard"),
 }
@@ -121,8 +121,8 @@ _LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
     "pool": _low_pool_lines,
     "supplier": lambda facts: (
         say(
-            "{supplier} fails, and isn't asked for a while. Others serve where they can.",
-            supplier=str(facts["supplier"]),
+            "{supplier} is failing and won't be asked for a while. Others serve where they can.",
+            supplier=get_supplier_title(str(facts["supplier"])),
         ),
     ),
     "payout": lambda facts: (
@@ -130,7 +130,7 @@ _LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
     ),
     "errors": lambda facts: (
         say(
-            "{failed} of the last {answers} answers ended without being whole.",
+            "{failed} of the last {answers} answers failed or broke off.",
             failed=int(facts["failed"]),
             answers=int(facts["answers"]),
         ),
@@ -148,7 +148,7 @@ _LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
                 " Compare the supplier's bill with /report."
             ),
             int(facts["count"]),
-            supplier=str(facts["supplier"]),
+            supplier=get_supplier_title(str(facts["supplier"])),
         ),
     ),
     "unknown-fault": lambda facts: (
@@ -162,14 +162,14 @@ _LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
                 " here. No key was harmed; the log has the status of each."
             ),
             int(facts["count"]),
-            supplier=str(facts["supplier"]),
+            supplier=get_supplier_title(str(facts["supplier"])),
         ),
     ),
     "audio": lambda facts: (
         say(
             "{supplier} heard {heard} in audio of {person} for which {held} were held: the file is"
             " made to look short, or the supplier counts wrongly.",
-            supplier=str(facts["supplier"]),
+            supplier=get_supplier_title(str(facts["supplier"])),
             person=str(facts["person"]),
             heard=format_length(Seconds(int(facts["heard"]))),
             held=format_length(Seconds(int(facts["held"]))),
@@ -179,7 +179,7 @@ _LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
     "platform": lambda facts: (
         say(
             "Nothing has come from {platform} for two minutes: a process can't reach it. What"
-            " people send is kept there as far as the platform keeps it.",
+            " people send waits there for as long as the platform keeps it.",
             platform=str(facts["platform"]).capitalize(),
         ),
     ),

@@ -221,13 +221,14 @@ def _due_lines(dispute: Dispute) -> tuple[Phrase, ...]:
 def _open_text(dispute: Dispute, cash: str, order: str) -> Phrase:
     if not dispute.reason:
         return say(
-            "At {gateway} the payer's bank takes {cash} of order {order} back until it is decided.",
+            "The payer's bank takes back {cash} of order {order} at {gateway} until the dispute is"
+            " decided.",
             gateway=dispute.gateway,
             cash=cash,
             order=order,
         )
     return say(
-        "At {gateway} the payer's bank takes {cash} of order {order} back until it is"
+        "The payer's bank takes back {cash} of order {order} at {gateway} until the dispute is"
         " decided ({reason}).",
         gateway=dispute.gateway,
         cash=cash,
@@ -286,7 +287,7 @@ def _finished_card(notification: Notification) -> Reply:
     }
     refusal = str(facts["refusal"])
     return Reply(
-        title=say("A refund that was cut off is over"),
+        title=say("An interrupted refund is settled"),
         lines=(
             say(
                 "{cash} of order {order} were to go back when the service stopped in between. The"
@@ -319,8 +320,8 @@ _CARDS: Mapping[str, Callable[[Notification], Reply]] = {
 def _unprocessed_card(message: str, verdict: str, order: str) -> Reply:
     lines = [
         say(
-            "{message} was proven, but nothing could be made of it ({verdict}), and it isn't looked"
-            " at again. Nothing was credited. Look for it at the processor.",
+            "{message} is genuine, but nothing could be made of it ({verdict}), and it won't be"
+            " looked at again. Nothing was credited. Look for it at the processor.",
             message=message,
             verdict=verdict,
         )

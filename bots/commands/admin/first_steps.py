@@ -67,7 +67,9 @@ class FirstSteps:
                 shop.has_terms,
                 say("Your own terms stand under /terms")
                 if shop.has_terms
-                else say("Write your terms: CREDITBOT_TERMS; until then /terms says our promise"),
+                else say(
+                    "Write your terms: CREDITBOT_TERMS; until then /terms shows the Credit promise"
+                ),
             ),
         ]
         done = sum(is_done for is_done, _ in steps)

@@ -212,7 +212,7 @@ class LimitCommands:
             raise _make_limit_error(
                 say("“{word}” is no number of asks or Credits.", word=word[:40])
                 if word
-                else say("Whom, what and how many are needed.")
+                else say("Say whom, what and how many.")
             )
         subject = await self._find_subject(request, given.user)
         override = self._user_limits.get_override(subject)
@@ -309,7 +309,7 @@ class LimitCommands:
         try:
             await self._users.find(who)
         except UnknownPerson:
-            lines.append(say("Nobody has written here under that name yet. Look twice."))
+            lines.append(say("Nobody has written here under that name yet. Check it twice."))
         confirm = say("Yes, take it away") if wanted is None else say("Yes, give it")
         data: dict[str, str | int] = {"who": who, "role": wanted or "none"}
         return Reply(
@@ -338,7 +338,7 @@ class LimitCommands:
         return Reply(
             title=say("Roles"),
             table=tuple((plain(name), plain(role)) for name, role in everyone),
-            lines=(say("Admins do everything but name others. Support reads, and moves nothing."),),
+            lines=(say("Admins can do everything but name others. Support can only read."),),
             private=True,
         )
 

@@ -194,7 +194,11 @@ class PayoutCommands:
             )
         ]
         if skipped:
-            lines.append(say("Not any more, or not now: {payouts}", payouts=join_names(skipped)))
+            lines.append(
+                say(
+                    "Left out, since they can't be paid now: {payouts}", payouts=join_names(skipped)
+                )
+            )
         return Reply(tuple(lines), private=True, replace=True)
 
     @action("payout-reject", admin_only=True)
@@ -202,7 +206,7 @@ class PayoutCommands:
         """Asks for the reason, which its person reads."""
         return FormRequest(
             title=say("Reject"),
-            lines=(say("Its person reads the reason; their Credits come back."),),
+            lines=(say("The person reads the reason; their Credits come back."),),
             fields=(_reason_field(),),
             action="payout-reject-now",
             data={"payout": str(request.data["payout"])},
@@ -225,8 +229,8 @@ class PayoutCommands:
         """Where it goes is shown once its person can't take it back any more."""
         payout = await self._get_payout(request)
         question = say(
-            "Pay {cash} to {hint} by hand now? From here on its person can't cancel it; then you"
-            " see where it goes.",
+            "Pay {cash} to {hint} by hand now? From then on they can't cancel it, and you see"
+            " where it goes.",
             cash=format_usd(payout.cash),
             hint=payout.hint,
         )
@@ -250,11 +254,11 @@ class PayoutCommands:
         """Once more, with the amount in words."""
         payout = await self._get_payout(request)
         question = say(
-            "{cash} have been paid to {hint}?", cash=format_usd(payout.cash), hint=payout.hint
+            "Has {cash} been paid to {hint}?", cash=format_usd(payout.cash), hint=payout.hint
         )
         if not self._cards.is_manual(payout):
             question = say(
-                "{way} is still asked about it. Did you see there that {cash} have been paid to"
+                "{way} is still being asked about it. Did you see there that {cash} was paid to"
                 " {hint}?",
                 way=METHOD_NAMES[payout.method],
                 cash=format_usd(payout.cash),
@@ -278,8 +282,8 @@ class PayoutCommands:
             title=say("It came back"),
             lines=(
                 say(
-                    "Only if {cash} are with you again, or were never paid: its person gets"
-                    " {credits} back, and reads why.",
+                    "Only if you have {cash} back, or it was never paid: the person gets"
+                    " {credits} back and reads why.",
                     cash=format_usd(payout.cash),
                     credits=format_credits(payout.credits),
                 ),
@@ -351,7 +355,9 @@ def _get_reason(request: Request) -> str:
 def _explain_blocked(blocked: WithdrawalBlocked) -> Phrase:
     """Why nothing can be paid now, for whoever decides."""
     if blocked.reason == "owes":
-        return say("They owe Credits now: what waits is cancelled by itself, and repays.")
+        return say(
+            "They owe Credits now: waiting withdrawals are cancelled by themselves and repay that."
+        )
     if blocked.reason == "disputed":
         return say("A payment of theirs is disputed now. Nothing is paid until that is decided.")
     return say(
@@ -438,7 +444,9 @@ class PayoutCardBuilder:
         if payout.state != "sent":
             return ()
         if not self._payouts.is_manual(payout):
-            return (say("{way} is asked what became of it.", way=METHOD_NAMES[payout.method]),)
+            return (
+                say("{way} is being asked what became of it.", way=METHOD_NAMES[payout.method]),
+            )
         if payout.due_at is not None:
             return (
                 say(
@@ -460,8 +468,8 @@ class PayoutCardBuilder:
         return (
             say("Also known as {names}.", names=join_names(risk.names)),
             say(
-                "{paid} were paid with on their keys, by {count} people; {disputes} of these"
-                " people's payments were disputed; {dead} of the keys died.",
+                "Paid on their keys: {paid}, by {count} people. Disputed payments of those"
+                " people: {disputes}. Keys that died: {dead}.",
                 paid=format_credits(risk.paid),
                 count=risk.asker_count,
                 disputes=risk.disputes,
@@ -478,7 +486,7 @@ class PayoutCardBuilder:
             ),
             *((_ADVISE_REFUSAL,) if risk.advises_refusal else ()),
             say(
-                "Cash at gateways {cash}; all that is earned would cost {owed}. Covered:"
+                "Cash at gateways: {cash}. Paying out all that is earned: {owed}. Covered:"
                 " {covered}.",
                 cash=format_usd(risk.cash),
                 owed=format_usd(risk.owed),
@@ -528,7 +536,7 @@ def make_waiting_card(notification: Notification) -> Reply:
     else:
         day = as_datetime(calculate_due_date(int(facts["at"]))).date().isoformat()
         title = say("A withdrawal waits for you")
-        more = say("Its person was told: by {day} at the latest.", day=day)
+        more = say("They were told: by {day} at the latest.", day=day)
     look = Choice(say("Look"), "payout", {"payout": payout_id})
     return Reply(
         title=title,

@@ -403,7 +403,7 @@ def _make_key_form(supplier: Supplier, budget: NanoUsd) -> FormRequest:
         title=say("A key of {supplier}", supplier=supplier.title),
         lines=(
             say("It may cost {budget}.", budget=format_usd(budget)),
-            say("It is tried at its supplier, sealed, and shown to nobody again."),
+            say("It is checked at its supplier, sealed, and never shown again."),
         ),
         fields=(_KEY_FIELD, _ACCOUNT_FIELD) if supplier.wire == "cloudflare" else (_KEY_FIELD,),
         action="pool-add",

@@ -193,7 +193,7 @@ class PricingCommands:
         if not chosen:
             return replace(await self._overview_card(), replace=True)
         large = sum(is_large_move(one.current, one.new_price) for one in chosen)
-        lines = [say("These prices change together, or none of them.")]
+        lines = [say("These prices change together or not at all.")]
         if large:
             lines.append(say("{count} of them move by more than half: ⚠.", count=large))
         data = json.dumps([{**_pack_price(one), "was": one.current.id} for one in chosen])

@@ -35,7 +35,10 @@ PROMOTION_FORMS: Final[tuple[Phrase, ...]] = (
     say("/promo add 50 credits code WELCOME total 500 — a gift for everyone who types the word"),
     say("/promo add 50 credits codes 200 — a gift by codes, each good once"),
     say("/promo add $10 codes 100 for 365 days — codes that you sell elsewhere"),
-    say("Behind each: until 2026-12-01 or for 3 days, total 1000 (so often), each 5 (a person)."),
+    say(
+        "Each may end with: until 2026-12-01 or for 3 days, total 1000 (times in all), each 5"
+        " (times a person)."
+    ),
 )
 _CREDITS_MAX: Final = 10_000_000
 _DAYS_MAX: Final = 3_650
@@ -261,7 +264,7 @@ def _parse_span(found: Mapping[str, str], now_ms: int, zone: str) -> tuple[int, 
             raise _make_error(say("Either “until” a date or “for” so many days."))
         ends_at = starts_at + days * DAY_MS
     if ends_at is not None and ends_at <= max(starts_at, now_ms):
-        raise UsageError(say("That would be over before it begins. Nothing was changed."))
+        raise UsageError(say("That would end before it begins. Nothing was changed."))
     return starts_at, ends_at
 
 

@@ -40,7 +40,7 @@ from payments.vouchers import WRITE_BATCH_SIZE, NewCode, Vouchers
 _MODELS_SHOWN: Final = 12
 _SHOWN: Final = 20
 _ALREADY_ENDED: Final = say("That promotion was ended before. Nothing was changed.")
-_CODE_EXISTS: Final = say("There is such a code already. Nothing was changed. Choose another word.")
+_CODE_EXISTS: Final = say("That code exists already. Nothing was changed. Choose another word.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class PromotionCommands:
             title=say("End this promotion?"),
             lines=(
                 describe_promotion(promotion, self._catalogue),
-                say("What was quoted before is honoured; its codes are good no more."),
+                say("Earlier quotes are honoured; its codes no longer work."),
             ),
             choices=(
                 (

@@ -172,8 +172,8 @@ class RefundCommands:
         return Reply(
             lines=(
                 say(
-                    "Give back {cash} of order {order} to its payer? What it no longer pays for is"
-                    " taken back; what was spent is owed.",
+                    "Give back {cash} of order {order} to its payer? Credits that it no longer"
+                    " pays for are taken back; spent ones are owed.",
                     cash=format_cash(amount),
                     order=order.id,
                 ),
@@ -277,7 +277,7 @@ def _warning_lines(order: Order) -> tuple[Phrase, ...]:
     if order.dispute_state == "open":
         return (
             say(
-                "A payment of it is disputed: giving it back beside that may cost it twice. Accept"
+                "A payment of it is disputed: giving it back as well may cost it twice. Accept"
                 " the dispute instead."
             ),
         )

@@ -193,10 +193,10 @@ def list_solvency(report: OperatorReport) -> list[Phrase]:
             serving=format_usd(solvency.serving),
             refunds=format_usd(solvency.refunds),
         ),
-        say("Paying out and serving is covered.")
+        say("Payouts and answers are covered.")
         if solvency.is_covered
         else say(
-            "Paying out and serving lacks {cash}.",
+            "Payouts and answers lack {cash}.",
             cash=format_usd(solvency.payouts + solvency.serving - solvency.cash),
         ),
     ]

@@ -202,7 +202,7 @@ def is_large_move(old: Price, new: NewPrice) -> bool:
 def describe_upcoming(upcoming: Price) -> Phrase:
     """A price that is set already."""
     return say(
-        "Set before and still to come: {price} from {time} on.",
+        "Already scheduled: {price} from {time} on.",
         price=format_price(upcoming),
         time=as_datetime(upcoming.effective_at),
     )
@@ -268,7 +268,7 @@ def _describe_wrong(given: SetPriceArguments, now_ms: int, zone: str) -> Phrase:
             return say("“{word}” is no price.", word=text[:40])
         if number[0] <= 0:
             return say("A price is above zero, not {price}.", price=text[:40])
-    return say("{price} is finer or higher than prices can be.", price=given.price[:40])
+    return say("{price} has too many digits, or is too high.", price=given.price[:40])
 
 
 def _parse_time(text: str, now_ms: int, zone: str) -> int:

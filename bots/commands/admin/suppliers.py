@@ -427,13 +427,13 @@ def make_change_card(options: ChangeOptions) -> Reply:
     lines = [describe_rates(model, change.old, change.new)]
     if change.old.billed_permille != change.new.billed_permille:
         real = say(
-            "Calls came to {old} of the list, and come to {new} now.",
+            "Calls used to cost {old} of the list price; now they cost {new}.",
             old=_format_billed_share(change.old),
             new=_format_billed_share(change.new),
         )
         lines.append(real)
     if change.reason == "again":
-        lines.append(say("It was absorbed until now: its time is over, or its cap is reached."))
+        lines.append(say("It was absorbed until now: the time is up, or the cap reached."))
     lines += [
         say(
             "{model} is sold at {price}. Profit on cost: {before} before, {after} now.",
@@ -446,7 +446,7 @@ def make_change_card(options: ChangeOptions) -> Reply:
             "By the real mix of the last 30 days: {answers} answers.", answers=options.usage.answers
         )
         if options.usage.is_measured
-        else say("By the usual mix: nobody asked it there lately."),
+        else say("By the usual mix: nobody has asked it there lately."),
         say("No price moves until you choose."),
     ]
     return Reply(
@@ -526,8 +526,8 @@ def make_absorb_card(options: ChangeOptions) -> Reply:
         lines=(
             say("For how long, or up to which loss? Then you are asked again."),
             say(
-                "Lost is what the supplier takes more than before the change. By hand: /suppliers"
-                " absorb {model} 14d, or $25, or 2026-03-31.",
+                "“Lost” is what the supplier takes beyond what it took before. By hand:"
+                " /suppliers absorb {model} 14d, or $25, or 2026-03-31.",
                 model=options.model.id,
             ),
         ),

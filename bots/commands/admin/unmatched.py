@@ -22,7 +22,7 @@ _HOW = say(
     "Write it like this: /unmatched payment telegram:123, with somebody who has written here."
     " Nothing was credited."
 )
-_PAYER_KNOWN = say("It is told who paid that: /unmatched lists it with its buttons.")
+_PAYER_KNOWN = say("Who paid that is known: /unmatched lists it with its buttons.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def _describe(payment: UnmatchedPayment) -> tuple[Phrase, ...]:
     return (
         what,
         say(
-            "Who paid isn't told. Once you know: /unmatched {payment} telegram:123 gives it to"
+            "Who paid isn't known. Once you know: /unmatched {payment} telegram:123 gives it to"
             " them.",
             payment=payment.id,
         ),

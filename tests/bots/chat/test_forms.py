@@ -63,7 +63,7 @@ async def test_the_next_message_is_the_key_and_goes_at_once(owner: Service, key:
     gone, told = await owner.says(f" {key}\n")
     assert isinstance(gone, Card)
     assert gone.erase_incoming, "deleted before it is tried"
-    assert "could not delete" in gone.kept_note
+    assert "couldn't delete" in gone.kept_note
     assert "Added openai …" in text_of(told)
     assert (await owner.app.services.pool.pool.list_keys())[1].budget == parse_usd("50")
     # The next one is a question again, and the key reached no model.

@@ -206,7 +206,7 @@ ELSEWHERE: Final = {
     "You've reached your own daily": "bots/commands/test_commands.py",
     "Too many questions at once": "bots/commands/test_voice.py",
     "Audio can't be transcribed": "bots/commands/test_voice.py",
-    "How long that is can't be": "bots/commands/test_voice.py",
+    "Its length can't be": "bots/commands/test_voice.py",
     "A supplier heard far more": "bots/commands/test_voice.py",
     "That is {length} long": "bots/commands/test_voice.py",
     "That file has {megabytes} MB": "bots/commands/test_voice.py",
@@ -221,9 +221,9 @@ ELSEWHERE: Final = {
     "There is no button {number}": "bots/console/test_console.py",
     # Telegram asks first, and takes nothing where it is told no.
     "Telegram doesn't take this": "system/test_stars.py",
-    "This invoice is over": "bots/telegram/test_payments.py",
+    "This invoice has expired": "bots/telegram/test_payments.py",
     "This invoice is somebody else's": "system/test_stars.py",
-    "This invoice is no longer right": "system/test_stars.py",
+    "This invoice is out of date": "system/test_stars.py",
     "This order is paid already": "system/test_stars.py",
     "The books can't be read right": "payments/test_telegram_stars.py",
 }

@@ -26,7 +26,7 @@ def told(reason: str, language: str = "en") -> str:
         ("RETURNED", "Nobody took it at that address in time"),
         ("RECEIVER_ACCOUNT_LOCKED", "can't take money now"),
         ("VALIDATION_ERROR receiver", "isn't accepted there"),
-        ("owes", "they repay that first"),
+        ("owes", "which are repaid first"),
     ],
 )
 @pytest.mark.parametrize("language", ["en", "zh-CN"])

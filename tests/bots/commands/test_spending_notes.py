@@ -7,7 +7,7 @@ from tests.databases import TestClock
 from tests.fakes.suppliers import Answer as Says, Used
 from tests.service import Service
 
-UNUSUAL, LOW = "far more than your answers usually do", "Your Credits run low."
+UNUSUAL, LOW = "far more than your answers usually do", "Your Credits are running low."
 #: At 5 Credits / 1K tokens: 1, 5 and 10.
 SHORT, USUAL, LONG = (Says("word " * words, usage=Used(16, words)) for words in (100, 980, 1_900))
 

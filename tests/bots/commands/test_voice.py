@@ -367,7 +367,7 @@ async def test_a_supplier_that_heard_far_more_is_paid_and_its_asker_stopped_for_
     assert await tom.key_left() == FULL - hour
     shown = await tom.says("", audio=voice(61))
     assert isinstance(shown[0], Card)
-    assert "heard far more in audio of yours today" in shown[0].lines[0]
+    assert "heard far more in your audio today" in shown[0].lines[0]
     assert len(tom.openai.calls) == 1
     saved = await tom.app.services.asks.repository.get_result(answer.ask)
     assert (saved.audio, saved.charge) == (Seconds(4), Credits(1))
@@ -432,13 +432,13 @@ async def test_what_cannot_be_counted_is_held_by_its_size(tom: Service) -> None:
 async def test_what_cannot_be_counted_and_may_be_too_long_is_refused(tom: Service) -> None:
     speex = ogg_page([b"Speex   " + bytes(72)], flags=2)
     told = await refused(tom, voice(3, speex + bytes(3_000_000)))
-    assert told.startswith("How long that is can't be counted; by its size it may be 66:")
+    assert told.startswith("Its length can't be told; by its size it may be 66:")
 
 
 async def test_a_file_of_tiny_pieces_is_refused_and_costs_nothing(tom: Service) -> None:
     page = ogg_page([b"\xe0"] * 255)
     content = opus_heads() + page * (AUDIO_BYTES_MAX // len(page) - 1)
-    assert "can't be counted" in await refused(tom, voice(1, content))
+    assert "length can't be told" in await refused(tom, voice(1, content))
     empty = ogg_page([b""] * 250)
     assert "long; the limit for audio is 60:00" in await refused(
         tom, voice(1, opus_heads() + empty * 5_000)

@@ -118,7 +118,7 @@ async def test_where_nothing_is_sold_nothing_can_be_paid(
     async with running(fake, front):
         fake.stars.pays(ann, await billed(fake, front, ann))
         await fake.wait_for(lambda: fake.stars.outcome(ann))
-        assert "This invoice is over. Nothing was charged." in fake.stars.outcome(ann)
+        assert "This invoice has expired. Nothing was charged." in fake.stars.outcome(ann)
 
 
 async def test_by_push_it_is_acknowledged_only_once_it_is_kept(

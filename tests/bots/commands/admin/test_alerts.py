@@ -62,7 +62,7 @@ async def test_a_supplier_that_fails_is_told_once_an_hour_and_can_be_muted(
     await owner.app.services.admin.monitor.check_process()
     (card,) = await heard(owner, chats)
     assert card.title == "⚠️ A supplier is down"
-    assert "openai fails" in text_of(card)
+    assert "OpenAI is failing" in text_of(card)
     assert "openai" in text_of((await owner.presses(button(card, "Open")))[-1])
     assert "Muted until" in text_of((await owner.presses(button(card, "Mute 4 h")))[-1])
     circuit.open_until += 86_400_000
@@ -100,11 +100,11 @@ async def test_answers_that_fail_are_told_as_a_rate(owner: Service, clock: TestC
     [
         (
             Refuse(400, message="the moon is in the wrong house"),
-            "openai refused 5 questions in ten minutes in words",
+            "OpenAI refused 5 questions in ten minutes in words",
         ),
         (
             Says("Because.", usage=Used(90_000, 3)),
-            "openai told a usage that can't be true of 5 answers",
+            "OpenAI told a usage that can't be true of 5 answers",
         ),
     ],
 )

@@ -108,7 +108,7 @@ async def test_credits_by_a_word_that_everybody_types(owner: Service) -> None:
         Credits(1_000),
     ]
     taken = await owner.screen("/promo add 10 credits code welcome")
-    assert "such a code already" in text_of(*await owner.presses(button(taken, "Yes")))
+    assert "That code exists already" in text_of(*await owner.presses(button(taken, "Yes")))
     assert len(owner.app.services.pricing.deals.promotions.all) == 1
 
 
@@ -138,7 +138,7 @@ async def test_a_code_for_lower_prices_is_for_its_holder_alone(
     told = text_of(*await tom.says("/redeem student"))
     assert "GPT-4 Turbo — 4 Credits / 1K tokens" in told
     assert "5 Credits" not in told
-    assert "You have what that code gives" in text_of(*await tom.says("/redeem student"))
+    assert "You already have what that code gives" in text_of(*await tom.says("/redeem student"))
     assert "4 Credits / 1K tokens" in text_of(await tom.screen("/model gpt-4"))
     assert "5 Credits / 1K tokens" in text_of(await ann.screen("/model gpt-4"))
     clock.advance(days=31)

@@ -139,8 +139,8 @@ async def test_only_the_last_word_is_undone(owner: Service, clock: TestClock) ->
 async def test_a_price_now_leaves_the_coming_one(owner: Service) -> None:
     await owner.screen("/setprice gpt-4 7 in 1h")
     told = text_of(await owner.screen("/setprice gpt-4 6"))
-    assert "Set before and still to come: 7 Credits / 1K tokens" in told
-    assert "still to come: 7 Credits" in text_of(await owner.screen("/pricing gpt-4"))
+    assert "Already scheduled: 7 Credits / 1K tokens" in told
+    assert "Already scheduled: 7 Credits" in text_of(await owner.screen("/pricing gpt-4"))
 
 
 async def test_the_margin_on_the_real_mix(owner: Service, clock: TestClock) -> None:

@@ -180,7 +180,7 @@ async def test_absorbed_until_a_day_and_then_raised_again(owner: Service, clock:
     await owner.app.services.repricing.cost_watch.check_absorbed_changes()
     assert await states(owner) == ["gone", "open"]
     shown = await told(owner)
-    assert "its time is over, or its cap is reached" in text_of(shown[-1][1])
+    assert "the time is up, or the cap reached" in text_of(shown[-1][1])
     assert "Pass on: 8 Credits" in text_of(shown[-1][1])
 
 
@@ -309,7 +309,7 @@ async def test_bills_that_drift_from_the_list(
     assert await states(owner) == ["open"]
     listed = await owner.screen("/suppliers")
     card = text_of(*await owner.presses(button(listed, "openai: GPT-4 Turbo costs more")))
-    assert "Calls came to 100 % of the list, and come to 150 % now." in card
+    assert "Calls used to cost 100 % of the list price; now they cost 150 %." in card
     assert "Profit on cost: +66 % before, +11 % now." in card
     assert "+11 %" in text_of(await owner.screen("/pricing gpt-4"))
 

@@ -57,7 +57,7 @@ async def test_two_taps_credit_it_once(owner: Service) -> None:
     assert "Given: 1,000 Credits" in text_of(*await owner.presses(yes))
     await owner.presses(yes)
     again = await owner.presses(listed.buttons[0][0].id)
-    assert "decided about already" in text_of(*again)
+    assert "decided already" in text_of(*again)
     after = (await balances.for_user(ann.id)).available
     assert after.units - before.units == 1_000
     assert "Every payment fits" in text_of(await owner.screen("/unmatched"))

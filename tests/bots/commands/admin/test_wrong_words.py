@@ -33,7 +33,7 @@ async def owner(sqlite_url: str, clock: TestClock) -> AsyncIterator[Service]:
         ("/setprice gpt-4 abc", "“abc” is no price."),
         ("/setprice gpt-4 -5", "A price is above zero, not -5."),
         ("/setprice gpt-4 0", "A price is above zero, not 0."),
-        ("/setprice gpt-4 5.123456789", "5.123456789 is finer or higher than prices can be."),
+        ("/setprice gpt-4 5.123456789", "5.123456789 has too many digits, or is too high."),
         ("/setprice gpt-4 5 at 25:00", "“at 25:00” is no time that is still to come."),
         ("/setprice", "A model and a price are needed."),
         ("/promo add gpt-4", "What does it bring?"),
