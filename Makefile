@@ -18,7 +18,7 @@ install = $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 2 i
 .PHONY: bench-peers chart-font help demo demo-new setup init run test unit flaky soak check format lint types arrows bench lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 demo: $(RUNTIME) ## a chat in this terminal: sandbox supplier, nothing to sign up for
 	@$(BIN)/creditbot demo
