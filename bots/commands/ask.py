@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +28,8 @@ from core.pricing.catalogue import Catalogue, Model, UnknownModel
 
 _CONTINUE_QUESTION = say("Go on exactly where you stopped.")
 
+#: A word is nearly a name from here on (`difflib`'s ratio): `gtp-4` is GPT-4 by 0.75.
+_NEAR_SIMILARITY = 0.75
 #: A first word like `gpt-9` or `claude4`: letters, then a digit somewhere. Not an ordinary word.
 _MODEL_LIKE = re.compile(r"(?=[\w.\-/@]*\d)(?=[\w.\-/@]*[a-z])[\w.\-/@]{3,40}", re.IGNORECASE)
 #: A name that is written so is no ordinary word: `gpt-4`, `o3`, `maker/name`.
@@ -255,13 +256,11 @@ class AskCommands:
         return models.get_current_model(request.person), text, unsure
 
     def _find_near_model(self, word: str) -> str:
-        """The name that a word like `gtp-4` was meant to be; empty where it is like none."""
+        """The model that a word like `gtp-4` was meant to be; empty where it is like none."""
         if not _MODEL_LIKE.fullmatch(word):
             return ""
-        chat_models = self._catalogue.chat_models
-        known = [name for model in chat_models for name in (model.id, *model.aliases)]
-        near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.75)
-        return near[0] if near else ""
+        near = self._catalogue.find_nearest(word, _NEAR_SIMILARITY)
+        return near.id if near is not None else ""
 
     @command(
         "new",

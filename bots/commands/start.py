@@ -176,7 +176,14 @@ class StartCommands:
                 return await self._set_language(request.person, code)
         return Reply(
             title=say("Language"),
-            lines=(say("Which language should I use?"),),
+            lines=(
+                *(
+                    (say("“{typed}” isn't there yet.", typed=given.language[:20]),)
+                    if wanted
+                    else ()
+                ),
+                say("Which language should I use?"),
+            ),
             choices=(
                 tuple(
                     Choice(plain(name), "set-language", {"language": code})

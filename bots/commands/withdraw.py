@@ -362,7 +362,8 @@ def _parse_credits(text: str) -> Credits | None:
     if not typed:
         return None
     if (number := parse_count(typed)) is None:
-        raise UsageError(_HOW)
+        wrong = say("“{typed}” is no number of Credits.", typed=typed[:40])
+        raise UsageError(say("{wrong} {how}", wrong=wrong, how=_HOW))
     return Credits(number)
 
 

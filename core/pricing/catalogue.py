@@ -244,6 +244,17 @@ class Catalogue:
             raise UnknownModel(text, self._find_similar(text))
         return self.models[found]
 
+    def find_nearest(self, text: str, similarity: float) -> Model | None:
+        """The model that answers questions whose name, of today or the past, is most like a text,
+        by `difflib`'s ratio at least so much; None where none is."""
+        listing = self._get_listing()
+        ids_by_name = {**listing.retired, **listing.ids_by_name}
+        near = difflib.get_close_matches(
+            normalize_name(text)[:60], ids_by_name, n=1, cutoff=similarity
+        )
+        model = listing.models[ids_by_name[near[0]]] if near else None
+        return model if model is not None and model.per == "token" else None
+
     def find_own_model(self, text: str) -> Model | None:
         """The one model of custom addresses that has this name after its maker's or supplier's
         (`gemma-9` finds `google/gemma-9`); None where there is none, or several."""

@@ -103,6 +103,12 @@ def test_an_unknown_name_is_told_the_nearest_names() -> None:
         assert nothing_like_it.value.similar == (), typed
 
 
+def test_what_is_nearly_a_name_also_one_of_the_past_is_found() -> None:
+    assert CATALOGUE.find_nearest("gtp-4", 0.75) == CATALOGUE.find("gpt-4")
+    assert CATALOGUE.find_nearest("wisper-1", 0.75) is None, "it answers no questions"
+    assert CATALOGUE.find_nearest("covid-19", 0.75) is None
+
+
 def test_an_overlay_adds_changes_and_withdraws(tmp_path: Path) -> None:
     overlay = tmp_path / "models.toml"
     overlay.write_text(
