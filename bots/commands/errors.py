@@ -187,7 +187,10 @@ def explain_refusal(refusal: Refusal) -> Phrase:
 
 def _fill(sentence: Phrase, refusal: Refusal) -> Phrase:
     names = {name for _, name, _, _ in Formatter().parse(sentence.text) if name}
-    return Phrase(sentence.text, {name: _show(getattr(refusal, name)) for name in names})
+    shown = {name: _show(getattr(refusal, name)) for name in names}
+    if "supplier" in shown:
+        shown["supplier"] = get_supplier_title(str(shown["supplier"]))
+    return Phrase(sentence.text, shown)
 
 
 def _show(value: object) -> Any:

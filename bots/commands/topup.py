@@ -39,11 +39,9 @@ _AMOUNT = re.compile(
 )
 _CREDITS = re.compile(r"([\d,，]+)\s*(?:credits?|cr|积分)", re.IGNORECASE)
 _ONLY_PACKS = say("Only packs are sold here, no other amounts: /topup. Nothing was ordered.")
-_HOW = say(
-    "Write dollars like this: /topup 25 or /topup 25.50; Credits like this: /topup 2500 credits."
-    " Nothing was ordered."
-)
 _ORDERS_SHOWN = 10
+#: What is repeated of something that can't be read.
+_TYPED_SHOWN = 40
 
 ChoiceRows = tuple[tuple[Choice, ...], ...]
 
@@ -389,11 +387,16 @@ def parse_amount(text: str, how: Phrase) -> NanoUsd:
 
 def _parse_topup(text: str, offer: Offer) -> NanoUsd:
     """Dollars, or the dollars that buy so many Credits; raises `UsageError`."""
+    how = say(
+        "“{typed}” isn't an amount in dollars or Credits. Write dollars like this: /topup 25 or"
+        " /topup 25.50; Credits like this: /topup 2500 credits. Nothing was ordered.",
+        typed=text.strip()[:_TYPED_SHOWN],
+    )
     named = _CREDITS.fullmatch(text.strip())
     if named is None:
-        return parse_amount(text, _HOW)
+        return parse_amount(text, how)
     if not (count := parse_count(named[1])):
-        raise UsageError(_HOW)
+        raise UsageError(how)
     return offer.find_cash(Credits(count))
 
 

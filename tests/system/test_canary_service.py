@@ -71,7 +71,7 @@ async def _talk(telegram: FakeTelegram, openai: FakeSupplier) -> None:
     telegram.says(telegram.users[70], f"here: {PASTED_KEY}")
     await telegram.seen(70, "looks like a secret key")
     owner = telegram.user(OWNER)
-    for key, told in ((CHAT_KEY, "Added openai"), (CHAT_KEY, "in the pool already")):
+    for key, told in ((CHAT_KEY, "Added OpenAI"), (CHAT_KEY, "in the pool already")):
         telegram.says(owner, "/pool add openai 5")
         telegram.says(owner, key)
         await telegram.seen(OWNER, told, seconds=PATIENCE_S)

@@ -91,7 +91,7 @@ async def test_a_key_of_somebody_elses_is_refused_by_its_setting(
         database.execute("UPDATE key SET owner = 'usr_somebody'")
     database.close()
     said = await place.refused("run", supplier_openai_key=secret, supplier_openai_quota="5")
-    assert said.startswith("CREDITBOT_SUPPLIER_OPENAI_KEY can't be used: openai …0001 is in the")
+    assert said.startswith("CREDITBOT_SUPPLIER_OPENAI_KEY can't be used: OpenAI …0001 is in the")
 
 
 async def test_a_master_key_that_does_not_open_the_vault(
@@ -216,7 +216,7 @@ async def test_a_telegram_that_refuses_the_token_or_does_not_answer(place: Place
         (("keys", "add", "opnai", "--budget", "5"), "sk-canary-0123456789", "openai"),
         (("keys", "add", "openai", "--budget", "five"), "sk-canary-0123456789", "--budget"),
         (("keys", "add", "openai", "--budget", "0"), "sk-canary-0123456789", "--budget"),
-        (("keys", "add", "openai", "--budget", "5"), "not-a-key-canary", "openai"),
+        (("keys", "add", "openai", "--budget", "5"), "not-a-key-canary", "OpenAI"),
         (("keys", "add", "openai", "--budget", "5"), "", "standard input"),
         (("keys", "add", "cloudflare", "--budget", "5"), "c" * 40, "--account"),
         (("grant", "telegram:404", "5", "--reason", "x"), "", "telegram:404"),
@@ -242,7 +242,7 @@ async def test_a_key_that_is_there_already(place: Place, sqlite_template: Path) 
     add = ("keys", "add", "openai", "--budget", "5")
     await place.creditbot(*add, stdin="sk-canary-0123456789\n")
     said = await place.refused(*add, stdin="sk-canary-0123456789\n")
-    assert "openai …6789 is in the pool already" in said
+    assert "OpenAI …6789 is in the pool already" in said
 
 
 async def test_the_parser_names_what_it_knows(place: Place) -> None:

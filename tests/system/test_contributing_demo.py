@@ -83,5 +83,5 @@ async def test_where_a_suppliers_address_changed_its_keys_say_so(place: Place) -
     place.settings = {"welcome_credits": "0", "contributions": "openai"}
     done = await place.creditbot("demo", stdin="/keys\n/admin\n/pool\n", **elsewhere)
     assert re.search(r"…-500 +can't serve: its supplier's address has changed", done.out)
-    assert re.search(r"openai …-500 +address changed", done.out)
+    assert re.search(r"OpenAI …-500 +address changed", done.out)
     assert "set the old one again, or add the key anew." in done.out

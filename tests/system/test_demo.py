@@ -245,9 +245,9 @@ async def test_the_owner_adds_a_key_that_nobody_sees(place: Place) -> None:
     for each, said in zip(
         told,
         (
-            "Added openai …9876 with $12.50.",
-            "openai refuses that key.",
-            "openai …9876 is in the pool already.",
+            "Added OpenAI …9876 with $12.50.",
+            "OpenAI refuses that key.",
+            "OpenAI …9876 is in the pool already.",
             "Cancelled. Nothing was changed.",
         ),
         strict=True,

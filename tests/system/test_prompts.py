@@ -61,7 +61,7 @@ async def test_on_telegram_the_message_is_deleted_before_the_key_is_tried(chat: 
     assert written == ["sendMessage", "deleteMessage"], "first of all"
     assert chat.openai.lists == lists
     await telegram.seen(1, "I deleted your message", seconds=PATIENCE_S)
-    await telegram.seen(1, "Added openai …chat with $50.00", seconds=PATIENCE_S)
+    await telegram.seen(1, "Added OpenAI …chat with $50.00", seconds=PATIENCE_S)
     assert telegram.chat(1).find(sent) is None
     assert await tails(chat.service) == ["0001", "chat"]
     await chat.says(owner, "/ask gpt-4 why?", "◈")
@@ -71,7 +71,7 @@ async def test_on_telegram_the_message_is_deleted_before_the_key_is_tried(chat: 
 
 async def test_a_key_right_behind_its_command_is_no_question(chat: World) -> None:
     telegram, owner = chat.telegram, chat.telegram.user(1)
-    for told in ("Added openai …chat", "is in the pool already"):
+    for told in ("Added OpenAI …chat", "is in the pool already"):
         telegram.says(owner, "/pool add openai 50")
         telegram.says(owner, KEY)
         await telegram.seen(1, told, seconds=PATIENCE_S)
@@ -83,7 +83,7 @@ async def test_a_deletion_that_is_refused_is_told(chat: World) -> None:
     await chat.says(owner, "/pool add openai 50", "A key of OpenAI")
     telegram.fail_next("deleteMessage", 400, description="Bad Request: message can't be deleted")
     await chat.says(owner, KEY, "I couldn't delete your message. Delete it yourself")
-    await telegram.seen(1, "Added openai", seconds=PATIENCE_S)
+    await telegram.seen(1, "Added OpenAI", seconds=PATIENCE_S)
     assert not any("I deleted" in each.text for each in telegram.chat(1).bot_messages)
 
 
@@ -104,7 +104,7 @@ async def test_in_a_group_there_is_a_link_and_the_rest_is_private(chat: World) -
     assert note.buttons == [[("@credit_test_bot", "https://t.me/credit_test_bot")]]
     assert "OpenAI" not in note.text
     await telegram.seen(1, "A key of OpenAI", seconds=PATIENCE_S)
-    await chat.says(owner, KEY, "Added openai …chat")
+    await chat.says(owner, KEY, "Added OpenAI …chat")
     assert len(group.bot_messages) == 1
     hidden = telegram.user(9, unreachable=True)
     await chat.says(hidden, "/pool add openai 50", "operator only", chat=-5)
@@ -167,10 +167,10 @@ async def test_on_discord_it_is_a_dialog_and_its_answer_is_the_askers_alone(
         assert [part["label"] for part in press.modal["components"]] == ["API key"]
         sent = discord.submits(owner, press, key=KEY)
         discord.again(sent)
-        await world.next(discord.text, "Added openai …chat with $50.00", owner)
+        await world.next(discord.text, "Added OpenAI …chat with $50.00", owner)
         discord.again(sent)
         discord.slash(owner, "/pool", {}, discord.text)
-        await world.next(discord.text, "openai …chat", owner)
+        await world.next(discord.text, "OpenAI …chat", owner)
         assert sent.callbacks == [5]
         assert sent.ephemeral
         assert await tails(world.service) == ["0001", "chat"]
@@ -197,7 +197,7 @@ async def test_a_dialog_outlives_a_restart(sqlite_url: str, discord: FakeDiscord
         assert press.modal["title"] == "OpenAI 的密钥"
     async with served(sqlite_url, discord) as world:
         sent = discord.submits(owner, press, key=KEY)
-        await world.next(talk, "已添加 openai …chat")
+        await world.next(talk, "已添加 OpenAI …chat")
     async with served(sqlite_url, discord) as world:  # and one that never saw it come
         discord.again(sent)
         discord.slash(owner, "/pool")
@@ -217,7 +217,7 @@ async def test_written_in_a_server_it_is_asked_for_in_private(
         await world.next(discord.text, "in private")
         press = await opened(world, owner, card, "Enter it")
         discord.submits(owner, press, key="sk-nobody-knows-this-one")
-        await world.next(discord.dm(owner).id, "openai refuses that key")
+        await world.next(discord.dm(owner).id, "OpenAI refuses that key")
         cancelled = discord.presses(owner, card, "Cancel")
         await discord.wait_for(lambda: cancelled.callbacks)
         assert cancelled.kind == COMPONENT
@@ -239,4 +239,4 @@ async def test_too_late_for_a_dialog_nothing_is_shown_or_done(
         discord.submits(owner, press, key=KEY)
         await discord.wait_for(lambda: any(call.status == 404 for call in discord.calls))
         discord.submits(owner, press, key=KEY)
-        await world.next(talk, "Added openai …chat")
+        await world.next(talk, "Added OpenAI …chat")

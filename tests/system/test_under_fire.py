@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-import aiohttp
 import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -192,8 +191,7 @@ async def test_every_ask_ends_honestly_and_no_key_is_drawn_too_far(
     database_url: str, clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streaming, "FIRST_TEXT_SECONDS", PATIENCE_S)
-    impatient = aiohttp.ClientTimeout(total=None, sock_read=PATIENCE_S, connect=10)
-    monkeypatch.setattr(http, "_STREAM", impatient)
+    monkeypatch.setitem(http._TIMEOUT["timeout"], "read", PATIENCE_S)
     async with fire(database_url, clock, seed=6) as made:
         await under_fire(made)
         cards, openai = await made.cards(), made.bobs.service.openai

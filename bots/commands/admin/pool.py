@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say, say_count
 from bots.commands.errors import UsageError
+from bots.commands.text import get_supplier_title
 from core.admin_log import Facts, admin_log_row
 from core.clock import Clock
 from core.db.writes import Insert
@@ -228,7 +229,7 @@ class PoolCommands:
             (
                 say(
                     "Added {supplier} …{tail} with {budget}. It serves within seconds: /pool",
-                    supplier=card.supplier,
+                    supplier=get_supplier_title(card.supplier),
                     tail=card.tail,
                     budget=format_usd(card.budget),
                 ),
@@ -386,7 +387,7 @@ def _state_name(card: KeySummary) -> Phrase:
 
 
 def _key_name(card: KeySummary) -> str:
-    return f"{card.supplier} …{card.tail}"
+    return f"{get_supplier_title(card.supplier)} …{card.tail}"
 
 
 def _confirm_card(card: KeySummary, question: Phrase, action: str) -> Reply:

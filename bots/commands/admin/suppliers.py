@@ -27,7 +27,7 @@ from bots.commands.admin.setprice import (
     make_announce_choices,
 )
 from bots.commands.errors import UsageError
-from bots.commands.text import format_price
+from bots.commands.text import format_price, get_supplier_title
 from core.clock import Clock, as_datetime, as_ms
 from core.jobs.notifications import Notification
 from core.money import NanoUsd, format_usd, parse_usd
@@ -460,8 +460,16 @@ def make_change_card(options: ChangeOptions) -> Reply:
 def change_title(change: CostChange, model: Model, *, dearer: bool) -> Phrase:
     """`openai: GPT-4 Turbo costs more`."""
     if dearer:
-        return say("{supplier}: {model} costs more", supplier=change.provider, model=model.name)
-    return say("{supplier}: {model} costs less", supplier=change.provider, model=model.name)
+        return say(
+            "{supplier}: {model} costs more",
+            supplier=get_supplier_title(change.provider),
+            model=model.name,
+        )
+    return say(
+        "{supplier}: {model} costs less",
+        supplier=get_supplier_title(change.provider),
+        model=model.name,
+    )
 
 
 def _option_choices(options: ChangeOptions) -> tuple[tuple[Choice, ...], ...]:
@@ -565,14 +573,14 @@ def describe_absorbed(change: CostChange, model: str) -> Phrase:
     if change.cap is not None:
         return say(
             "{supplier}: {model}: absorbed until {cap} are lost; {lost} so far.",
-            supplier=change.provider,
+            supplier=get_supplier_title(change.provider),
             model=model,
             cap=format_usd(change.cap),
             lost=format_usd(change.lost),
         )
     return say(
         "{supplier}: {model}: absorbed until {time}.",
-        supplier=change.provider,
+        supplier=get_supplier_title(change.provider),
         model=model,
         time=as_datetime(change.until or 0),
     )

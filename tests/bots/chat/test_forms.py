@@ -64,7 +64,7 @@ async def test_the_next_message_is_the_key_and_goes_at_once(owner: Service, key:
     assert isinstance(gone, Card)
     assert gone.erase_incoming, "deleted before it is tried"
     assert "couldn't delete" in gone.kept_note
-    assert "Added openai …" in text_of(told)
+    assert "Added OpenAI …" in text_of(told)
     assert (await owner.app.services.pool.pool.list_keys())[1].budget == parse_usd("50")
     # The next one is a question again, and the key reached no model.
     await owner.answer("/ask gpt-4 why?")
@@ -80,7 +80,7 @@ async def test_a_dialog_brings_it_too_and_only_once(owner: Service) -> None:
     card = await asked(owner)
     press = ButtonPress(owner.place, Sender("1", "en"), card.form.id, "5")
     assert await owner.app.chat.dispatcher.get_form(press) == card.form
-    assert "Added openai …-own" in text_of(*await filled(owner, card, key=KEY))
+    assert "Added OpenAI …-own" in text_of(*await filled(owner, card, key=KEY))
     assert await filled(owner, card, key=KEY) == [], "the same delivered again"
     assert "That has expired" in text_of(*await filled(owner, card, "78", key=PASTED))
     over = await owner.app.chat.dispatcher.get_form(press)
@@ -92,10 +92,10 @@ async def test_a_dialog_brings_it_too_and_only_once(owner: Service) -> None:
 @pytest.mark.parametrize(
     ("key", "told"),
     [
-        ("hunter2-is-no-key", "doesn't look like a key of openai"),
-        ("sk-ant-of-another-supplier", "doesn't look like a key of openai"),
-        ("sk-nobody-knows-this-one", "openai refuses that key"),
-        (KEYS[0], "openai …0001 is in the pool already"),
+        ("hunter2-is-no-key", "doesn't look like a key of OpenAI"),
+        ("sk-ant-of-another-supplier", "doesn't look like a key of OpenAI"),
+        ("sk-nobody-knows-this-one", "OpenAI refuses that key"),
+        (KEYS[0], "OpenAI …0001 is in the pool already"),
         ("two\nlines", "isn't what was asked for: API key"),
         ("", "isn't what was asked for: API key"),
         ("x" * 401, "isn't what was asked for: API key"),
@@ -241,7 +241,7 @@ async def test_several_fields_are_a_line_each(owner: Service) -> None:
     assert "API key, Account ID" in card.instructions
     assert "isn't what was asked for: API key, Account ID" in text_of(*await owner.says(KEY))
     wrong = f"{KEY}\n{'z' * 32}"
-    assert "account ID of openai" in text_of(*await owner.says(wrong))
+    assert "account ID of OpenAI" in text_of(*await owner.says(wrong))
     assert await keys(owner) == ["0001"]
 
 
@@ -250,7 +250,7 @@ async def test_in_chinese(owner: Service) -> None:
     card = await asked(owner)
     assert card.form.title == "OpenAI 的密钥"
     assert "作为下一条消息" in card.instructions
-    assert "已添加 openai" in text_of((await owner.says(KEY))[-1])
+    assert "已添加 OpenAI" in text_of((await owner.says(KEY))[-1])
 
 
 async def test_what_nobody_answers_is_forgotten(owner: Service, clock: TestClock) -> None:

@@ -63,7 +63,7 @@ async def test_a_supplier_that_fails_is_told_once_an_hour_and_can_be_muted(
     (card,) = await heard(owner, chats)
     assert card.title == "⚠️ A supplier is down"
     assert "OpenAI is failing" in text_of(card)
-    assert "openai" in text_of((await owner.presses(button(card, "Open")))[-1])
+    assert "OpenAI" in text_of((await owner.presses(button(card, "Open")))[-1])
     assert "Muted until" in text_of((await owner.presses(button(card, "Mute 4 h")))[-1])
     circuit.open_until += 86_400_000
     clock.advance(seconds=3 * 3_600)

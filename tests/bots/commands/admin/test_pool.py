@@ -50,7 +50,7 @@ async def pressed(owner: Service, screen: Card, label: str) -> Card:
 
 
 async def test_a_key_is_paused_and_resumed_by_button_or_words(owner: Service) -> None:
-    shown = await pressed(owner, await owner.screen("/pool"), "openai …0001")
+    shown = await pressed(owner, await owner.screen("/pool"), "OpenAI …0001")
     assert "May cost $500.00: $0.00 used" in text_of(shown)
     assert "State: paused" in text_of(await pressed(owner, shown, "Pause"))
     assert "isn't available right now" in text_of(*await owner.says("/ask gpt-4 why?"))
@@ -65,7 +65,7 @@ async def test_a_budget_is_set_but_not_below_what_is_used(owner: Service) -> Non
     assert "May cost $12.50" in text_of(await owner.screen("/pool budget 0001 12.5"))
     assert (await owner.app.services.pool.pool.list_keys())[0].budget == parse_usd("12.5")
     assert "can't be taken back" in text_of(await owner.screen("/pool budget 0001 0.000001"))
-    shown = await pressed(owner, await owner.screen("/pool"), "openai …0001")
+    shown = await pressed(owner, await owner.screen("/pool"), "OpenAI …0001")
     asked = (await owner.presses(button(shown, "Budget")))[-1]
     assert isinstance(asked, FormCard)
     filled = FormSubmission(
@@ -97,7 +97,7 @@ async def test_what_is_meant_by_no_key_changes_nothing(
 
 
 async def test_an_own_key_is_removed_after_a_second_press(owner: Service) -> None:
-    shown = await pressed(owner, await owner.screen("/pool"), "openai …0001")
+    shown = await pressed(owner, await owner.screen("/pool"), "OpenAI …0001")
     sure = await pressed(owner, shown, "Remove")
     assert len(await owner.app.services.pool.pool.list_keys()) == 1
     assert "is erased" in text_of(await pressed(owner, sure, "Yes, erase it"))
@@ -110,7 +110,7 @@ async def test_an_own_key_is_removed_after_a_second_press(owner: Service) -> Non
 
 
 async def test_nobody_else_sees_or_does_any_of_it(owner: Service) -> None:
-    shown = await pressed(owner, await owner.screen("/pool"), "openai …0001")
+    shown = await pressed(owner, await owner.screen("/pool"), "OpenAI …0001")
     tom = owner.someone("7")
     assert "for the operator only" in text_of(*await tom.says("/pool pause 0001"))
     await tom.presses(button(shown, "Pause"))
@@ -140,7 +140,7 @@ async def test_what_a_stolen_key_brought_is_forfeited(bobs: Market) -> None:
     await bobs.asks("carol", 10)
     assert await bobs.has("bob") == {"bought": 50, "earned": 450, "gift": 45}
     owner = bobs.service.someone("1")
-    shown = await pressed(owner, await owner.screen("/pool"), "openai …0001")
+    shown = await pressed(owner, await owner.screen("/pool"), "OpenAI …0001")
     sure = await pressed(owner, shown, "Reported stolen")
     assert "what it brought is forfeited" in text_of(await pressed(owner, sure, "Yes, erase it"))
     assert await bobs.has("bob") == {"bought": 50}

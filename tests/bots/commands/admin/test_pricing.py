@@ -161,7 +161,7 @@ async def test_models_as_usual_have_no_row(owner: Service) -> None:
 
 async def test_a_cost_is_said_and_taken_back(owner: Service, clock: TestClock) -> None:
     told = text_of(await owner.screen("/suppliers cost gpt-4 openai 45 60 15"))
-    assert "openai: GPT-4 Turbo costs more" in told
+    assert "OpenAI: GPT-4 Turbo costs more" in told
     level = owner.app.services.pricing.costs.get_supplier_rate(brief.OPENAI, clock.now_ms())
     assert (level.input, level.output, level.cached) == (45_000_000, 60_000_000, 15_000_000)
     clock.advance(seconds=1)
@@ -181,7 +181,7 @@ async def test_a_cost_is_said_and_taken_back(owner: Service, clock: TestClock) -
 
 async def test_a_cost_of_audio_is_said_by_the_minute(owner: Service) -> None:
     listed = await owner.screen("/suppliers cost whisper openai 0.012")
-    card = text_of(*await owner.presses(button(listed, "openai: Whisper costs more")))
+    card = text_of(*await owner.presses(button(listed, "OpenAI: Whisper costs more")))
     assert "Supplier: $0.006 → $0.012 a minute" in card
     assert "Pass on: 4 Credits / minute" in card
 

@@ -43,7 +43,7 @@ async def raised(owner: Service, dollars_per_1k: str = "0.05", *, used: int = 0)
     await desk.cost_watch.check_price_lists()
     listed = await owner.screen("/suppliers")
     assert "1 change waits for you" in text_of(listed)
-    card = (await owner.presses(button(listed, "openai: GPT-4 Turbo")))[-1]
+    card = (await owner.presses(button(listed, "OpenAI: GPT-4 Turbo")))[-1]
     assert isinstance(card, Card)
     return card
 
@@ -89,7 +89,7 @@ async def test_the_briefs_supplier_raises_its_price(
     the quoted price."""
     card = await raised(owner, used=2)
     words = text_of(card)
-    assert card.title == "openai: GPT-4 Turbo costs more"
+    assert card.title == "OpenAI: GPT-4 Turbo costs more"
     assert "in $30 → $50, cached $30 → $50, out $30 → $50" in words
     assert "sold at 5 Credits / 1K tokens. Profit on cost: +66 % before, 0 % now." in words
     assert "By the real mix of the last 30 days: 2 answers." in words
@@ -129,7 +129,7 @@ async def test_owners_are_told_with_the_answers_as_buttons(owner: Service) -> No
     shown = await told(owner)
     assert [person for person, _ in shown] == ["1"]
     card = shown[0][1]
-    assert card.title == "openai: GPT-4 Turbo costs more"
+    assert card.title == "OpenAI: GPT-4 Turbo costs more"
     assert "By the usual mix" in text_of(card)
     await owner.presses(button(card, "Share"))
     assert rate(owner) == 6_000
@@ -276,7 +276,7 @@ async def test_a_new_list_is_seen_at_start(
     async with service.running(database_url, clock) as tom:
         clock.advance(seconds=1)
         listed = text_of(await tom.someone("1").screen("/suppliers"))
-        assert "openai: GPT-4 Turbo costs less" in listed
+        assert "OpenAI: GPT-4 Turbo costs less" in listed
 
 
 async def test_a_supplier_without_a_key_is_only_remembered(owner: Service) -> None:
@@ -308,7 +308,7 @@ async def test_bills_that_drift_from_the_list(
     await owner.app.services.repricing.cost_watch.compare_bills()
     assert await states(owner) == ["open"]
     listed = await owner.screen("/suppliers")
-    card = text_of(*await owner.presses(button(listed, "openai: GPT-4 Turbo costs more")))
+    card = text_of(*await owner.presses(button(listed, "OpenAI: GPT-4 Turbo costs more")))
     assert "Calls used to cost 100 % of the list price; now they cost 150 %." in card
     assert "Profit on cost: +66 % before, +11 % now." in card
     assert "+11 %" in text_of(await owner.screen("/pricing gpt-4"))

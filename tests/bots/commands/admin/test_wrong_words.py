@@ -78,7 +78,8 @@ async def test_an_id_that_never_was_is_said_to_be_none(
         ("/topup 2,500 credits", "$25.00 buys 2,500 Credits."),
         ("/topup 2500积分", "$25.00 buys 2,500 Credits."),
         ("/topup 11000 cr", "$100.00 buys 11,000 Credits."),
-        ("/topup many", "Write dollars like this: /topup 25"),
+        ("/topup many", "“many” isn't an amount in dollars or Credits. Write dollars like this"),
+        ("/topup €20", "“€20” isn't an amount in dollars or Credits."),
     ],
 )
 async def test_dollars_and_credits_are_both_read(owner: Service, typed: str, told: str) -> None:
