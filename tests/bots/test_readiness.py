@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator
 
 import aiohttp
+import pysqlite3.dbapi2 as sqlite3
 import pytest
 from prometheus_client import generate_latest
 

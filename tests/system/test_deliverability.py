@@ -310,7 +310,8 @@ async def _check_cell(
     is_kept = not is_reversed or moment == "at landing"  # the first showing stays in the room
     expected = int(is_kept) + int(moment == "at landing" and not is_reversed)
     assert len(wholes) == expected, shown
-    # Nothing comes a second time.
+    # Nothing comes a second time. (What an answer that is over left may still be taken away.)
+    await _wait_for_front(chats)
     chats.refuse(None)
     chats.set_reachable(can=True)
     await _end_lease(chats)
@@ -377,11 +378,16 @@ async def _wait_for_refusal(chats: Chats) -> None:
 
 async def _lose(chats: Chats) -> str:
     """Neither place takes the rest: nobody is told of it, so what the front does is waited for."""
+    await _wait_for_front(chats)
+    return ""
+
+
+async def _wait_for_front(chats: Chats) -> None:
+    """Until everything that was sent to the bot is worked."""
     (front,) = chats.service.app.chat.redelivery._notifiers.values()
     assert isinstance(front, TelegramAdapter | DiscordAdapter)
     async with asyncio.timeout(60):
         await asyncio.gather(*front._tasks)
-    return ""
 
 
 async def _state(chats: Chats) -> tuple[str, bool, bool]:

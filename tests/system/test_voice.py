@@ -148,7 +148,7 @@ async def test_while_a_secret_is_awaited_a_voice_message_is_not_it(brief: World)
     sent = telegram.sends(owner, "voice", VOICE, duration=61)
     await telegram.seen(1, "3 Credits · 997 left")
     assert telegram.chat(1).find(sent) is not None
-    await brief.says(owner, key, "Added openai")
+    await brief.says(owner, key, "Added OpenAI")
 
 
 async def test_a_voice_message_in_the_middle_of_a_paste_is_no_part_of_it(brief: World) -> None:

@@ -173,7 +173,7 @@ def parts_on_discord(code: str) -> list[str]:
     return [part for part in re.split("`+", code) if part.strip()]
 
 
-@settings(max_examples=size(small=200, full=5_000), deadline=None)
+@settings(max_examples=size(small=100, full=5_000), deadline=None)
 @given(st.lists(BLOCKS, min_size=1, max_size=6).map(apart))
 def test_what_is_read_is_what_was_written(blocks: list[Written]) -> None:
     source = "\n\n".join(block.source for block in blocks)

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from core.db.connections import create_engine, parse_url
 from core.earnings.audit import audit_earnings
 from core.money import Credits
 from tests.core.earnings.world import BRIEFS, market
@@ -40,7 +41,8 @@ async def test_what_was_changed_by_hand_is_found(
             bob.id, Credits(100), "manual", cause="one", at_ms=clock.now_ms()
         )
         assert await audit_earnings(app.services.base.db) == []
-        engine = sa.create_engine(sqlite_url)
+        # By the product's own SQLite: two copies in one process drop each other's locks.
+        engine = create_engine(parse_url(sqlite_url), write=True, size=1)
         with engine.begin() as connection:
             connection.execute(sa.text(ALTERATIONS[what]))
         engine.dispose()
