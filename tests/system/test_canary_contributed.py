@@ -5,6 +5,7 @@ sealed, and the owner's card that says where to pay."""
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from core.db import schema
 from core.db.backup import back_up_database
 from core.ledger.export import write_beancount, write_csv
 from tests.fakes.suppliers import Answer, Refuse
+from tests.size import size
 from tests.system import canaries
 from tests.system.canaries import Everything, columns
 from tests.system.chats import PLATFORMS
@@ -127,8 +129,17 @@ async def _taken_back(there: Fair) -> None:
     await bob.presses(card, "Yes, take it back", "Ended")
 
 
+DATABASES = ("sqlite", "postgresql")
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize(
+    ("database_url", "platform"),
+    list(itertools.product(DATABASES, PLATFORMS))
+    if size(small=0, full=1)
+    else list(zip(DATABASES, PLATFORMS, strict=True)),
+    indirect=["database_url"],
+)
 async def test_a_contributed_key_and_bank_details_are_nowhere_but_sealed(
     platform: str, database_url: str, logs: Everything, tmp_path: Path
 ) -> None:
