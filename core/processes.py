@@ -11,7 +11,6 @@ import functools
 import hashlib
 import os
 import socket
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -53,9 +52,21 @@ def is_process_gone(process_id: str) -> bool:
     return bool(stat) and (stat[_BEGUN] != begun or stat[_STATE] in _ENDED)
 
 
-async def find_gone_owners(db: Database, owners: sa.Select[tuple[str]]) -> Sequence[str]:
-    """Which of the processes that a statement names are known to have ended."""
-    return [row[0] for row in await db.fetch(owners.distinct()) if is_process_gone(row[0])]
+async def select_abandoned(
+    db: Database,
+    table: sa.Table,
+    process_id: str,
+    now_ms: int,
+    *among: sa.ColumnElement[bool],
+) -> sa.ColumnElement[bool]:
+    """The condition of rows that nobody works on any more: their lease has lapsed, or their process
+    is known to have ended. `among` are the conditions that they meet besides, and `process_id` is
+    this process's own."""
+    row = table.c
+    held = sa.select(row.owner).where(*among, row.lease_until >= now_ms, row.owner != process_id)
+    owners = [found[0] for found in await db.fetch(held.distinct())]
+    gone = [owner for owner in owners if is_process_gone(owner)]
+    return sa.or_(row.lease_until < now_ms, row.owner.in_(gone))
 
 
 @functools.cache

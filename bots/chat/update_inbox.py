@@ -24,7 +24,7 @@ from core.errors import Refusal, describe_failure
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
 from core.pool.vault import Vault
-from core.processes import find_gone_owners
+from core.processes import select_abandoned
 
 _log = logging.getLogger(__name__)
 
@@ -137,18 +137,10 @@ class UpdateInbox:
         table, now = schema.chat_update, self._clock.now_ms()
         if not self._workers:
             return 0
-        gone = await find_gone_owners(
-            self._db,
-            sa.select(table.c.owner).where(
-                table.c.lease_until >= now, table.c.owner != self._process_id
-            ),
-        )
+        is_abandoned = await select_abandoned(self._db, table, self._process_id, now)
         rows = await self._db.fetch(
             sa.select(table)
-            .where(
-                sa.or_(table.c.lease_until < now, table.c.owner.in_(gone)),
-                table.c.platform.in_(tuple(self._workers)),
-            )
+            .where(is_abandoned, table.c.platform.in_(tuple(self._workers)))
             # A platform's numbers as text: the longer one is the later one.
             .order_by(table.c.received_at, sa.func.length(table.c.id), table.c.id)
             .limit(_BATCH_SIZE)

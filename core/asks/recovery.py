@@ -29,7 +29,7 @@ from core.pool.pool import Pool
 from core.pool.providers.types import Usage
 from core.pool.types import ContributionTerms
 from core.pricing.prices import PriceBook
-from core.processes import find_gone_owners
+from core.processes import select_abandoned
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +67,10 @@ class AskRecovery:
 
     async def _list_lapsed(self) -> list[sa.Row[Any]]:
         ask, key, contribution = schema.ask, schema.key, schema.contribution
-        now = self._clock.now_ms()
-        held = sa.select(ask.c.owner).where(ask.c.state == "open", ask.c.lease_until >= now)
-        gone = await find_gone_owners(self._db, held.where(ask.c.owner != self._process_id))
+        is_open = ask.c.state == "open"
+        is_abandoned = await select_abandoned(
+            self._db, ask, self._process_id, self._clock.now_ms(), is_open
+        )
         return list(
             await self._db.fetch(
                 sa.select(ask, key.c.provider, key.c.owner.label("contributor"))
@@ -79,10 +80,7 @@ class AskRecovery:
                         contribution, contribution.c.key == key.c.id
                     )
                 )
-                .where(
-                    ask.c.state == "open",
-                    sa.or_(ask.c.lease_until < now, ask.c.owner.in_(gone)),
-                )
+                .where(is_open, is_abandoned)
                 .order_by(ask.c.id)
                 .limit(_BATCH_SIZE)
             )

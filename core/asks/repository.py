@@ -23,7 +23,7 @@ from core.ledger.types import CompanionRefused, LedgerUnavailable
 from core.money import Credits, Seconds, Tokens
 from core.pool.vault import DataKey, Unsealable
 from core.pricing.tiers import select_merged_ids
-from core.processes import find_gone_owners
+from core.processes import select_abandoned
 from core.users.service import Users
 from core.users.types import Person
 
@@ -205,10 +205,13 @@ class AskRepository:
 
     async def _is_abandoned(self) -> sa.ColumnElement[bool]:
         """The condition that whoever was to deliver it has had its time, or is gone."""
-        ask, now = schema.ask, self._clock.now_ms()
-        held = sa.select(ask.c.owner).where(*self._is_undelivered(), ask.c.lease_until >= now)
-        gone = await find_gone_owners(self._db, held.where(ask.c.owner != self._process_id))
-        return sa.or_(ask.c.lease_until < now, ask.c.owner.in_(gone))
+        return await select_abandoned(
+            self._db,
+            schema.ask,
+            self._process_id,
+            self._clock.now_ms(),
+            *self._is_undelivered(),
+        )
 
     async def _claim_row(self, row: sa.Row[tuple[object, ...]]) -> SettledAsk | None:
         until = self._clock.now_ms() + DELIVERY_LEASE_SECONDS * 1000

@@ -65,8 +65,8 @@ class SqliteReads:
         connection = self._choose_connection()
         connection.waiting += 1
         try:
-            if connection.opening is not None:
-                await self._wait_until_open(connection)
+            if (opening := connection.opening) is not None:
+                await self._wait_until_open(connection, opening)
             found = await connection.raw.execute_fetchall(prepared.text, parameters)
         except (sqlite.OperationalError, sqlite.InterfaceError) as error:
             raise DatabaseUnavailable(self._address.display_name) from error
@@ -92,9 +92,7 @@ class SqliteReads:
             return self._connections[-1]
         return min(self._connections, key=lambda one: one.waiting)
 
-    async def _wait_until_open(self, connection: _Connection) -> None:
-        if (opening := connection.opening) is None:
-            return
+    async def _wait_until_open(self, connection: _Connection, opening: asyncio.Task[Any]) -> None:
         try:
             await asyncio.shield(opening)
         except BaseException:
