@@ -53,9 +53,8 @@ class Mismatches:
             order = await self._orders.get(payment.order)
         except UnknownOrder:
             return
-        verdict = f"{refused.code}/{refused.reason}"
         message = f"{payment.gateway}/{payment.id}"
-        await self._ledger.record(unprocessed_row(self._clock, message, verdict, order.id))
+        await self._ledger.record(unprocessed_row(self._clock, message, refused.verdict, order.id))
         if refused.reason not in _BUYERS_REASONS or order.gateway != payment.gateway:
             return
         cause = f"{PAID_OTHERWISE}/{message}"

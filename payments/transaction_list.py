@@ -134,7 +134,7 @@ class TransactionListing:
         if isinstance(event, Payment | StorePurchase):
             verdict = failure.code if isinstance(failure, Refusal) else "failed"
             if isinstance(failure, PaymentMismatch):
-                verdict = f"{failure.code}/{failure.reason}"
+                verdict = failure.verdict
             order = event.order if isinstance(event, Payment) else ""
             await self._notify_unprocessed(f"{gateway}/{event.id}", verdict, order)
 

@@ -291,6 +291,11 @@ class PaymentMismatch(Refusal):
     ) -> None:
         self.order, self.reason = order, reason
 
+    @property
+    def verdict(self) -> str:
+        """What operators are told of it: the same from wherever it is told, so that it is once."""
+        return f"{self.code}/{self.reason}"
+
 
 class GatewayUnavailable(Refusal):
     """The gateway doesn't answer, or refuses; nothing was begun."""

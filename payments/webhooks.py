@@ -224,7 +224,7 @@ class WebhookInbox:
                 return retry_at, "", ""
             self.counts[refused.code] += 1
             _log.warning("%s does not fit its order: %s", id_, refused.reason)
-            return None, f"{refused.code}/{refused.reason}", refused.order
+            return None, refused.verdict, refused.order
         except Exception as failure:  # noqa: BLE001 - one message's bug is no other's
             _log.error("%s could not be worked out: %s", id_, describe_failure(failure))
             return (retry_at, "", "") if tries + 1 < _ATTEMPTS_MAX else (None, "failed", "")

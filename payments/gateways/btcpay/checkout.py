@@ -184,7 +184,7 @@ class BtcPayGateway:
         paid = [event for event in events if isinstance(event, Payment)]
         if not paid:
             return events
-        arrived = from_cents(to_cents(sum(paid[-1].parts.values(), start=NanoUsd(0))))
+        arrived = _sum_arrived(paid[-1])
         return [*events, *await self._refunds.list_events(order, paid[-1].id, arrived)]
 
     async def list_late_payments(self) -> Mapping[str, Cash]:
@@ -222,9 +222,7 @@ class BtcPayGateway:
                 events = await self._list_payment_events(invoice)
                 id_, at_ms = validate_id(invoice["id"]), int(invoice["createdTime"]) * 1_000
             paid = [event for event in events if isinstance(event, Payment)]
-            worth = sum(paid[0].parts.values(), start=NanoUsd(0)) if paid else NanoUsd(0)
-            if cents := to_cents(worth):
-                amount = from_cents(cents)
+            if paid and not (amount := _sum_arrived(paid[0])).is_zero:
                 return Payment(
                     self.name, id_, order_id, amount, NanoUsd(0), checkout=id_, at_ms=at_ms
                 )
@@ -302,6 +300,11 @@ def _convert_to_usd(value: str, rate: str) -> NanoUsd:
     invoice's, and a payer who has paid it must not lack a billionth."""
     exact = Decimal(value) * Decimal(rate)
     return NanoUsd(int(exact.scaleb(NanoUsd.DECIMALS).to_integral_value(ROUND_CEILING)))
+
+
+def _sum_arrived(payment: Payment) -> NanoUsd:
+    """All that arrived for an invoice by its last payment's parts, in whole cents."""
+    return from_cents(to_cents(sum(payment.parts.values(), start=NanoUsd(0))))
 
 
 def _order_id(invoice: Mapping[str, Any]) -> str:

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any, get_args
 
 import pytest
@@ -43,12 +41,6 @@ BADLY: tuple[After, ...] = ("close", "reset", "silent", "keep-alive")
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endings, "_AFTER_USAGE_SECONDS", 0.05)
     monkeypatch.setattr(endings, "_FOR_USAGE_SECONDS", 0.2)
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[http.SupplierClient]:
-    async with aclosing(http.SupplierClient()) as session:
-        yield session
 
 
 async def read(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
@@ -23,12 +22,6 @@ from tests.databases import TestClock
 from tests.fakes.suppliers import ACCOUNT, Answer, FakeSupplier, Hang, Refuse
 
 KEY = SecretStr("sk-proj-canary-00000001")
-
-
-@pytest_asyncio.fixture
-async def client() -> AsyncIterator[http.SupplierClient]:
-    async with aclosing(http.SupplierClient()) as session:
-        yield session
 
 
 @pytest_asyncio.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 
 import pytest
 from pydantic import SecretStr
@@ -33,12 +32,6 @@ NONE = Tokens(0)
 async def fake() -> AsyncIterator[FakeSupplier]:
     async with FakeSupplier("openai", models=["whisper-1", "gpt-transcribe"]) as supplier:
         yield supplier
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[http.SupplierClient]:
-    async with aclosing(http.SupplierClient()) as session:
-        yield session
 
 
 async def heard(

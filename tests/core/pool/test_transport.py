@@ -39,12 +39,6 @@ STREAM = (
 
 
 @pytest_asyncio.fixture
-async def client() -> AsyncIterator[http.SupplierClient]:
-    async with aclosing(http.SupplierClient()) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture
 async def server() -> AsyncIterator[str]:
     """A server that says in JSON what it got, compressed; and one path that ends too early."""
 

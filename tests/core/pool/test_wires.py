@@ -74,12 +74,6 @@ async def fake(request: pytest.FixtureRequest) -> AsyncIterator[FakeSupplier]:
         yield supplier
 
 
-@pytest.fixture
-async def client() -> AsyncIterator[http.SupplierClient]:
-    async with aclosing(http.SupplierClient()) as session:
-        yield session
-
-
 def adapter(wire: Wire, client: http.SupplierClient) -> SupplierAdapter:
     if wire == "anthropic":
         return AnthropicAdapter(client)
