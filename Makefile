@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEVELOP := $(VENV)/.develop
+# Each process would otherwise compile everything anew (4 s): tests start hundreds, the demo one.
+export PYTHONDONTWRITEBYTECODE :=
 # Tests wait for disks and processes more than they reckon: one more of them than two cores.
 WORKERS ?= 3
 # A file's tests share a worker; files begin in the order that tests/conftest.py gives them.

@@ -29,10 +29,10 @@ from bots.chat.types import Answer
 from core.clock import SystemClock
 from core.db.migrate import migrate
 from core.earnings.types import EarningPolicy
-from tests import service
 from tests.core.earnings.world import TAKES_OPENAI, Market
-from tests.fakes.refusals import REFUSALS
-from tests.fakes.suppliers import Answer as Says, Script, Used
+from tests.peers.refusals import REFUSALS
+from tests.peers.suppliers import Answer as Says, Script, Used
+from tests.support import service
 
 POOLS = {"three keys": 3, "one key": 1, "contributed keys": 0}
 ANSWERED = "answered"

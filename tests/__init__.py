@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    "tests.databases",
-    "tests.service",
+    "tests.support.databases",
+    "tests.support.service",
     "tests.system.crash_world",
     "tests.system.processes_books",
     "tests.system.processes_driver",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import (
+from tests.support.databases import (
     clock,
     database_url,
     ledger,

@@ -27,10 +27,10 @@ from core.pricing.costs import Costs
 from core.users.types import Person
 from payments.offer import Offer, Pack
 from payments.types import Order, Payment
-from tests import brief
 from tests.core.earnings.world import CARD, TAKES_OPENAI, THOUSAND, Market
-from tests.databases import TestClock
-from tests.service import Service, running
+from tests.support import brief
+from tests.support.databases import TestClock
+from tests.support.service import Service, running
 
 #: Credits that an answer costs, and how much of that at par its supplier takes.
 ANSWER = 100

@@ -13,11 +13,11 @@ from core.earnings.types import SAFE_POLICY
 from core.money import Credits, parse_usd
 from core.pricing.deals import FLOOR_PERCENT
 from payments.gateways.sandbox import SandboxGateway
-from tests import service
-from tests.bots.commands.test_commands import button, text_of
+from tests.bots.commands.commands_support import button, text_of
 from tests.core.earnings.world import BRIEFS
-from tests.databases import TestClock
-from tests.service import Service
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 
 def list_lines(economy: EconomySettings) -> list[str]:

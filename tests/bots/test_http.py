@@ -8,8 +8,8 @@ import pytest
 from bots import http
 from bots.http import HttpServer, PortInUse, build_metrics_app, build_service_app
 from bots.http_connections import HttpLimits
-from tests import service
-from tests.databases import TestClock
+from tests.support import service
+from tests.support.databases import TestClock
 
 
 async def test_health_readiness_and_metrics(sqlite_url: str, clock: TestClock) -> None:

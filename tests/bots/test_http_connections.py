@@ -16,8 +16,8 @@ from starlette.routing import Route
 
 from bots.http import HttpServer, build_service_app
 from bots.http_connections import HttpLimits
-from tests import service
-from tests.databases import TestClock
+from tests.support import service
+from tests.support.databases import TestClock
 
 GET = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /in HTTP/1.1\r\nHost: x\r\n"

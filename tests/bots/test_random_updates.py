@@ -21,9 +21,9 @@ from tests.bots.discord import conftest as on_discord
 from tests.bots.discord.scripted import DiscordFront
 from tests.bots.telegram import conftest as on_telegram
 from tests.bots.telegram.scripted import ScriptedFront
-from tests.fakes.discord import FakeDiscord
-from tests.fakes.telegram import FakeTelegram
-from tests.size import size
+from tests.peers.discord import FakeDiscord
+from tests.peers.telegram import FakeTelegram
+from tests.support.size import size
 
 pytestmark = pytest.mark.slow
 

@@ -15,11 +15,11 @@ from bots.http import HttpServer, build_metrics_registry, build_service_app
 from bots.http_connections import HttpLimits
 from bots.readiness import PlatformStates
 from core.ledger.types import LedgerUnavailable
-from tests import service
-from tests.bots.commands.admin.test_alerts import front, heard
-from tests.bots.commands.test_commands import text_of
-from tests.databases import TestClock
-from tests.service import Service
+from tests.bots.commands.admin.alerts_support import front, heard
+from tests.bots.commands.commands_support import text_of
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 
 @pytest.fixture

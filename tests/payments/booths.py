@@ -18,13 +18,13 @@ from payments.gateways.discord_store import (
 )
 from payments.gateways.telegram_stars import PreCheckout, StarPaymentUpdate, TelegramStarsGateway
 from payments.types import CheckoutRefused, Order
-from tests.fakes.discord import FakeDiscord
-from tests.fakes.discord_world import User as Member
-from tests.fakes.telegram import FakeTelegram
-from tests.fakes.telegram_chats import User
 from tests.payments import inchat
 from tests.payments.conftest import Shop
 from tests.payments.inchat import Counter
+from tests.peers.discord import FakeDiscord
+from tests.peers.discord_world import User as Member
+from tests.peers.telegram import FakeTelegram
+from tests.peers.telegram_chats import User
 
 #: What is sold in Discord's store, and its price.
 PACKS = {"Starter": "10", "Pro": "90", "Enterprise": "800"}

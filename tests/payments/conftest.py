@@ -26,9 +26,9 @@ from payments.offer import Offer
 from payments.orders import Orders
 from payments.types import Cash, InvalidSignature, Order, Payment
 from payments.webhooks import WebhookInbox
-from tests.databases import TestClock
 from tests.payments.nursery import Nursery, opened
 from tests.payments.order_services import OrderServices
+from tests.support.databases import TestClock
 
 
 @dataclass

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, Protocol
 
-from tests.fakes import btcpay, paypal_webhooks, stripe
-from tests.fakes.btcpay import FakeBtcPay
-from tests.fakes.paypal import FakePayPal
-from tests.fakes.stripe import FakeStripe
+from tests.peers import btcpay, paypal_webhooks, stripe
+from tests.peers.btcpay import FakeBtcPay
+from tests.peers.paypal import FakePayPal
+from tests.peers.stripe import FakeStripe
 
 #: A message as it goes over the wire: its body, and what proves it at the time of sending.
 Wire = tuple[bytes, Callable[[bytes], dict[str, str]]]

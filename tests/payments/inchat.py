@@ -28,8 +28,8 @@ from payments.orders import Orders
 from payments.services import order_tags
 from payments.types import Order
 from payments.webhooks import WebhookInbox
-from tests.fakes import discord, telegram
 from tests.payments.order_services import OrderServices
+from tests.peers import discord, telegram
 
 #: What a Star brings.
 STAR = parse_usd("0.013")

@@ -12,8 +12,8 @@ from core.db.database import Database
 from core.ledger.ledger import Ledger
 from core.money import NanoUsd
 from payments.gateways.base import Gateway
-from tests.databases import TestClock
 from tests.payments import inchat
+from tests.support.databases import TestClock
 
 
 def work(database: str, url: str, packs: dict[str, int], at_ms: int, dies_at: int) -> None:

@@ -9,10 +9,10 @@ import random
 from dataclasses import dataclass
 from typing import Protocol
 
-from tests.fakes.discord_store import Store
-from tests.fakes.discord_world import User as Member
-from tests.fakes.telegram_chats import User
-from tests.fakes.telegram_stars import Stars
+from tests.peers.discord_store import Store
+from tests.peers.discord_world import User as Member
+from tests.peers.telegram_chats import User
+from tests.peers.telegram_stars import Stars
 
 #: Dollars, what they cost in Stars at $0.013 a Star, and the Credits for them, by the free rate or
 #: as the pack of that price. So many Stars bring those dollars to the cent.

@@ -17,8 +17,8 @@ from payments.fulfillment import Fulfillment
 from payments.offer import Offer
 from payments.orders import Orders
 from payments.webhooks import WebhookInbox
-from tests.databases import TestClock
 from tests.payments.ours import gateway_of
+from tests.support.databases import TestClock
 
 
 async def main(database: str, name: str, peer: str, at_ms: int, dies_at: int) -> None:

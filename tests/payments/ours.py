@@ -25,7 +25,7 @@ from payments.gateways.paypal.checkout import PayPalGateway
 from payments.gateways.paypal.payouts import PayPalPayoutProvider
 from payments.gateways.sandbox import SandboxGateway, SandboxPayoutProvider
 from payments.payouts import PayoutProvider
-from tests.fakes import btcpay, paypal, paypal_webhooks
+from tests.peers import btcpay, paypal, paypal_webhooks
 
 MASTER = bytes(32)
 SANDBOX_SECRET = "a-secret-of-the-sandbox"
@@ -55,7 +55,7 @@ def gateway_of(name: str, url: str, *, key: str = "", clock: Clock | None = None
         )
     assert name == "stripe"
     from payments.gateways.stripe import StripeGateway
-    from tests.fakes import stripe
+    from tests.peers import stripe
 
     return StripeGateway(
         api_key=SecretStr(key or stripe.KEY),

@@ -19,10 +19,10 @@ from core.ledger.types import Move, Submission
 from core.money import Credits, parse_usd
 from core.pool.vault import Vault
 from payments.payouts import PayoutProvider, Payouts
-from tests.fakes.btcpay import FakeBtcPay
-from tests.fakes.paypal import FakePayPal
 from tests.payments.conftest import Shop
 from tests.payments.ours import MASTER, SANDBOX_SECRET, disburser_of, withdrawals_on
+from tests.peers.btcpay import FakeBtcPay
+from tests.peers.paypal import FakePayPal
 
 GATEWAYS: tuple[PayoutMethod, ...] = ("paypal", "btcpay", "sandbox")
 #: Where people are paid; each person needs a coin address of their own.

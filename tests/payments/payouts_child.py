@@ -16,8 +16,8 @@ from core.earnings.payouts import PayoutMethod
 from core.ledger.ledger import Ledger
 from core.pool.vault import Vault
 from payments.payouts import Payouts
-from tests.databases import TestClock
 from tests.payments.ours import MASTER, disburser_of, withdrawals_on
+from tests.support.databases import TestClock
 
 
 async def main(database: str, method: PayoutMethod, peer: str, at_ms: int, dies_at: int) -> None:

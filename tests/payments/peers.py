@@ -15,12 +15,12 @@ from bots.sandbox.payment_service import SandboxPaymentService
 from payments.gateways.btcpay.checkout import SIGNATURE_HEADER as BTCPAY_SIGNATURE
 from payments.gateways.sandbox import SIGNATURE_HEADER, sign_message
 from payments.types import Order
-from tests.fakes import btcpay, paypal_webhooks, stripe
-from tests.fakes.btcpay import FakeBtcPay
-from tests.fakes.paypal import FakePayPal
-from tests.fakes.stripe import FakeStripe
 from tests.payments.conftest import Message
 from tests.payments.ours import SANDBOX_SECRET
+from tests.peers import btcpay, paypal_webhooks, stripe
+from tests.peers.btcpay import FakeBtcPay
+from tests.peers.paypal import FakePayPal
+from tests.peers.stripe import FakeStripe
 
 
 @dataclass(frozen=True, slots=True)

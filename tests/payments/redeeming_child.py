@@ -16,7 +16,7 @@ from payments.offer import Offer
 from payments.orders import Orders
 from payments.promo_codes import CodeRefused
 from payments.vouchers import Vouchers
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 
 async def main(database: str, at_ms: str, person: str, code: str) -> None:

@@ -16,8 +16,8 @@ import pysqlite3.dbapi2 as sqlite
 from core.db.database import Database
 from core.ledger.ledger import Ledger
 from payments.gateways.base import Gateway
-from tests.databases import EMPTIED, TestClock
 from tests.payments.conftest import Shop
+from tests.support.databases import EMPTIED, TestClock
 
 
 class RestorableWorld:

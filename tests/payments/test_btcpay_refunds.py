@@ -12,8 +12,8 @@ from core.notification import OPERATORS
 from payments.fulfillment import ARRIVED_NOT, ON_ITS_WAY, PAID
 from payments.gateways.btcpay import refunds
 from payments.payment_warnings import PAYMENT_WARNED
-from tests.fakes.btcpay import FakeBtcPay
-from tests.payments.test_btcpay import Counter, counter
+from tests.payments.btcpay_support import Counter, counter
+from tests.peers.btcpay import FakeBtcPay
 
 __all__ = ["counter"]
 

@@ -13,10 +13,10 @@ import pytest
 from core.money import parse_usd
 from payments.gateways.btcpay.checkout import SIGNATURE_HEADER
 from payments.types import InvalidSignature, Order
-from tests.fakes.btcpay import RATE, signature
+from tests.payments.btcpay_support import Counter, counter
 from tests.payments.conftest import Message
-from tests.payments.test_btcpay import Counter, counter
-from tests.size import size
+from tests.peers.btcpay import RATE, signature
+from tests.support.size import size
 
 __all__ = ["counter"]
 

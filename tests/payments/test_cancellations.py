@@ -26,8 +26,8 @@ from payments.offer import CENT
 from payments.refunds import Refunds
 from payments.types import Dispute, Order, UnknownOrder
 from tests.payments.conftest import Shop
-from tests.payments.test_refunds import Lossy
-from tests.size import size
+from tests.payments.refunds_support import Lossy
+from tests.support.size import size
 
 TEN, NINETY = parse_usd("10"), parse_usd("90")
 

@@ -11,10 +11,10 @@ from core.db import schema
 from core.money import Credits, parse_usd
 from core.notification import OPERATORS
 from payments.types import GatewayUnavailable, RefundUnsupported, UnknownOrder
-from tests.fakes.discord import TOKEN
-from tests.fakes.discord_store import GIFT, PAID_GIFT, SUBSCRIPTION, TEST_PURCHASE
 from tests.payments import inchat
 from tests.payments.booths import SkusBooth as Booth, opened, skus_booth as booth
+from tests.peers.discord import TOKEN
+from tests.peers.discord_store import GIFT, PAID_GIFT, SUBSCRIPTION, TEST_PURCHASE
 
 __all__ = ["booth"]
 

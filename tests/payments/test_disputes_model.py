@@ -18,10 +18,10 @@ from core.ledger.ledger import Ledger
 from core.money import Credits, NanoUsd
 from payments.offer import from_cents, to_cents
 from payments.types import Dispute, Order, Payment, Refund
-from tests.databases import TestClock
 from tests.payments.conftest import Shop
 from tests.payments.dispute_model import DisputeModel, ModelDispute, ModelOrder
-from tests.size import size
+from tests.support.databases import TestClock
+from tests.support.size import size
 
 ACCOUNTS = ("cash/sandbox", "disputed", "bad-debt")
 choices = st.integers(0, 999)

@@ -15,13 +15,13 @@ from payments.dispute_steps import DISPUTE_ENDED, DISPUTE_REOPENED, DISPUTED
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway
 from payments.types import Dispute, Order, Payment
-from tests.payments import test_paypal, test_stripe
+from tests.payments import paypal_support, stripe_support
 from tests.payments.conftest import Shop
-from tests.payments.test_disputes import USD, disputed, paid_twice, refunded
-from tests.size import size
+from tests.payments.disputes_support import USD, disputed, paid_twice, refunded
+from tests.support.size import size
 
-stripe_counter = test_stripe.counter
-paypal_counter = test_paypal.counter
+stripe_counter = stripe_support.counter
+paypal_counter = paypal_support.counter
 
 CENT = USD // 100
 
@@ -291,7 +291,7 @@ async def test_owners_hear_of_each_turn(shop: Shop) -> None:
     ],
 )
 async def test_stripe_tells_that_it_goes_on(
-    stripe_counter: test_stripe.Counter,
+    stripe_counter: stripe_support.Counter,
     first: str,
     then: str,
     last: str,
@@ -329,7 +329,7 @@ async def test_stripe_tells_that_it_goes_on(
 
 
 async def test_what_was_reopened_is_given_up_anew_at_stripe(
-    stripe_counter: test_stripe.Counter,
+    stripe_counter: stripe_support.Counter,
 ) -> None:
     counter, stripe = stripe_counter, stripe_counter.stripe
     person = await counter.shop.person()
@@ -350,7 +350,7 @@ async def test_what_was_reopened_is_given_up_anew_at_stripe(
     await counter.shop.audited()
 
 
-async def test_paypal_tells_that_it_goes_on(paypal_counter: test_paypal.Counter) -> None:
+async def test_paypal_tells_that_it_goes_on(paypal_counter: paypal_support.Counter) -> None:
     counter, paypal = paypal_counter, paypal_counter.paypal
     person = await counter.shop.person()
     order, capture = await counter.sells(person, "10")
@@ -380,7 +380,7 @@ async def test_paypal_tells_that_it_goes_on(paypal_counter: test_paypal.Counter)
 
 
 async def test_a_part_that_a_case_cost_is_open_again_with_it(
-    paypal_counter: test_paypal.Counter,
+    paypal_counter: paypal_support.Counter,
 ) -> None:
     """Settled for $4 of $10; taken up again, and all of it lost: $10 are gone, not $14."""
     counter, paypal = paypal_counter, paypal_counter.paypal
@@ -414,7 +414,7 @@ async def test_a_part_that_a_case_cost_is_open_again_with_it(
 
 
 async def test_what_a_case_cost_in_part_follows_its_last_decision(
-    paypal_counter: test_paypal.Counter,
+    paypal_counter: paypal_support.Counter,
 ) -> None:
     """Each decision is heard of alone; nobody told us that it was taken up between them."""
     counter, paypal = paypal_counter, paypal_counter.paypal

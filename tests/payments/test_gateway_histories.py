@@ -32,16 +32,16 @@ from payments.gateways.paypal import event_list
 from payments.offer import from_cents, to_cents
 from payments.services import order_tags
 from payments.types import GatewayUnavailable, Order, UnknownOrder
-from tests.databases import TestClock
-from tests.fakes.btcpay import FakeBtcPay
-from tests.fakes.paypal import FakePayPal
-from tests.fakes.stripe import FakeStripe
 from tests.payments.conftest import Counter, Shop
 from tests.payments.gateway_money import BtcPayMoney, Money, PayPalMoney, StripeMoney, Wire
 from tests.payments.nursery import Nursery
 from tests.payments.ours import gateway_of
 from tests.payments.restored import Copy, RestorableWorld, copy_database
-from tests.size import size
+from tests.peers.btcpay import FakeBtcPay
+from tests.peers.paypal import FakePayPal
+from tests.peers.stripe import FakeStripe
+from tests.support.databases import TestClock
+from tests.support.size import size
 
 #: Prices at the free rate.
 CENTS = (700, 1_300, 2_500)

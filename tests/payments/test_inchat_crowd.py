@@ -10,7 +10,6 @@ import pytest
 
 from core.money import parse_usd
 from payments.gateways.telegram_stars import StarPaymentUpdate
-from tests.fakes.discord_store import GIFT, SUBSCRIPTION, TEST_PURCHASE
 from tests.payments.booths import (
     PACKS,
     SkusBooth,
@@ -19,7 +18,8 @@ from tests.payments.booths import (
     skus_booth,
     stars_booth,
 )
-from tests.size import size
+from tests.peers.discord_store import GIFT, SUBSCRIPTION, TEST_PURCHASE
+from tests.support.size import size
 
 __all__ = ["skus_booth", "stars_booth"]
 

@@ -31,9 +31,6 @@ from payments.gateways.telegram_stars import StarPaymentUpdate
 from payments.refunds import refundable_cash
 from payments.types import GatewayUnavailable
 from payments.unmatched import NotUnmatched
-from tests.databases import TestClock
-from tests.fakes.discord import FakeDiscord
-from tests.fakes.telegram import FakeTelegram
 from tests.payments import inchat
 from tests.payments.inchat_money import (
     PACK_PRICES,
@@ -44,7 +41,10 @@ from tests.payments.inchat_money import (
     Told,
 )
 from tests.payments.restored import Copy, RestorableWorld, copy_database
-from tests.size import size
+from tests.peers.discord import FakeDiscord
+from tests.peers.telegram import FakeTelegram
+from tests.support.databases import TestClock
+from tests.support.size import size
 
 STEPS = 25
 USERS = (7, 8)

@@ -19,12 +19,12 @@ from core.money import Stars, parse_usd
 from payments.gateways.base import Gateway
 from payments.gateways.discord_store import build_entitlement_message
 from payments.gateways.telegram_stars import StarPaymentUpdate
-from tests.fakes.discord import FakeDiscord
-from tests.fakes.telegram import FakeTelegram
 from tests.payments import inchat, inchat_child
 from tests.payments.conftest import Shop
 from tests.payments.inchat import Counter
-from tests.size import size
+from tests.peers.discord import FakeDiscord
+from tests.peers.telegram import FakeTelegram
+from tests.support.size import size
 
 _PATIENCE_S = 120.0
 #: Importing the product takes seconds: one process does, and those that are killed are its forks.

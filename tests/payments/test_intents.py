@@ -19,8 +19,6 @@ from payments.gateways.base import Gateway, SupportsConsumption, SupportsDispute
 from payments.payouts import PayoutProvider
 from payments.refunds import REFUND_FINISHED
 from payments.types import Order
-from tests.fakes.discord_world import User as Member
-from tests.fakes.stripe import FakeStripe
 from tests.payments.booths import SkusBooth, skus_booth
 from tests.payments.conftest import Counter, Shop
 from tests.payments.intents_child import CALLS
@@ -28,7 +26,9 @@ from tests.payments.nursery import Nursery
 from tests.payments.ours import MASTER, gateway_of
 from tests.payments.paying import Desk, bank_of
 from tests.payments.peers import Peer, peer_of
-from tests.size import size
+from tests.peers.discord_world import User as Member
+from tests.peers.stripe import FakeStripe
+from tests.support.size import size
 
 __all__ = ["skus_booth"]
 

@@ -19,7 +19,7 @@ from core.users.types import Person, WelcomeGift
 from payments.types import Order, Refund
 from tests.core.users.aged import nothing
 from tests.payments.conftest import Shop
-from tests.size import size
+from tests.support.size import size
 
 
 class Town:

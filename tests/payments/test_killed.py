@@ -19,7 +19,7 @@ from tests.payments.conftest import Counter, Shop
 from tests.payments.nursery import Nursery
 from tests.payments.ours import gateway_of
 from tests.payments.peers import Peer, peer_of
-from tests.size import size
+from tests.support.size import size
 
 GATEWAYS = ["btcpay", "paypal", "sandbox", "stripe"][: size(small=3, full=4)]
 

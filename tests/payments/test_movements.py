@@ -17,14 +17,14 @@ from core.notification import OPERATORS
 from core.pool.vault import Vault
 from payments.movements import DIFFERENCE, GatewaySums, audit_movements
 from payments.types import GatewayUnavailable, Order, Payment
-from tests.fakes.discord_world import User as Member
-from tests.fakes.paypal import FakePayPal
-from tests.fakes.stripe import FakeStripe
 from tests.payments.booths import SkusBooth, StarsBooth, skus_booth, stars_booth
 from tests.payments.conftest import Counter, Shop
 from tests.payments.ours import gateway_of
 from tests.payments.peers import Peer, peer_of
-from tests.size import size
+from tests.peers.discord_world import User as Member
+from tests.peers.paypal import FakePayPal
+from tests.peers.stripe import FakeStripe
+from tests.support.size import size
 
 __all__ = ["skus_booth", "stars_booth"]
 

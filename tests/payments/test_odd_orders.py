@@ -26,8 +26,8 @@ from payments.types import (
 )
 from tests.payments.conftest import Shop
 from tests.payments.order_services import OrderServices
-from tests.payments.test_refunds import Lossy
-from tests.payments.test_stripe import Counter, counter
+from tests.payments.refunds_support import Lossy
+from tests.payments.stripe_support import Counter, counter
 
 __all__ = ["counter"]
 

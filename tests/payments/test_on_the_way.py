@@ -17,11 +17,11 @@ from core.pool.vault import Vault
 from payments.fulfillment import ARRIVED_NOT, ON_ITS_WAY, PAID
 from payments.orders import OPEN_ORDERS_MAX
 from payments.types import Order, TooManyOrders
-from tests.fakes.btcpay import FakeBtcPay
-from tests.fakes.paypal import FakePayPal
-from tests.fakes.stripe import FakeStripe
 from tests.payments.conftest import Counter, Shop
 from tests.payments.ours import gateway_of
+from tests.peers.btcpay import FakeBtcPay
+from tests.peers.paypal import FakePayPal
+from tests.peers.stripe import FakeStripe
 
 HOUR = 3_600
 

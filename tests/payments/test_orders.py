@@ -19,9 +19,9 @@ from core.pricing.promotions import Promotion, Promotions
 from core.pricing.tiers import Tier, Tiers
 from payments.orders import Orders, PersonalOffers
 from payments.types import Refund
-from tests import brief
 from tests.payments.conftest import Shop
-from tests.size import size
+from tests.support import brief
+from tests.support.size import size
 
 
 @dataclass

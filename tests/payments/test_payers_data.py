@@ -17,8 +17,8 @@ from core.money import parse_usd
 from payments.gateways.http import GatewayClient
 from payments.gateways.stripe import StripeGateway
 from payments.types import GatewayUnavailable, RefundDeclined
-from tests.fakes import stripe as fake
-from tests.payments.test_http import Peer, peer  # noqa: F401 - a fixture
+from tests.payments.http_support import Peer, peer  # noqa: F401 - a fixture
+from tests.peers import stripe as fake
 from tests.system.canaries import Everything, found
 
 PAYER = ("canary.name", "canary.mail@example.org", "canary.street", "canary.session", "canary.ip")

@@ -15,9 +15,9 @@ from core.money import parse_usd
 from payments.gateways.btcpay.payouts import BtcPayPayoutProvider
 from payments.payouts import PayoutStatus
 from payments.types import GatewayUnavailable
-from tests.fakes.btcpay import PERMISSIONS, RATE, STORE, FakeBtcPay
 from tests.payments.ours import disburser_of
 from tests.payments.paying import payout_of
+from tests.peers.btcpay import PERMISSIONS, RATE, STORE, FakeBtcPay
 
 BOB = SecretStr("bc1qcanary0000000000000000000000000000bob")
 ONE = payout_of()

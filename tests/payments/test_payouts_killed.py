@@ -19,7 +19,7 @@ from tests.payments.conftest import Shop
 from tests.payments.nursery import Nursery
 from tests.payments.ours import MASTER
 from tests.payments.paying import GATEWAYS, Bank, Desk, bank_of
-from tests.size import size
+from tests.support.size import size
 
 
 @dataclass

@@ -13,9 +13,9 @@ from core.money import parse_usd
 from payments.gateways.paypal.payouts import PayPalPayoutProvider
 from payments.payouts import UNFUNDED_PREFIX, PayoutStatus
 from payments.types import GatewayUnavailable
-from tests.fakes.paypal import FakePayPal
 from tests.payments.ours import disburser_of
 from tests.payments.paying import payout_of
+from tests.peers.paypal import FakePayPal
 
 BOB = SecretStr("bob@canary.example")
 ONE = payout_of()

@@ -21,10 +21,10 @@ from core.money import parse_usd
 from core.pool.vault import Vault
 from payments.payouts import PayoutStatus
 from payments.types import GatewayUnavailable
-from tests.fakes.paypal import FakePayPal
 from tests.payments.conftest import Shop
 from tests.payments.ours import MASTER, disburser_of
 from tests.payments.paying import Desk, bank_of, desk
+from tests.peers.paypal import FakePayPal
 
 __all__ = ["desk"]
 

@@ -13,10 +13,10 @@ import pytest
 from core.money import Credits, parse_usd
 from core.notification import OPERATORS
 from payments.types import CardPaymentsPaused, GatewayUnavailable, InvalidSignature, Order
-from tests.fakes.paypal_webhooks import CERTIFICATE, event, headers
 from tests.payments.conftest import Message
-from tests.payments.test_paypal import Counter, counter
-from tests.size import size
+from tests.payments.paypal_support import Counter, counter
+from tests.peers.paypal_webhooks import CERTIFICATE, event, headers
+from tests.support.size import size
 
 __all__ = ["counter"]
 

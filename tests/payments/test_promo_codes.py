@@ -20,10 +20,10 @@ from core.pricing.promotions import Promotion, PromotionUsedUp
 from core.users.types import Person
 from payments.promo_codes import CodeRefused, RedeemedPromotion
 from payments.vouchers import Vouchers, has_vouchers
-from tests import service
-from tests.databases import TestClock
-from tests.service import Service
-from tests.size import size
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
+from tests.support.size import size
 
 
 @dataclass

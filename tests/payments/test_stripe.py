@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import sqlalchemy as sa
 from pydantic import SecretStr
 
@@ -19,45 +17,14 @@ from core.money import parse_usd
 from core.pool.vault import Vault
 from payments.gateways.stripe import StripeGateway
 from payments.refunds import NothingToRefund
-from payments.types import GatewayUnavailable, InvalidSignature, Order
-from tests.fakes import stripe as fake
-from tests.fakes.stripe import FakeStripe, signature
-from tests.payments import conftest
+from payments.types import GatewayUnavailable, InvalidSignature
 from tests.payments.conftest import Shop
-from tests.size import size
+from tests.payments.stripe_support import Counter, counter
+from tests.peers import stripe as fake
+from tests.peers.stripe import FakeStripe, signature
+from tests.support.size import size
 
-
-class Counter(conftest.Counter):
-    """A shop with a Stripe account."""
-
-    def __init__(
-        self, shop: Shop, stripe: FakeStripe, gateway: StripeGateway, vault: Vault
-    ) -> None:
-        super().__init__(shop, gateway, vault)
-        self.stripe = stripe
-
-    async def hears(self, body: bytes, header: str = "") -> None:
-        await self.receives(body, {"stripe-signature": header or signature(body)})
-
-    def completed(self, order: Order, kind: str = "completed") -> bytes:
-        about = self.stripe.sessions[order.external_id]
-        return self.stripe.event(f"checkout.session.{kind}", about)
-
-
-@pytest_asyncio.fixture
-async def counter(shop: Shop) -> AsyncIterator[Counter]:
-    # Stripe looks at the wall's clock, so this shop does too.
-    shop.clock.at_ms = int(time.time() * 1000)
-    vault = await Vault.open([bytes(32)], shop.store, shop.ledger)
-    async with FakeStripe() as stripe:
-        gateway = StripeGateway(
-            api_key=SecretStr(fake.KEY),
-            webhook_secret=SecretStr(fake.WEBHOOK_SECRET),
-            return_url="https://bot.example/paid",
-            api_url=stripe.url,
-        )
-        yield Counter(shop, stripe, gateway, vault)
-        await gateway.close()
+__all__ = ["counter"]
 
 
 async def test_from_checkout_to_credits(counter: Counter) -> None:

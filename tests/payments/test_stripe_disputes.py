@@ -11,7 +11,7 @@ from payments.disputes import DISPUTE_FEE
 from payments.mismatches import UNPROCESSED
 from payments.payment_warnings import PAYMENT_WARNED
 from payments.types import GatewayUnavailable, NoOpenDispute
-from tests.payments.test_stripe import Counter, counter
+from tests.payments.stripe_support import Counter, counter
 
 __all__ = ["counter"]
 

@@ -16,10 +16,10 @@ from core.money import parse_usd
 from payments.gateways import stripe as gateways, stripe_client
 from payments.gateways.stripe import StripeGateway
 from payments.types import GatewayUnavailable
-from tests.fakes import stripe as fake
-from tests.fakes.raw_supplier import RawAnswer, raw_supplier
-from tests.fakes.stripe import FakeStripe
-from tests.payments.test_http import MB, Peer, of, peer, set_dead_proxy  # noqa: F401 - a fixture
+from tests.payments.http_support import MB, Peer, of, peer, set_dead_proxy  # noqa: F401 - a fixture
+from tests.peers import stripe as fake
+from tests.peers.raw_supplier import RawAnswer, raw_supplier
+from tests.peers.stripe import FakeStripe
 
 Open = Callable[[str], StripeGateway]
 

@@ -25,10 +25,10 @@ from payments.types import (
     RefundUnsupported,
 )
 from payments.webhooks import build_payment_routes
-from tests.fakes.telegram import TOKEN
 from tests.payments import inchat
 from tests.payments.booths import StarsBooth as Booth, forgeries, stars_booth as booth
 from tests.payments.inchat import STAR
+from tests.peers.telegram import TOKEN
 
 __all__ = ["booth"]
 

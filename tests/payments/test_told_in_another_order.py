@@ -11,18 +11,18 @@ from core.notification import OPERATORS
 from payments.fulfillment import PAID
 from payments.mismatches import PAID_OTHERWISE, UNPROCESSED
 from payments.refunds import NothingToRefund
-from tests.payments import test_paypal, test_stripe
+from tests.payments import paypal_support, stripe_support
 
 DOLLAR = parse_usd("1").units
 
 
-counter = test_stripe.counter
-paypal_counter = test_paypal.counter
+counter = stripe_support.counter
+paypal_counter = paypal_support.counter
 
 
 @pytest.mark.parametrize("link", ["up", "order", ""])
 async def test_a_reversal_that_cannot_be_read(
-    paypal_counter: test_paypal.Counter, link: str
+    paypal_counter: paypal_support.Counter, link: str
 ) -> None:
     """$3 of $10 went back. PayPal has no such refund; the message names its payment, only its
     order, or neither: then it is tried again and told, and stops nobody else."""
@@ -53,7 +53,9 @@ async def test_a_reversal_that_cannot_be_read(
 
 
 @pytest.mark.parametrize("told", [True, False])
-async def test_whoever_paid_another_sum_reads_so(counter: test_stripe.Counter, told: bool) -> None:
+async def test_whoever_paid_another_sum_reads_so(
+    counter: stripe_support.Counter, told: bool
+) -> None:
     """Tax was switched on in the dashboard. It isn't credited, and it doesn't expire; found without
     a message too."""
     shop = counter.shop
@@ -79,7 +81,7 @@ async def test_whoever_paid_another_sum_reads_so(counter: test_stripe.Counter, t
 
 
 async def test_a_session_that_ends_after_its_payment_ends_nothing(
-    counter: test_stripe.Counter,
+    counter: stripe_support.Counter,
 ) -> None:
     person = await counter.shop.person()
     order = await counter.buys(person, "10")
@@ -96,7 +98,7 @@ async def test_a_session_that_ends_after_its_payment_ends_nothing(
 
 
 async def test_a_declined_card_an_order_given_up_and_a_capture_twice(
-    paypal_counter: test_paypal.Counter,
+    paypal_counter: paypal_support.Counter,
 ) -> None:
     """Credited once a payment, whatever came before it."""
     counter, paypal = paypal_counter, paypal_counter.paypal
@@ -134,7 +136,7 @@ async def test_a_declined_card_an_order_given_up_and_a_capture_twice(
 
 
 async def test_a_refund_that_waits_for_its_payer_is_on_its_way(
-    counter: test_stripe.Counter,
+    counter: stripe_support.Counter,
 ) -> None:
     """Asked for again it would go twice; it may come back."""
     stripe, shop = counter.stripe, counter.shop
@@ -158,7 +160,7 @@ async def test_a_refund_that_waits_for_its_payer_is_on_its_way(
 
 @pytest.mark.parametrize("kind", ["refund", "dispute"])
 async def test_owners_hear_of_money_that_went_in_another_currency(
-    counter: test_stripe.Counter, kind: str
+    counter: stripe_support.Counter, kind: str
 ) -> None:
     stripe, shop = counter.stripe, counter.shop
     person = await shop.person()
@@ -190,7 +192,7 @@ async def test_owners_hear_of_money_that_went_in_another_currency(
 
 @pytest.mark.parametrize("first", ["refund", "dispute"])
 async def test_a_dispute_lost_on_a_refunded_charge_costs_both(
-    counter: test_stripe.Counter, first: str
+    counter: stripe_support.Counter, first: str
 ) -> None:
     """The bank and we gave the same money back: no Credits are left, and the second time is bad
     debt, whichever is told first."""

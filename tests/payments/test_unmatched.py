@@ -20,14 +20,14 @@ from payments.gateways.btcpay import refunds
 from payments.mismatches import UNPROCESSED
 from payments.types import Order
 from payments.unmatched import UNMATCHED, NotUnmatched
-from tests.fakes.btcpay import FakeBtcPay
-from tests.fakes.discord_world import User as Member
-from tests.fakes.paypal import FakePayPal
-from tests.fakes.stripe import FakeStripe
 from tests.payments import inchat
 from tests.payments.booths import SkusBooth, StarsBooth, skus_booth, stars_booth
 from tests.payments.conftest import Shop
 from tests.payments.ours import gateway_of
+from tests.peers.btcpay import FakeBtcPay
+from tests.peers.discord_world import User as Member
+from tests.peers.paypal import FakePayPal
+from tests.peers.stripe import FakeStripe
 
 __all__ = ["skus_booth", "stars_booth"]
 

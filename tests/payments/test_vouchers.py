@@ -24,7 +24,7 @@ from payments.promo_codes import CodeRefused
 from payments.vouchers import Vouchers, has_vouchers
 from tests.payments.conftest import Shop
 from tests.payments.order_services import OrderServices
-from tests.size import size
+from tests.support.size import size
 
 USD = 1_000_000_000
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core.clock import SystemClock
-from tests.fakes.discord import FakeDiscord, plain
-from tests.fakes.discord_world import Message as DiscordMessage, User as DiscordUser
-from tests.fakes.telegram import FakeTelegram
-from tests.fakes.telegram_chats import Message, User
-from tests.service import Service, running
-from tests.system import test_discord, world
+from tests.peers.discord import FakeDiscord, plain
+from tests.peers.discord_world import Message as DiscordMessage, User as DiscordUser
+from tests.peers.telegram import FakeTelegram
+from tests.peers.telegram_chats import Message, User
+from tests.support.service import Service, running
+from tests.system import discord_support, world
 from tests.system.world import PATIENCE_S
 
 
@@ -209,7 +209,7 @@ async def on_discord(url: str, **sold: Any) -> AsyncIterator[Town]:
     try:
         async with (
             running(url, SystemClock(), **sold) as service,
-            test_discord.on_discord(service, fake),
+            discord_support.on_discord(service, fake),
         ):
             yield Town(
                 "discord",

@@ -9,10 +9,10 @@ import pytest
 import pytest_asyncio
 
 from bots.commands.answers import AnswerRenderer
-from tests.fakes.discord import FakeDiscord
-from tests.fakes.suppliers import Answer
-from tests.fakes.telegram import FakeTelegram
-from tests.system import test_discord as on_discord
+from tests.peers.discord import FakeDiscord
+from tests.peers.suppliers import Answer
+from tests.peers.telegram import FakeTelegram
+from tests.system import discord_support
 from tests.system.world import World, briefs_world
 
 #: What became of each answer: its ask, and where it was delivered; empty for nowhere.
@@ -56,10 +56,10 @@ async def world(sqlite_url: str, telegram: FakeTelegram) -> AsyncIterator[World]
 
 
 @pytest_asyncio.fixture
-async def discord(sqlite_url: str) -> AsyncIterator[on_discord.World]:
+async def discord(sqlite_url: str) -> AsyncIterator[discord_support.World]:
     fake = FakeDiscord()
     await fake.start()
-    async with on_discord.briefs_world(sqlite_url, fake) as world:
+    async with discord_support.briefs_world(sqlite_url, fake) as world:
         world.service.openai.always(Answer("An answer."))
         yield world
     await fake.stop()

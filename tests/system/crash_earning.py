@@ -19,8 +19,8 @@ from core.earnings.audit import audit_earnings
 from core.ledger.audit import check_ledger
 from core.money import parse_usd
 from tests.core.earnings.world import THOUSAND
-from tests.databases import NOON_MS
-from tests.fakes.suppliers import FakeSupplier, Hang
+from tests.peers.suppliers import FakeSupplier, Hang
+from tests.support.databases import NOON_MS
 from tests.system.processes_driver import Child, Nursery
 from tests.system.processes_earning import ask_id
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import aiohttp
 
-from tests.fakes import stripe as fake
-from tests.fakes.stripe import FakeStripe
-from tests.fakes.telegram import FakeTelegram
-from tests.fakes.telegram_chats import Message, User
+from tests.peers import stripe as fake
+from tests.peers.stripe import FakeStripe
+from tests.peers.telegram import FakeTelegram
+from tests.peers.telegram_chats import Message, User
 from tests.system.commandline import PATIENCE_S, Place, Process
 
 OWNER, ASKERS, BUYERS = 1, (10, 11), (20, 21, 22)

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 from core import ids
 from core.pricing.token_counter import count_tokens
-from tests import brief
-from tests.databases import NOON_MS
-from tests.fakes.suppliers import Answer as Says, FakeSupplier, Used
+from tests.peers.suppliers import Answer as Says, FakeSupplier, Used
+from tests.support import brief
+from tests.support.databases import NOON_MS
 from tests.system.processes_books import Books
 from tests.system.processes_driver import Child, Nursery
 

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.fakes.discord import FakeDiscord
-from tests.fakes.telegram import FakeTelegram
+from tests.peers.discord import FakeDiscord
+from tests.peers.telegram import FakeTelegram
 
 
 @pytest_asyncio.fixture

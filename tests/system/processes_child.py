@@ -35,9 +35,9 @@ from core.clock import SystemClock
 from core.db.database import Database
 from core.earnings.types import SAFE_POLICY
 from core.pool.suppliers import SUPPLIERS
-from tests import brief
-from tests.config import KEYS, make_config, make_externals
-from tests.databases import TestClock
+from tests.support import brief
+from tests.support.config import KEYS, make_config, make_externals
+from tests.support.databases import TestClock
 from tests.system.crash_points import Points
 from tests.system.processes_earning import GENEROUS, Earns
 
@@ -212,7 +212,7 @@ class Child(Earns):
 
 
 async def _service(opening: Command, clock: TestClock) -> App:
-    """The same world as `tests.service`, but for the supplier, which is another process's."""
+    """The same world as `tests.support.service`; its supplier is another process."""
     supplier = replace(SUPPLIERS["openai"], base_url=opening["supplier"])
     if opening["contributions"]:
         told_at = f"{supplier.base_url}/user/balance"

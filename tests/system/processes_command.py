@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from tests.config import MASTER_KEY
+from tests.support.config import MASTER_KEY
 from tests.system.processes_driver import PATIENCE_S
 
 Environment = dict[str, str]

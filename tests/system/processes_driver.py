@@ -149,8 +149,8 @@ class Nursery:
 async def nursery(
     cradle: Cradle, url: str, supplier: str, **world: object
 ) -> AsyncIterator[Nursery]:
-    """`world`: welcome, budget and keys, as of `tests.service.running`; whether contributions are
-    taken."""
+    """`world`: welcome, budget and keys, as of `tests.support.service.running`; whether
+    contributions are taken."""
     usual = {"welcome": 1_000_000, "budget": "100000", "keys": 1, "contributions": False}
     opening = {**usual, **world}
     # Socket paths are short by law.

@@ -16,9 +16,9 @@ from core.ledger.types import Submission
 from core.money import Credits, parse_usd
 from core.pool.types import DuplicateKey, UnknownKey
 from core.users.types import Person
-from tests import brief
 from tests.core.earnings.world import BRIEFS
-from tests.databases import TestClock
+from tests.support import brief
+from tests.support.databases import TestClock
 from tests.system.crash_points import Tell
 
 Command = dict[str, Any]

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 
 from core.db import schema
 from core.money import Credits
-from tests.fakes.discord import plain
-from tests.system import test_discord as on_discord
+from tests.peers.discord import plain
+from tests.system import discord_support
+from tests.system.attachments_support import PHOTO, asked, attached, forward_of
 from tests.system.world import World, words
 
 ROOM = -5
-PHOTO = [{"file_id": "p", "file_unique_id": "p", "width": 90, "height": 90, "file_size": 1_000}]
 _FILE = {"file_id": "d", "file_unique_id": "d", "file_size": 9_000}
 PDF = {**_FILE, "file_name": "contract.pdf", "mime_type": "application/pdf"}
 VIDEO = {**_FILE, "width": 1, "height": 1, "duration": 3, "file_name": "cat.mp4"}
@@ -44,35 +44,6 @@ POLL = {
 }
 CODE = "def f():\n    return 1\n"
 KEY = "sk-proj-canary-of-a-file-0001-aaaaaaaaaaaa"
-
-
-def asked(world: World | on_discord.World) -> list[str]:
-    """What went to the model, one for each question."""
-    service = world.service
-    return [call.body["messages"][-1]["content"] for call in service.openai.calls]
-
-
-def attached(name: str, mime: str) -> dict[str, Any]:
-    url = "http://127.0.0.1/x"
-    told = {"id": "77", "filename": name, "size": 5_000, "content_type": mime}
-    return {"attachments": [told | {"url": url, "proxy_url": url}]}
-
-
-def forward_of(text: str, channel: int) -> dict[str, Any]:
-    """What Discord tells of a message that was forwarded from a channel."""
-    snapshot = {
-        "content": text,
-        "embeds": [],
-        "attachments": [],
-        "flags": 0,
-        "timestamp": "2026-01-01T00:00:00+00:00",
-        "edited_timestamp": None,
-        "mentions": [],
-        "mention_roles": [],
-        "type": 0,
-    }
-    reference = {"type": 1, "message_id": "5", "channel_id": str(channel)}
-    return {"message_reference": reference, "message_snapshots": [{"message": snapshot}]}
 
 
 # --- pictures and files with words --------------------------------------------------------------
@@ -109,7 +80,7 @@ async def test_in_chinese_too(world: World) -> None:
     assert card.labels == [words("💬 Ask the words alone", "zh-CN")]
 
 
-async def test_discord_says_it_in_private_and_in_servers(discord: on_discord.World) -> None:
+async def test_discord_says_it_in_private_and_in_servers(discord: discord_support.World) -> None:
     fake = discord.discord
     ann, bob = fake.user(7), fake.user(8)
     fake.says(ann, "what is this?", **attached("a.png", "image/png"))
@@ -189,7 +160,7 @@ async def test_what_comes_without_words_is_named_in_private(world: World, kind: 
     assert asked(world) == []
 
 
-async def test_on_discord_what_comes_without_words(discord: on_discord.World) -> None:
+async def test_on_discord_what_comes_without_words(discord: discord_support.World) -> None:
     fake, ann = discord.discord, discord.discord.user(7)
     here = fake.dm(ann)
     fake.says(ann, "", sticker_items=[{"id": "1", "name": "s", "format_type": 1}])
@@ -215,7 +186,7 @@ DISPLAY = [
 
 
 async def test_what_an_app_shows_in_embeds_and_components_is_what_a_reply_is_about(
-    discord: on_discord.World,
+    discord: discord_support.World,
 ) -> None:
     fake, ann, app = discord.discord, discord.discord.user(7), discord.discord.user(9)
     app.bot = True
@@ -237,7 +208,7 @@ async def test_what_an_app_shows_in_embeds_and_components_is_what_a_reply_is_abo
     assert "Deploy is red" in asked(discord)[1]
 
 
-async def test_a_forward_on_discord_is_a_question_at_most(discord: on_discord.World) -> None:
+async def test_a_forward_on_discord_is_a_question_at_most(discord: discord_support.World) -> None:
     fake, ann = discord.discord, discord.discord.user(7)
     forward = forward_of("/role discord:7 owner", fake.text)
     fake.says(ann, "", **forward)
@@ -286,7 +257,7 @@ async def test_a_source_file_goes_with_its_caption(world: World) -> None:
     assert row.prompt_tokens > 30
 
 
-async def test_a_paste_on_discord_is_read(discord: on_discord.World) -> None:
+async def test_a_paste_on_discord_is_read(discord: discord_support.World) -> None:
     fake, ann = discord.discord, discord.discord.user(7)
     paste, mime = "why is the sky blue? " * 120, "text/plain; charset=utf-8"
     fake.sends(ann, paste.encode(), name="message.txt", mime=mime)
@@ -316,7 +287,9 @@ async def test_what_is_no_text_or_too_much_costs_nothing(world: World) -> None:
     assert await world.of(ann).credits() == Credits(1_000)
 
 
-async def test_a_key_in_a_file_goes_no_further(world: World, discord: on_discord.World) -> None:
+async def test_a_key_in_a_file_goes_no_further(
+    world: World, discord: discord_support.World
+) -> None:
     telegram, ann = world.telegram, world.telegram.user(7)
     sent = telegram.sends(ann, "document", f"KEY={KEY}".encode(), caption="why?", file_name=".env")
     await telegram.seen(7, "looks like a secret key")

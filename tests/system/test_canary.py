@@ -26,11 +26,11 @@ from core.db.backup import back_up_database
 from core.errors import Refusal
 from core.ledger.export import write_beancount, write_csv
 from core.pool.providers.types import Fault, SupplierFault
-from tests import service
-from tests.config import KEYS, MASTER_KEY
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, Drop, Heard, Refuse, Script
-from tests.service import Service
+from tests.peers.suppliers import Answer as Says, Drop, Heard, Refuse, Script
+from tests.support import service
+from tests.support.config import KEYS, MASTER_KEY
+from tests.support.databases import TestClock
+from tests.support.service import Service
 from tests.system import canaries
 from tests.system.canaries import Everything, columns, logs
 

@@ -20,12 +20,12 @@ from core.admin.trial_balance import ReportPeriod
 from core.db import schema
 from core.db.backup import back_up_database
 from core.ledger.export import write_beancount, write_csv
-from tests.fakes.suppliers import Answer, Refuse
-from tests.size import size
+from tests.peers.suppliers import Answer, Refuse
+from tests.support.size import size
 from tests.system import canaries
 from tests.system.canaries import Everything, columns
 from tests.system.chats import PLATFORMS
-from tests.system.test_contribution import (
+from tests.system.contribution_support import (
     ANN,
     BANK,
     BOB,

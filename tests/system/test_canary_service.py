@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from core.clock import SystemClock
 from core.db import schema
 from core.db.database import Database
-from tests.fakes.suppliers import Answer, Drop, FakeSupplier, Refuse, Script
-from tests.fakes.telegram import FakeTelegram
-from tests.fakes.telegram_chats import Chat
-from tests.size import size
+from tests.peers.suppliers import Answer, Drop, FakeSupplier, Refuse, Script
+from tests.peers.telegram import FakeTelegram
+from tests.peers.telegram_chats import Chat
+from tests.support.size import size
 from tests.system.commandline import PATIENCE_S, Place, place, press
 
 __all__ = ["place", "press"]

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import contextlib
 import re
-import socket
 import sqlite3
 import stat
 from collections.abc import AsyncIterator
@@ -16,8 +15,9 @@ import pytest_asyncio
 from dotenv import dotenv_values
 
 from core.clock import SystemClock, as_utc_day
-from tests.fakes.suppliers import Answer, FakeSupplier, Used
-from tests.fakes.telegram import TOKEN, FakeTelegram
+from tests.peers.suppliers import Answer, FakeSupplier, Used
+from tests.peers.telegram import TOKEN, FakeTelegram
+from tests.system.cli_support import free_port
 from tests.system.commandline import PATIENCE_S, Place, Process, place, press
 from tests.system.peers import telegram
 
@@ -52,12 +52,6 @@ async def town(place: Place, telegram: FakeTelegram, openai: FakeSupplier) -> Pl
     (place.folder / "token").write_text(TOKEN + "\n")
     (place.folder / "key").write_text(SUPPLIER_KEY + "\n")
     return place
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def dotenv(place: Place) -> dict[str, str]:

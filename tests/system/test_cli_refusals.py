@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.telegram import TOKEN, FakeTelegram
+from tests.peers.telegram import TOKEN, FakeTelegram
 from tests.system.commandline import Place, place, press
 
 __all__ = ["place", "press"]

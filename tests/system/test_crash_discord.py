@@ -14,12 +14,12 @@ import pytest_asyncio
 from bots.discord.inbound import snowflake_to_ms
 from core import ids
 from core.db.database import Database
-from tests.config import KEYS
-from tests.databases import NOON_MS, TestClock
-from tests.fakes.discord import TOKEN, FakeDiscord, plain
-from tests.fakes.discord_world import Interaction, Message, User
-from tests.fakes.suppliers import Answer as Says, FakeSupplier, Hang, Script, Used
-from tests.size import size
+from tests.peers.discord import TOKEN, FakeDiscord, plain
+from tests.peers.discord_world import Interaction, Message, User
+from tests.peers.suppliers import Answer as Says, FakeSupplier, Hang, Script, Used
+from tests.support.config import KEYS
+from tests.support.databases import NOON_MS, TestClock
+from tests.support.size import size
 from tests.system.crash_world import LATER_MS, MOMENT_MS, WELCOME
 from tests.system.processes_books import Books
 from tests.system.processes_driver import Child, Cradle, Nursery, cradle, nursery

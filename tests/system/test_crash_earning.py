@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 
 from core.db.database import Database
-from tests.config import KEYS
-from tests.databases import TestClock
-from tests.fakes.suppliers import FakeSupplier
-from tests.size import size
+from tests.peers.suppliers import FakeSupplier
+from tests.support.config import KEYS
+from tests.support.databases import TestClock
+from tests.support.size import size
 from tests.system.crash_earning import POINTS, World
 from tests.system.processes_driver import Cradle, cradle, nursery
 

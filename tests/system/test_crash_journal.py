@@ -22,17 +22,17 @@ from core.pool.vault import Vault
 from payments.fulfillment import Fulfillment
 from payments.offer import Offer, from_cents
 from payments.orders import Orders
-from tests.databases import TestClock
-from tests.fakes import stripe as fake_stripe
-from tests.fakes.stripe import FakeStripe
-from tests.fakes.suppliers import Answer, FakeSupplier, Used
-from tests.fakes.telegram import TOKEN, FakeTelegram
 from tests.payments.order_services import OrderServices
 from tests.payments.ours import gateway_of
-from tests.size import size
+from tests.peers import stripe as fake_stripe
+from tests.peers.stripe import FakeStripe
+from tests.peers.suppliers import Answer, FakeSupplier, Used
+from tests.peers.telegram import TOKEN, FakeTelegram
+from tests.support.databases import TestClock
+from tests.support.size import size
+from tests.system.cli_support import free_port
 from tests.system.commandline import Place, place, press
 from tests.system.crash_journal import OWNER, Journal, Life
-from tests.system.test_cli import free_port
 
 __all__ = ["place", "press"]
 

@@ -20,14 +20,14 @@ from bots.discord.adapter import DiscordAdapter
 from bots.telegram.adapter import TelegramAdapter
 from core.db import schema
 from core.db.writes import Update
-from tests.fakes.discord import FakeDiscord
-from tests.fakes.suppliers import Answer, Used
-from tests.fakes.telegram import FakeTelegram
-from tests.service import Service
-from tests.size import size
-from tests.system import test_discord
+from tests.peers.discord import FakeDiscord
+from tests.peers.suppliers import Answer, Used
+from tests.peers.telegram import FakeTelegram
+from tests.support.service import Service
+from tests.support.size import size
+from tests.system import discord_support
 from tests.system.conftest import Ends
-from tests.system.test_refused_answers import ended, leave_undelivered
+from tests.system.refused_answers_support import ended, leave_undelivered
 from tests.system.world import World, briefs_world
 
 SKY = Answer(chunks=("Because ", "blue light ", "scatters most."), usage=Used(250, 60))
@@ -205,7 +205,7 @@ class TelegramChats(Chats):
 
 
 class DiscordChats(Chats):
-    def __init__(self, world: test_discord.World) -> None:
+    def __init__(self, world: discord_support.World) -> None:
         self.fake, self.service = world.discord, world.service
 
     def open_room(self, number: int) -> None:
@@ -258,7 +258,7 @@ async def discord_chats(sqlite_url: str, ends: Ends) -> AsyncIterator[Chats]:
     fake = FakeDiscord()
     await fake.start()
     try:
-        async with test_discord.briefs_world(sqlite_url, fake) as world:
+        async with discord_support.briefs_world(sqlite_url, fake) as world:
             yield DiscordChats(world)
     finally:
         await fake.stop()

@@ -2,62 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import shutil
 import sqlite3
 import stat
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.audio import wav
-from tests.fakes.suppliers import Answer, FakeSupplier, Used
+from tests.peers.suppliers import Answer, FakeSupplier, Used
+from tests.support.audio import wav
 from tests.system.commandline import PATIENCE_S, Done, Place, place, press
+from tests.system.demo_support import BIN, LINES, answers, the_real
 
 __all__ = ["place", "press"]
 
-BIN = Path(sys.executable).parent
-LINES = "/balance\n/ask gpt-4 why is the sky blue?\n/usage\n/balance\n"
 OWN_URL = {"database_url": "sqlite:///books/demo.db"}
-
-
-async def the_real(place: Place, *argv: str | Path, stdin: str = "", **settings: str) -> Done:
-    """A program of the environment's, as a shell starts it."""
-    named = {f"CREDITBOT_{name.upper()}": value for name, value in settings.items()}
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        cwd=place.folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(place.folder), **named},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(PATIENCE_S):
-        out, err = await process.communicate(stdin.encode())
-    assert process.returncode is not None
-    assert b"Traceback" not in out + err
-    return Done(process.returncode, out.decode(), err.decode())
 
 
 def number(pattern: str, text: str) -> int:
     found = re.search(pattern, text)
     assert found, (pattern, text)
     return int(found[1].replace(",", ""))
-
-
-def answers(done: Done, lines: str = LINES) -> list[str]:
-    """What was printed for each line of input."""
-    printed, rest = [], "\n" + done.out
-    for line in lines.splitlines():
-        before, echo, rest = rest.partition(f"\n> {line}\n")
-        assert echo, (line, done.out)
-        printed.append(before)
-        rest = "\n" + rest
-    return [*printed[1:], rest]
 
 
 async def books(place: Place) -> dict[str, int]:

@@ -32,7 +32,7 @@ from core.admin.monitor import MonitorFigures
 from core.asks.types import Outcome
 from core.money import NanoUsd
 from core.pool.types import KeyState
-from tests.databases import Postgres
+from tests.support.databases import Postgres
 from tests.system.commandline import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]

@@ -3,97 +3,31 @@ client, REST and gateway on loopback."""
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
 from bots.chat.i18n import LANGUAGES
-from bots.config.settings import DiscordConfig, DiscordTiming
-from bots.discord.adapter import DiscordAdapter
+from bots.config.settings import DiscordConfig
 from bots.discord.commands import COMMANDS_MAX, DESCRIPTION_MAX, build_definitions, publish_commands
-from core import chart
-from core.clock import SystemClock
 from core.money import Credits, parse_usd
-from tests.fakes.discord import TOKEN, FakeDiscord, plain
-from tests.fakes.discord_world import Message, User
-from tests.fakes.suppliers import Answer, Used
-from tests.fakes.telegram import FakeTelegram
-from tests.service import Service, running
-from tests.size import size
+from tests.peers.discord import TOKEN, FakeDiscord, plain
+from tests.peers.discord_world import Message
+from tests.peers.suppliers import Answer, Used
+from tests.peers.telegram import FakeTelegram
+from tests.support.size import size
+from tests.system.discord_support import SPOKEN, World, briefs_world, fake, on_discord
 from tests.system.world import PATIENCE_S, products_world, words
 
-SPOKEN = {"en-US": "en", "zh-CN": "zh-CN"}
+__all__ = ["fake"]
+
 SKY = Answer(chunks=("Because ", "blue light ", "scatters most."), usage=Used(250, 60))
 #: The brief's 1,000 tokens in and 500 out: a supplier is believed when they can be true.
 QUESTION = {"model": "gpt-4", "question": "why " * 990}
 LONG = Answer("word " * 500, usage=Used(1_000, 500))
-
-
-@dataclass
-class World:
-    """A service and its Discord."""
-
-    service: Service
-    discord: FakeDiscord
-
-    async def next(self, where: int, shown: str, viewer: User | None = None) -> Message:
-        """The newest message that shows it."""
-
-        def found() -> list[Message]:
-            seen = self.discord.messages(where, viewer)
-            return [each for each in seen if shown in plain(each.content)]
-
-        await self.discord.wait_for(found, PATIENCE_S)
-        return found()[-1]
-
-    async def credits(self, person: User) -> Credits:
-        """What the ledger says that they can spend."""
-        app = self.service.app
-        known = await app.services.users.users.get_or_create(
-            "discord", str(person.id), language="en"
-        )
-        balances = await app.services.base.ledger.read_balances(chart.pockets(known.id))
-        assert sum(balance.held for balance in balances.values()) == 0
-        return Credits(sum(balance.available for balance in balances.values()))
-
-
-@contextlib.asynccontextmanager
-async def on_discord(service: Service, fake: FakeDiscord) -> AsyncIterator[World]:
-    config = DiscordConfig(
-        token=SecretStr(TOKEN),
-        api_url=fake.api_url,
-        gateway_url=fake.gateway_url,
-        timing=DiscordTiming(interval_seconds=0.02, stop_seconds=5),
-    )
-    chat = service.app.chat
-    front = DiscordAdapter(
-        config, chat.dispatcher, service.clock, chat.store_purchases, chat.create_intake()
-    )
-    await front.start()
-    service.app.chat.redelivery.register_notifier("discord", front)
-    try:
-        yield World(service, fake)
-    finally:
-        await front.stop()
-
-
-@contextlib.asynccontextmanager
-async def briefs_world(url: str, fake: FakeDiscord) -> AsyncIterator[World]:
-    async with running(url, SystemClock()) as service, on_discord(service, fake) as world:
-        yield world
-
-
-@pytest_asyncio.fixture
-async def fake() -> AsyncIterator[FakeDiscord]:
-    fake = FakeDiscord()
-    await fake.start()
-    yield fake
-    await fake.stop()
 
 
 @pytest_asyncio.fixture

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.fakes.discord import TOKEN, FakeDiscord, plain
-from tests.fakes.discord_world import Message, User
-from tests.fakes.suppliers import Answer, FakeSupplier, Used
+from tests.peers.discord import TOKEN, FakeDiscord, plain
+from tests.peers.discord_world import Message, User
+from tests.peers.suppliers import Answer, FakeSupplier, Used
 from tests.system.commandline import PATIENCE_S, Place, Process, place, press
 
 __all__ = ["place", "press"]

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from core.clock import SystemClock
-from tests.fakes.discord import FakeDiscord, plain
-from tests.fakes.suppliers import Answer
-from tests.fakes.telegram import FakeTelegram
-from tests.service import Service, running
+from tests.peers.discord import FakeDiscord, plain
+from tests.peers.suppliers import Answer
+from tests.peers.telegram import FakeTelegram
+from tests.support.service import Service, running
 from tests.system import world
-from tests.system.test_discord import on_discord
+from tests.system.discord_support import on_discord
 from tests.system.world import PATIENCE_S
 
 ROOM = -1_001_000

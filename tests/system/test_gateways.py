@@ -18,13 +18,13 @@ from core.clock import SystemClock
 from core.money import Credits
 from payments.gateways.btcpay.checkout import SIGNATURE_HEADER
 from payments.webhooks import build_payment_routes
-from tests import service
-from tests.fakes.btcpay import FakeBtcPay, signature
-from tests.fakes.paypal import FakePayPal
-from tests.fakes.paypal_webhooks import event, headers
 from tests.payments.ours import gateway_of
-from tests.service import Service
-from tests.system.test_buying import Told, button, until
+from tests.peers.btcpay import FakeBtcPay, signature
+from tests.peers.paypal import FakePayPal
+from tests.peers.paypal_webhooks import event, headers
+from tests.support import service
+from tests.support.service import Service
+from tests.system.buying_support import Told, button, until
 
 
 @dataclass

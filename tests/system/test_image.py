@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.telegram import TOKEN, FakeTelegram
+from tests.peers.telegram import TOKEN, FakeTelegram
 from tests.system.commandline import PATIENCE_S
 from tests.system.image import (
     ROOT,

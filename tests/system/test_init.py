@@ -15,9 +15,9 @@ import pytest
 import pytest_asyncio
 from dotenv import dotenv_values
 
-from tests.fakes.discord import TOKEN as DISCORD_TOKEN, FakeDiscord
-from tests.fakes.suppliers import Answer, FakeSupplier, Used
-from tests.fakes.telegram import TOKEN as TELEGRAM_TOKEN, FakeTelegram
+from tests.peers.discord import TOKEN as DISCORD_TOKEN, FakeDiscord
+from tests.peers.suppliers import Answer, FakeSupplier, Used
+from tests.peers.telegram import TOKEN as TELEGRAM_TOKEN, FakeTelegram
 from tests.system.commandline import PATIENCE_S, Place, place, press
 from tests.system.peers import discord, telegram
 from tests.system.terminals import Terminal, open_terminal

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from tests.audio import wav
-from tests.fakes.discord import plain
-from tests.fakes.suppliers import Heard
-from tests.system import test_discord as on_discord
-from tests.system.test_attachments import asked, attached
+from tests.peers.discord import plain
+from tests.peers.suppliers import Heard
+from tests.support.audio import wav
+from tests.system import discord_support
+from tests.system.attachments_support import asked, attached
 
 
 async def test_a_question_about_a_message_is_typed_into_a_dialog(
-    discord: on_discord.World,
+    discord: discord_support.World,
 ) -> None:
     fake = discord.discord
     ann, bob = fake.user(7), fake.user(8)
@@ -33,7 +33,7 @@ async def test_a_question_about_a_message_is_typed_into_a_dialog(
 
 
 async def test_what_a_message_carries_is_named_where_it_cannot_be_read(
-    discord: on_discord.World,
+    discord: discord_support.World,
 ) -> None:
     fake, ann = discord.discord, discord.discord.user(7)
     said = fake.says(ann, "look", channel=fake.text)
@@ -44,7 +44,7 @@ async def test_what_a_message_carries_is_named_where_it_cannot_be_read(
     assert asked(discord) == []
 
 
-async def test_audio_of_a_message_is_written_down(discord: on_discord.World) -> None:
+async def test_audio_of_a_message_is_written_down(discord: discord_support.World) -> None:
     fake, ann = discord.discord, discord.discord.user(7)
     bob = fake.user(8, "zh-CN")
     said = fake.sends(bob, wav(2.0), name="v.wav", mime="audio/wav", channel=fake.text)

@@ -7,9 +7,9 @@ from __future__ import annotations
 from core.admin_log import admin_log_row
 from core.money import Credits
 from core.users.limits import Allowance
-from tests.fakes.suppliers import Answer
-from tests.fakes.telegram import FakeTelegram
-from tests.fakes.telegram_chats import Message
+from tests.peers.suppliers import Answer
+from tests.peers.telegram import FakeTelegram
+from tests.peers.telegram_chats import Message
 from tests.system.world import World, briefs_world
 
 WAS, NOW = -5, -1005

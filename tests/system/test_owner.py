@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.fakes.discord import FakeDiscord, plain
-from tests.fakes.telegram import FakeTelegram
-from tests.system.test_discord import World, on_discord
+from tests.peers.discord import FakeDiscord, plain
+from tests.peers.telegram import FakeTelegram
+from tests.system.discord_support import World, on_discord
 from tests.system.world import World as Telegram, briefs_world
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.system.commandline import Place, place, press
-from tests.system.test_demo import BIN, answers, the_real
+from tests.system.demo_support import BIN, answers, the_real
 
 __all__ = ["place", "press"]
 

@@ -10,10 +10,10 @@ import pytest_asyncio
 
 from core.db.database import Database
 from core.money import parse_usd
-from tests.config import KEYS
-from tests.databases import NOON_MS, TestClock
-from tests.fakes.suppliers import Answer as Says, FakeSupplier, Used
-from tests.size import size
+from tests.peers.suppliers import Answer as Says, FakeSupplier, Used
+from tests.support.config import KEYS
+from tests.support.databases import NOON_MS, TestClock
+from tests.support.size import size
 from tests.system.processes_books import Books
 from tests.system.processes_driver import Child, Cradle, Nursery, cradle, nursery
 

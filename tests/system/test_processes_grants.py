@@ -17,10 +17,10 @@ from core.clock import SystemClock
 from core.db import schema
 from core.db.database import Database
 from core.money import Credits
-from tests import service
-from tests.fakes.suppliers import Answer as Says, FakeSupplier, Used
-from tests.service import Service
-from tests.size import size
+from tests.peers.suppliers import Answer as Says, FakeSupplier, Used
+from tests.support import service
+from tests.support.service import Service
+from tests.support.size import size
 from tests.system.processes_books import Books
 from tests.system.processes_command import Environment, audited, command, environment
 

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from core.db import schema
 from core.db.database import Database
-from tests.config import KEYS
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, FakeSupplier, Used
-from tests.fakes.telegram import TOKEN, FakeTelegram
-from tests.size import size
+from tests.peers.suppliers import Answer as Says, FakeSupplier, Used
+from tests.peers.telegram import TOKEN, FakeTelegram
+from tests.support.config import KEYS
+from tests.support.databases import TestClock
+from tests.support.size import size
 from tests.system.peers import telegram
 from tests.system.processes_books import Books
 from tests.system.processes_command import audited, environment, running

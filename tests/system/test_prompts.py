@@ -11,13 +11,13 @@ import pytest
 import pytest_asyncio
 
 from core.db import schema
-from tests.fakes.discord import FakeDiscord, plain
-from tests.fakes.discord_world import COMPONENT, Interaction, Message as DiscordMessage, User
-from tests.fakes.telegram import FakeTelegram
-from tests.service import Service
+from tests.peers.discord import FakeDiscord, plain
+from tests.peers.discord_world import COMPONENT, Interaction, Message as DiscordMessage, User
+from tests.peers.telegram import FakeTelegram
+from tests.support.service import Service
+from tests.system.canaries import Everything
+from tests.system.discord_support import World as DiscordWorld, briefs_world as on_discord
 from tests.system.peers import discord
-from tests.system.test_canary import Everything
-from tests.system.test_discord import World as DiscordWorld, briefs_world as on_discord
 from tests.system.world import PATIENCE_S, World, briefs_world, words
 
 __all__ = ["discord"]

@@ -8,10 +8,10 @@ import sqlalchemy as sa
 
 from core.db import schema
 from core.money import Credits
-from tests.fakes.suppliers import Answer
-from tests.fakes.telegram import FakeTelegram
-from tests.system import test_discord as on_discord
-from tests.system.test_attachments import PHOTO, asked, forward_of
+from tests.peers.suppliers import Answer
+from tests.peers.telegram import FakeTelegram
+from tests.system import discord_support
+from tests.system.attachments_support import PHOTO, asked, forward_of
 from tests.system.world import World, products_world, words
 
 ROOM = -5
@@ -24,7 +24,7 @@ KEY = "sk-proj-canary-of-a-quote-0001-aaaaaaaaaaaa"
 
 @pytest.mark.parametrize("name", ["GPT-4 Turbo", "gpt-4", "gpt 4"])
 async def test_a_model_option_may_be_a_shown_name_an_id_or_an_alias(
-    discord: on_discord.World, name: str
+    discord: discord_support.World, name: str
 ) -> None:
     fake, ann = discord.discord, discord.discord.user(7)
     fake.slash(ann, "/ask", {"question": "gpt-4 why?", "model": name}, fake.text)
@@ -32,7 +32,7 @@ async def test_a_model_option_may_be_a_shown_name_an_id_or_an_alias(
     assert asked(discord) == ["gpt-4 why?"]
 
 
-async def test_a_model_option_that_names_none_costs_nothing(discord: on_discord.World) -> None:
+async def test_a_model_option_that_names_none_costs_nothing(discord: discord_support.World) -> None:
     fake, ann = discord.discord, discord.discord.user(7)
     shown = fake.slash(ann, "/ask", {"question": "why?", "model": "gpt-44"}, fake.text)
     await fake.wait_for(lambda: fake.messages(fake.text, ann))
@@ -104,7 +104,7 @@ async def test_a_forward_with_its_comment_is_one_question(world: World) -> None:
 
 
 async def test_a_forward_with_its_comment_is_one_question_on_discord_too(
-    discord: on_discord.World,
+    discord: discord_support.World,
 ) -> None:
     fake, ann = discord.discord, discord.discord.user(7)
     fake.says(ann, "", **forward_of("/role discord:7 owner", fake.text))
@@ -147,7 +147,7 @@ async def test_the_quoted_part_goes_along(world: World) -> None:
     assert asked(world)[1] == "> answer\n\nwhy this one?"
 
 
-async def test_what_a_reply_is_about_goes_along_on_discord(discord: on_discord.World) -> None:
+async def test_what_a_reply_is_about_goes_along_on_discord(discord: discord_support.World) -> None:
     fake = discord.discord
     ann, bob = fake.user(7), fake.user(8)
     bobs = fake.says(bob, "The moon is cheese.", channel=fake.text, mention=True)
@@ -187,7 +187,7 @@ async def test_an_anonymous_admin_is_told_to_write_as_a_person(world: World) -> 
     assert asked(world) == ["why?"]
 
 
-async def test_a_revived_thread_keeps_its_place(discord: on_discord.World) -> None:
+async def test_a_revived_thread_keeps_its_place(discord: discord_support.World) -> None:
     """The client isn't told of archived threads; a message in one opens it again."""
     fake, ann = discord.discord, discord.discord.user(7)
     thread = fake.add_channel(fake.guild, parent=fake.text)

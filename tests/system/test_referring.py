@@ -14,11 +14,11 @@ from core.db import schema
 from core.db.writes import Update
 from core.money import Credits, parse_usd
 from payments.types import PaymentWarning
-from tests import service
-from tests.bots.commands.test_commands import text_of
-from tests.fakes.suppliers import Answer as Says, Used
-from tests.service import Service
-from tests.system.test_buying import Market, button, market
+from tests.bots.commands.commands_support import text_of
+from tests.peers.suppliers import Answer as Says, Used
+from tests.support import service
+from tests.support.service import Service
+from tests.system.buying_support import Market, button, market
 
 CODE = re.compile(r"ref_[A-Z2-9]{12}")
 QUESTION = "a-question-canary"

@@ -18,14 +18,14 @@ from bots.commands.admin.report import parse_period
 from bots.commands.admin.report_texts import list_user_layer
 from core.admin.report import build_report
 from core.db import schema
-from core.db.writes import Update
 from core.money import Credits
-from tests.fakes.discord import FakeDiscord, plain
-from tests.fakes.suppliers import Answer, Used
-from tests.fakes.telegram import FakeTelegram
-from tests.service import Service
-from tests.system import test_discord
+from tests.peers.discord import FakeDiscord, plain
+from tests.peers.suppliers import Answer, Used
+from tests.peers.telegram import FakeTelegram
+from tests.support.service import Service
+from tests.system import discord_support
 from tests.system.conftest import Ends
+from tests.system.refused_answers_support import ended, leave_undelivered
 from tests.system.world import World, briefs_world
 
 SKY = Answer(chunks=("Because ", "blue light ", "scatters most."), usage=Used(250, 60))
@@ -46,19 +46,14 @@ async def talk(sqlite_url: str, ends: Ends) -> AsyncIterator[World]:
 
 
 @pytest_asyncio.fixture
-async def server(sqlite_url: str, ends: Ends) -> AsyncIterator[test_discord.World]:
+async def server(sqlite_url: str, ends: Ends) -> AsyncIterator[discord_support.World]:
     fake = FakeDiscord()
     await fake.start()
     try:
-        async with test_discord.briefs_world(sqlite_url, fake) as world:
+        async with discord_support.briefs_world(sqlite_url, fake) as world:
             yield world
     finally:
         await fake.stop()
-
-
-async def ended(ends: Ends) -> tuple[str, str]:
-    async with asyncio.timeout(60):
-        return await ends.get()
 
 
 async def unpaid(service: Service) -> list[tuple[str, bool]]:
@@ -77,12 +72,6 @@ async def report_lines(service: Service) -> list[str]:
     now = service.clock.now_ms()
     report = await build_report(base.db, parse_period("", now), now)
     return [render(line, "en") for line in list_user_layer(report, catalogue)]
-
-
-async def leave_undelivered(service: Service, ask: str) -> None:
-    """As if its process had died before the chat took anything."""
-    change = {"landed_at": None, "shown_in": "", "lease_until": 0}
-    await service.app.services.base.ledger.record(Update(schema.ask, {"id": ask}, change))
 
 
 TELEGRAM_REFUSALS = [
@@ -212,7 +201,7 @@ DISCORD_REFUSALS = [
 
 @pytest.mark.parametrize(("status", "code"), DISCORD_REFUSALS)
 async def test_a_discord_channel_that_refuses_a_mention_is_answered_in_private(
-    server: test_discord.World, ends: Ends, status: int, code: int
+    server: discord_support.World, ends: Ends, status: int, code: int
 ) -> None:
     fake = server.discord
     ann = fake.user(7)
@@ -228,7 +217,7 @@ async def test_a_discord_channel_that_refuses_a_mention_is_answered_in_private(
 
 
 async def test_a_mention_that_nobody_can_be_shown_is_given_back(
-    server: test_discord.World, ends: Ends
+    server: discord_support.World, ends: Ends
 ) -> None:
     fake = server.discord
     ann = fake.user(7)
@@ -245,7 +234,7 @@ async def test_a_mention_that_nobody_can_be_shown_is_given_back(
 
 
 async def test_a_mention_left_by_a_dead_process_comes_in_private(
-    server: test_discord.World, ends: Ends
+    server: discord_support.World, ends: Ends
 ) -> None:
     """Its channel's id is nobody's: the direct chat is the asker's."""
     fake, service = server.discord, server.service
@@ -322,7 +311,7 @@ async def test_a_new_chat_is_tried_before_anything_is_asked(talk: World, ends: E
 
 
 async def test_a_new_channel_is_tried_before_anything_is_asked(
-    server: test_discord.World, ends: Ends
+    server: discord_support.World, ends: Ends
 ) -> None:
     fake = server.discord
     ann = fake.user(7)

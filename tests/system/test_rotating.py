@@ -14,11 +14,11 @@ from pydantic import SecretStr
 from core.clock import SystemClock
 from core.earnings.payouts import Payout
 from core.money import Credits
-from tests.config import KEYS
 from tests.core.earnings.world import BRIEFS, THOUSAND, Market
-from tests.fakes.suppliers import FakeSupplier
-from tests.service import running
-from tests.size import size
+from tests.peers.suppliers import FakeSupplier
+from tests.support.config import KEYS
+from tests.support.service import running
+from tests.support.size import size
 from tests.system.commandline import Place, place, press
 
 __all__ = ["place", "press"]

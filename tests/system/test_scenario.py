@@ -16,13 +16,13 @@ import pytest
 from bots.console.console import ConsoleAdapter
 from core.clock import SystemClock
 from core.ledger.export import write_csv
-from tests.audio import wav
-from tests.fakes.discord import FakeDiscord, plain
-from tests.fakes.suppliers import Answer, Heard, Used
-from tests.fakes.telegram import FakeTelegram
-from tests.service import Service, running
+from tests.peers.discord import FakeDiscord, plain
+from tests.peers.suppliers import Answer, Heard, Used
+from tests.peers.telegram import FakeTelegram
+from tests.support.audio import wav
+from tests.support.service import Service, running
 from tests.system import world
-from tests.system.test_discord import on_discord
+from tests.system.discord_support import on_discord
 from tests.system.world import PATIENCE_S
 
 #: What is said, what the supplier says to it, and what is read then.

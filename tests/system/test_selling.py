@@ -16,21 +16,21 @@ from core.ledger.audit import check_ledger
 from core.ledger.ledger import Ledger
 from core.money import Stars, parse_usd
 from payments.types import Payment
-from tests.databases import TestClock
-from tests.fakes import (
+from tests.payments.conftest import Shop
+from tests.peers import (
     btcpay as fake_btcpay,
     discord as discord_fake,
     paypal as fake_paypal,
     stripe as fake,
     telegram as telegram_fake,
 )
-from tests.fakes.btcpay import FakeBtcPay
-from tests.fakes.discord import FakeDiscord
-from tests.fakes.paypal import FakePayPal
-from tests.fakes.paypal_webhooks import WEBHOOK_ID
-from tests.fakes.stripe import FakeStripe
-from tests.fakes.telegram import FakeTelegram
-from tests.payments.conftest import Shop
+from tests.peers.btcpay import FakeBtcPay
+from tests.peers.discord import FakeDiscord
+from tests.peers.paypal import FakePayPal
+from tests.peers.paypal_webhooks import WEBHOOK_ID
+from tests.peers.stripe import FakeStripe
+from tests.peers.telegram import FakeTelegram
+from tests.support.databases import TestClock
 from tests.system.commandline import Place, place, press
 from tests.system.peers import discord
 

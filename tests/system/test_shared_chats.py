@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fakes.discord import plain
-from tests.fakes.telegram import FakeTelegram
-from tests.fakes.telegram_chats import Message
-from tests.system import test_discord as on_discord
+from tests.peers.discord import plain
+from tests.peers.telegram import FakeTelegram
+from tests.peers.telegram_chats import Message
+from tests.system import discord_support
 from tests.system.world import World, briefs_world
 
 ROOM = -5
@@ -81,7 +81,7 @@ async def test_what_somebody_has_is_told_in_private_only(
 
 
 async def test_on_discord_it_is_told_to_them_alone_too(
-    sqlite_url: str, discord: on_discord.World
+    sqlite_url: str, discord: discord_support.World
 ) -> None:
     fake, ann = discord.discord, discord.discord.user(7)
     for number, item in enumerate(discord.service.app.chat.dispatcher.build_menu("en", "private")):
@@ -105,7 +105,7 @@ async def test_that_a_machine_answers_is_said_at_the_first_contact(world: World)
 
 
 async def test_that_a_machine_answers_is_said_in_a_channel_of_discord(
-    discord: on_discord.World,
+    discord: discord_support.World,
 ) -> None:
     fake, ann = discord.discord, discord.discord.user(7)
     fake.says(ann, "why?", channel=fake.text, mention=True)
@@ -146,7 +146,7 @@ def _count_answers(world: World) -> int:
 
 
 async def test_a_code_to_be_typed_elsewhere_is_copied_by_a_button(
-    world: World, discord: on_discord.World
+    world: World, discord: discord_support.World
 ) -> None:
     telegram, ann = world.telegram, world.telegram.user(7)
     card = await world.says(ann, "/link", "within ten minutes")

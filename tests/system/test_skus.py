@@ -16,13 +16,13 @@ from core.clock import SystemClock
 from core.money import Credits, parse_usd
 from payments.gateways.base import Gateway
 from payments.gateways.sandbox import SandboxGateway
-from tests.fakes.discord import FakeDiscord, plain
-from tests.fakes.discord_store import GIFT
-from tests.fakes.discord_world import Message, User
 from tests.payments import inchat
-from tests.service import running
-from tests.size import size
-from tests.system.test_discord import SPOKEN, World, on_discord
+from tests.peers.discord import FakeDiscord, plain
+from tests.peers.discord_store import GIFT
+from tests.peers.discord_world import Message, User
+from tests.support.service import running
+from tests.support.size import size
+from tests.system.discord_support import SPOKEN, World, on_discord
 from tests.system.world import PATIENCE_S, words
 
 PACKS = {"Starter": "10", "Pro": "90"}

@@ -19,9 +19,9 @@ from core.money import Credits
 from payments.gateways import telegram_stars as stars_module
 from payments.gateways.base import Gateway
 from payments.gateways.sandbox import SandboxGateway
-from tests.fakes.telegram import FakeTelegram
-from tests.fakes.telegram_chats import Message, User
 from tests.payments import inchat
+from tests.peers.telegram import FakeTelegram
+from tests.peers.telegram_chats import Message, User
 from tests.system.world import PATIENCE_S, World, briefs_world, words
 
 SPOKEN = {"en": "en", "zh-hans": "zh-CN"}

@@ -16,10 +16,10 @@ from core.clock import SystemClock
 from core.db.database import Database
 from core.ledger.ledger import Ledger
 from core.users.service import find_person
-from tests.fakes.telegram import TOKEN, FakeTelegram
-from tests.fakes.telegram_chats import User
-from tests.fakes.telegram_stars import Checkout
-from tests.size import size
+from tests.peers.telegram import TOKEN, FakeTelegram
+from tests.peers.telegram_chats import User
+from tests.peers.telegram_stars import Checkout
+from tests.support.size import size
 from tests.system.commandline import PATIENCE_S, Place, place, press
 
 __all__ = ["place", "press"]

@@ -36,7 +36,7 @@ from payments.movements import DIFFERENCE
 from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
 from payments.refunds import REFUND_FINISHED
 from payments.unmatched import UNMATCHED
-from tests.service import running
+from tests.support.service import running
 
 STORED = Path(__file__).with_name("stored_names.txt")
 

@@ -140,6 +140,29 @@ def test_no_module_is_a_crumb() -> None:
     assert short == SHORT_MODULES
 
 
+def test_no_test_module_is_imported() -> None:
+    """What tests share stands beside them (`*_support.py`), in `tests/support` or `tests/peers`: a
+    test's file can be moved or run alone."""
+    wrong = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file in sorted((ROOT / "tests").rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text()))
+        for name in _list_imported(node)
+        if any(part.startswith("test_") for part in name.split("."))
+        and (ROOT / (name.replace(".", "/") + ".py")).exists()
+    ]
+    assert wrong == []
+
+
+def _list_imported(node: ast.AST) -> list[str]:
+    """The modules that an import may bring, by their whole names."""
+    if isinstance(node, ast.Import):
+        return [one.name for one in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module is not None:
+        return [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
+    return []
+
+
 def test_packages_export_nothing() -> None:
     full = [name for name, tree in modules() if name.endswith("__init__.py") and tree.body[1:]]
     assert full == []

@@ -11,10 +11,10 @@ import pytest
 import pytest_asyncio
 
 from core.money import Credits, parse_usd
-from tests.fakes.suppliers import Answer, Used
-from tests.fakes.telegram import FakeTelegram
-from tests.fakes.telegram_chats import Chat, Message, User, utf16
-from tests.size import size
+from tests.peers.suppliers import Answer, Used
+from tests.peers.telegram import FakeTelegram
+from tests.peers.telegram_chats import Chat, Message, User, utf16
+from tests.support.size import size
 from tests.system.world import PATIENCE_S, World, briefs_world, products_world, words
 
 SPOKEN = {"en": "en", "zh-hans": "zh-CN"}

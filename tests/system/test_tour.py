@@ -16,7 +16,7 @@ from bots.chat.i18n import render
 from bots.chat.reply import say
 from bots.commands.withdraw import STATE_NAMES
 from bots.render.plain_text import display_width
-from tests.size import size
+from tests.support.size import size
 from tests.system.terminals import Terminal, open_terminal
 
 FULL = size(small=0, full=1) == 1

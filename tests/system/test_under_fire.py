@@ -25,10 +25,10 @@ from core.pool.health_tracker import KEY_COOLDOWN
 from core.pool.providers import http
 from core.pool.types import KeySummary
 from tests.core.earnings.world import Market, market
-from tests.databases import TestClock
-from tests.fakes.supplier_accounts import Limit
-from tests.fakes.suppliers import Answer, Drop, FakeSupplier, Hang, Refuse, Refused, Script, Used
-from tests.size import size
+from tests.peers.supplier_accounts import Limit
+from tests.peers.suppliers import Answer, Drop, FakeSupplier, Hang, Refuse, Refused, Script, Used
+from tests.support.databases import TestClock
+from tests.support.size import size
 
 KEYS = size(small=16, full=50)
 ASKS = size(small=1_000, full=5_000)

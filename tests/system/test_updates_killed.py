@@ -18,11 +18,11 @@ from core.db import schema
 from core.db.database import Database
 from core.ledger.ledger import Ledger
 from core.users.service import find_person
-from tests.config import KEYS
-from tests.fakes.suppliers import Answer, FakeSupplier
-from tests.fakes.telegram import TOKEN, FakeTelegram
-from tests.fakes.telegram_chats import Message, User
-from tests.size import size
+from tests.peers.suppliers import Answer, FakeSupplier
+from tests.peers.telegram import TOKEN, FakeTelegram
+from tests.peers.telegram_chats import Message, User
+from tests.support.config import KEYS
+from tests.support.size import size
 from tests.system.commandline import PATIENCE_S, Place, Process, place, press
 
 __all__ = ["place", "press"]

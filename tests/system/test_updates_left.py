@@ -17,10 +17,10 @@ from bots.discord.adapter import DiscordAdapter
 from core.clock import SystemClock
 from core.db import schema
 from core.money import Credits
-from tests.fakes.discord import TOKEN, FakeDiscord, plain
-from tests.fakes.discord_world import User
-from tests.service import Service, running
-from tests.system.test_discord import PATIENCE_S, fake, on_discord
+from tests.peers.discord import TOKEN, FakeDiscord, plain
+from tests.peers.discord_world import User
+from tests.support.service import Service, running
+from tests.system.discord_support import PATIENCE_S, fake, on_discord
 
 __all__ = ["fake"]
 

@@ -9,12 +9,12 @@ import pytest
 import pytest_asyncio
 
 from core.money import Credits, parse_usd
-from tests.audio import VOICE, m4a, mp3, wav
-from tests.fakes.discord import FakeDiscord, plain
-from tests.fakes.suppliers import Answer, Heard
-from tests.fakes.telegram import FakeTelegram
-from tests.size import size
-from tests.system import test_discord as on_discord
+from tests.peers.discord import FakeDiscord, plain
+from tests.peers.suppliers import Answer, Heard
+from tests.peers.telegram import FakeTelegram
+from tests.support.audio import VOICE, m4a, mp3, wav
+from tests.support.size import size
+from tests.system import discord_support
 from tests.system.peers import discord
 from tests.system.world import World, briefs_world, words
 
@@ -171,7 +171,7 @@ async def test_a_voice_message_in_the_middle_of_a_paste_is_no_part_of_it(brief: 
 async def test_a_61_second_voice_message_on_discord_costs_3_credits(
     language: str, database_url: str, discord: FakeDiscord
 ) -> None:
-    async with on_discord.briefs_world(database_url, discord) as world:
+    async with discord_support.briefs_world(database_url, discord) as world:
         openai, ann = world.service.openai, discord.user(7)
         talk = discord.dm(ann).id
         discord.says(ann, f"/language {language}")
@@ -197,7 +197,7 @@ async def test_a_61_second_voice_message_on_discord_costs_3_credits(
 
 
 async def test_files_and_servers_on_discord(database_url: str, discord: FakeDiscord) -> None:
-    async with on_discord.briefs_world(database_url, discord) as world:
+    async with discord_support.briefs_world(database_url, discord) as world:
         openai, ann = world.service.openai, discord.user(7)
         talk, room = discord.dm(ann).id, discord.text
         # Nobody tells how long an attached file is: it says so itself.

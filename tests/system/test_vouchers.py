@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from tests.system.commandline import PATIENCE_S, Place, place, press
-from tests.system.test_demo import BIN
+from tests.system.demo_support import BIN
 
 __all__ = ["place", "press"]
 

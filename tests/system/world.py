@@ -28,11 +28,11 @@ from core.money import Credits
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
-from tests.config import KEYS, make_config, make_externals
-from tests.fakes.suppliers import FakeSupplier
-from tests.fakes.telegram import TOKEN, FakeTelegram
-from tests.fakes.telegram_chats import Message, User
-from tests.service import Service, running
+from tests.peers.suppliers import FakeSupplier
+from tests.peers.telegram import TOKEN, FakeTelegram
+from tests.peers.telegram_chats import Message, User
+from tests.support.config import KEYS, make_config, make_externals
+from tests.support.service import Service, running
 
 #: What the supplier of `products_world` serves.
 MODELS = ("gpt-6.1-terra", "gpt-6.1-sol", "gpt-6-luna")

@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tests.fakes.raw_supplier import After, Framing
+from tests.peers.raw_supplier import After, Framing
 from tests.wires.errors import ERRORS, Error, Wire
 
 Meaning = Literal["stop", "length", "filtered", "broken"]

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.fakes.raw_supplier import RawAnswer
+from tests.peers.raw_supplier import RawAnswer
 from tests.wires.cases import Case, Told
 
 #: An event: its name on Anthropic's wire, and its JSON, or a line of its own.

@@ -25,12 +25,12 @@ from core.pricing.catalogue import Catalogue, Route
 from core.pricing.costs import Costs
 from core.pricing.rates import Rate, Rates
 from core.users.types import Person
-from tests import brief
-from tests.config import make_config
-from tests.databases import TestClock
-from tests.fakes.raw_supplier import RawAnswer, RawSupplier, raw_supplier
-from tests.fakes.suppliers import FakeSupplier
-from tests.service import Service
+from tests.peers.raw_supplier import RawAnswer, RawSupplier, raw_supplier
+from tests.peers.suppliers import FakeSupplier
+from tests.support import brief
+from tests.support.config import make_config
+from tests.support.databases import TestClock
+from tests.support.service import Service
 from tests.wires import meaning
 from tests.wires.cases import Case, draw_case
 from tests.wires.encoding import encode_case

@@ -11,9 +11,9 @@ from bots.chat.callbacks import ButtonExpired
 from bots.chat.types import ButtonPress, Card, Sender
 from core.db import schema
 from core.db.writes import UpdateAll
-from tests import service
-from tests.databases import TestClock
-from tests.service import Service
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 
 @pytest.fixture

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
-from pydantic import SecretStr
 
-from bots.chat.types import ButtonPress, Card, Form, FormCard, FormSubmission, Output, Place, Sender
+from bots.chat.types import ButtonPress, Card, Form, FormCard, Place, Sender
 from core.db import schema
 from core.money import parse_usd
-from tests import service
-from tests.bots.commands.test_commands import button, text_of
-from tests.config import KEYS
-from tests.databases import TestClock
-from tests.fakes.suppliers import FakeSupplier, Refuse
-from tests.service import Service
+from tests.bots.chat.forms_support import filled
+from tests.bots.commands.commands_support import button, text_of
+from tests.peers.suppliers import FakeSupplier, Refuse
+from tests.support import service
+from tests.support.config import KEYS
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 #: No shape of a key that would be known anywhere: only the prompt keeps it from a model.
 KEY = "sk-canary-key-of-the-owner-own"
@@ -31,16 +31,6 @@ async def asked(owner: Service, command: str = "/pool add openai 50") -> FormCar
     assert len(shown) == 1
     assert isinstance(shown[0], FormCard), shown
     return shown[0]
-
-
-async def filled(owner: Service, card: FormCard, message: str = "77", **typed: str) -> list[Output]:
-    """What is shown for the form, filled in as a dialog."""
-    values = {name: SecretStr(value) for name, value in typed.items()}
-    place, sender = owner.place, Sender(owner.sender, owner.language)
-    shown = owner.app.chat.dispatcher.submit_form(
-        FormSubmission(place, sender, card.form.id, message, values)
-    )
-    return [output async for output in shown]
 
 
 async def keys(owner: Service) -> list[str]:

@@ -8,44 +8,15 @@ import string
 from collections import Counter
 from datetime import UTC, datetime
 from importlib import resources
-from pathlib import Path
 
 import pytest
 from babel.messages.pofile import read_po
 
-import bots
 from bots.chat.i18n import LANGUAGES, find_nearest_language, load_translations, render
 from bots.chat.reply import say, say_count
 from core.money import Credits
+from tests.bots.chat.i18n_support import ROOT, TEXTS
 
-ROOT = Path(bots.__file__).parent
-
-
-def list_texts() -> dict[str, str]:
-    """The text of every `say("…")` and of constants that are said, and of every `say_count("…",
-    "…")`, with that for one; empty where there is none."""
-    found = {}
-    for file in ROOT.rglob("*.py"):
-        constants = {}
-        tree = ast.parse(file.read_text())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-                constants[ast.unparse(node.targets[0])] = node.value.value
-
-        def read(text: ast.expr, known: dict[str, str] = constants) -> str:
-            return text.value if isinstance(text, ast.Constant) else known[ast.unparse(text)]
-
-        for node in ast.walk(tree):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-                continue
-            if node.func.id == "say":
-                found[read(node.args[0])] = ""
-            elif node.func.id == "say_count":
-                found[read(node.args[1])] = read(node.args[0])
-    return found
-
-
-TEXTS = list_texts()
 TRANSLATED = [code for code in LANGUAGES if code != "en"]
 
 

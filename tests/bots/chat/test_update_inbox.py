@@ -17,9 +17,9 @@ from core.admin_log import admin_log_row
 from core.clock import DAY_MS
 from core.db import schema
 from core.ledger.types import LedgerUnavailable
-from tests import service
-from tests.databases import TestClock
-from tests.service import Service
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 WORDS = "canary-of-what-was-asked"
 PASTED = "sk-proj-canarypasted0123456789canarypasted"

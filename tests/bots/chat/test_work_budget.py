@@ -7,10 +7,10 @@ import pytest
 from bots.chat.types import Answer, Card, Output
 from bots.chat.work_budget import BURST
 from core.users.types import UnknownPerson
-from tests import service
-from tests.bots.commands.test_commands import button, text_of
-from tests.databases import TestClock
-from tests.service import Service
+from tests.bots.commands.commands_support import button, text_of
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 
 async def flood(one: Service, text: str, times: int) -> list[list[Output]]:

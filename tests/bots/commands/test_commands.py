@@ -6,36 +6,15 @@ import json
 
 import pytest
 
-from bots.chat.types import Answer, AnswerProgress, Card
+from bots.chat.types import Answer, Card
 from core.money import Credits, parse_usd
 from core.pool.pool import Pool
 from core.pricing.catalogue import Model
-from tests import service
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, Used
-from tests.service import Service
-
-
-def text_of(*outputs: object) -> str:
-    """All that is written on screens and answers, buttons included."""
-    words = []
-    for output in outputs:
-        if isinstance(output, Card):
-            words += [output.title, *output.lines, *(cell for row in output.table for cell in row)]
-            if output.attachment is not None:
-                words.append(output.attachment.content.decode())
-        if isinstance(output, Answer | AnswerProgress):
-            words += [output.note, output.text, getattr(output, "footer", "")]
-        if isinstance(output, Card | Answer | AnswerProgress):
-            words += [button.label for row in output.buttons for button in row]
-    return "\n".join(words)
-
-
-def button(screen: Card | Answer, label: str) -> str:
-    """The id behind a label."""
-    found = [one.id for row in screen.buttons for one in row if label in one.label]
-    assert found, (label, screen.buttons)
-    return found[0]
+from tests.bots.commands.commands_support import button, text_of
+from tests.peers.suppliers import Answer as Says, Used
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 
 async def test_start_says_what_it_is_and_what_one_has(sqlite_url: str, clock: TestClock) -> None:

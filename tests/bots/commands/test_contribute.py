@@ -10,10 +10,10 @@ import sqlalchemy as sa
 
 from bots.chat.types import Card, FormCard
 from core.db import schema
-from tests.bots.commands.test_commands import button, text_of
+from tests.bots.commands.commands_support import button, text_of
 from tests.core.earnings.world import Market, market
-from tests.databases import TestClock
-from tests.service import Service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 KEY = "sk-canary-of-bobs-own-0001"
 #: Nobody who contributes reads of money; "$0.90" stands on the withdrawal screens alone.

@@ -6,10 +6,10 @@ from __future__ import annotations
 from bots.chat.types import Answer, Card
 from bots.commands.help import HELP_GROUPS
 from bots.register import MENU
-from tests import service
-from tests.bots.commands.test_commands import button, text_of
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says
+from tests.bots.commands.commands_support import button, text_of
+from tests.peers.suppliers import Answer as Says
+from tests.support import service
+from tests.support.databases import TestClock
 
 
 async def test_help_is_grouped_a_line_each(sqlite_url: str, clock: TestClock) -> None:

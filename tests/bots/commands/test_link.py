@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from bots.chat.types import Card, Place
 from core.money import Credits
-from tests import service
-from tests.bots.commands.test_commands import button, text_of
-from tests.databases import TestClock
-from tests.service import Service
+from tests.bots.commands.commands_support import button, text_of
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 
 def _discord(tom: Service) -> Service:

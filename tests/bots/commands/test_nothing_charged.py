@@ -18,13 +18,13 @@ from core.asks import streaming
 from core.asks.unpaid_work import CONTENT_REFUSALS_MAX, UnpaidWork
 from core.db import schema
 from core.users.limits import Allowance
-from tests import service
-from tests.bots.chat.test_i18n import TEXTS
-from tests.bots.commands.test_commands import button, text_of
-from tests.databases import TestClock
-from tests.fakes.refusals import REFUSALS
-from tests.fakes.suppliers import Answer as Says, Hang, Refuse, Script, Used
-from tests.service import Service
+from tests.bots.chat.i18n_support import TEXTS
+from tests.bots.commands.commands_support import button, text_of
+from tests.peers.refusals import REFUSALS
+from tests.peers.suppliers import Answer as Says, Hang, Refuse, Script, Used
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 TESTS: Final = Path(__file__).parents[2]
 CLAIM: Final = re.compile(r"othing was (?:asked or )?charged")

@@ -16,12 +16,12 @@ from core.money import Credits
 from core.pricing.catalogue import Catalogue, Route
 from core.pricing.costs import Costs
 from payments.gateways.sandbox import SandboxGateway
-from tests import brief, service
-from tests.bots.commands.test_commands import button, text_of
+from tests.bots.commands.commands_support import button, text_of
 from tests.core.earnings.world import TAKES_OPENAI
-from tests.databases import TestClock
-from tests.fakes.suppliers import FakeSupplier
-from tests.service import Service
+from tests.peers.suppliers import FakeSupplier
+from tests.support import brief, service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 #: One key serves all three.
 CLAUDE = replace(brief.CLAUDE_3, routes=(Route("openai", "claude-3"),))

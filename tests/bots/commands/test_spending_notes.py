@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests import service
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, Used
-from tests.service import Service
+from tests.peers.suppliers import Answer as Says, Used
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 UNUSUAL, LOW = "far more than your answers usually do", "Your Credits are running low."
 #: At 5 Credits / 1K tokens: 1, 5 and 10.

@@ -13,11 +13,11 @@ from core.admin_log import admin_log_row
 from core.db import schema
 from core.users.support import MESSAGES_MAX
 from payments.gateways.sandbox import SandboxGateway
-from tests import service
-from tests.bots.commands.admin.test_broadcast import Chats
-from tests.bots.commands.test_commands import button, text_of
-from tests.databases import TestClock
-from tests.service import Service
+from tests.bots.commands.admin.broadcast_support import Chats
+from tests.bots.commands.commands_support import button, text_of
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 WORDS = "Order ord_1 never came,\nplease look."
 

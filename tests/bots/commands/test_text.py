@@ -7,8 +7,8 @@ import pytest
 from bots.commands.admin.setprice import SetPriceArguments
 from bots.commands.text import parse_count
 from core.clock import SystemClock
-from tests import service
-from tests.bots.commands.test_commands import text_of
+from tests.bots.commands.commands_support import text_of
+from tests.support import service
 
 WRITTEN = {
     "1500": 1_500,

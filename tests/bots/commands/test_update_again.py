@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from bots.chat.types import Answer, IncomingMessage
 from core.db import schema
 from core.earnings.types import EarningPolicy
-from tests import service
-from tests.bots.commands.test_commands import text_of
+from tests.bots.commands.commands_support import text_of
 from tests.core.earnings.world import TAKES_OPENAI
-from tests.databases import TestClock
-from tests.service import Service
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 #: What is typed, by an owner; every other command without a word.
 TYPED: Final = {

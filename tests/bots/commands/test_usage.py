@@ -12,11 +12,11 @@ from core import chart
 from core.ledger.types import Move, Submission
 from core.money import Credits, parse_usd
 from core.users.types import Person
-from tests import service
 from tests.core.earnings.world import Market, market
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, Used
-from tests.service import Service
+from tests.peers.suppliers import Answer as Says, Used
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 USUAL = Says("word " * 980, usage=Used(16, 980))
 

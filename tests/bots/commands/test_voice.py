@@ -14,12 +14,12 @@ from bots.chat.audio import AUDIO_BYTES_MAX, AudioAttachment, DownloadFailed
 from bots.chat.types import Answer, AnswerProgress, Card, Output
 from core.db import schema
 from core.money import Credits, NanoUsd, Seconds, parse_usd
-from tests import service
-from tests.audio import VOICE, ogg, ogg_page, opus_heads, wav
-from tests.config import KEYS
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, Drop, Heard, Refuse, Script
-from tests.service import Service
+from tests.peers.suppliers import Answer as Says, Drop, Heard, Refuse, Script
+from tests.support import service
+from tests.support.audio import VOICE, ogg, ogg_page, opus_heads, wav
+from tests.support.config import KEYS
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 WHISPER = "whisper-1"
 #: Three Credits, by the supplier's own count of 61 seconds.

@@ -11,12 +11,12 @@ import pytest
 
 from bots.chat.types import Answer, Card, Output
 from core.earnings.types import EarningPolicy
-from tests import service
-from tests.bots.commands.test_commands import button, text_of
+from tests.bots.commands.commands_support import button, text_of
 from tests.core.earnings.world import TAKES_OPENAI
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, Used
-from tests.service import Service
+from tests.peers.suppliers import Answer as Says, Used
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 SECRET = "sk-proj-canary-of-a-contributor-0001"
 

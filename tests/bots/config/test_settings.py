@@ -24,7 +24,7 @@ from bots.cli.output import CommandRefused
 from bots.config.settings import PREFIX, Config, Section, SettingsWrong, load, setting_names
 from core.db.database import Database
 from core.db.migrate import migrate
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 #: A service that has everything that can be set up.
 BASE = {

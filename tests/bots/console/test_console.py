@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import pty
 import signal
-from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -28,9 +26,10 @@ from bots.chat.types import (
 )
 from bots.console.console import ConsoleAdapter
 from core.clock import Clock
-from tests.audio import VOICE
+from tests.bots.console.console_support import a_terminal, console_at, start_console, to_its_end
 from tests.bots.telegram.scripted import AGAIN, STOP, ScriptedFront
-from tests.databases import TestClock
+from tests.support.audio import VOICE
+from tests.support.databases import TestClock
 
 CHOICES = ((Button("btn_a", "Top up"),), (Button("btn_b", "Models"),))
 
@@ -70,12 +69,6 @@ async def piped(
         )
         await to_its_end(console.run())
     return output.getvalue()
-
-
-async def to_its_end(running: Awaitable[None]) -> None:
-    """Returns once a console has come to its end; it must, soon."""
-    async with asyncio.timeout(20):
-        await running
 
 
 async def test_each_line_is_answered_before_the_next() -> None:
@@ -203,50 +196,6 @@ async def test_a_notice_for_the_other_side_waits_for_it() -> None:
     await to_its_end(console.run())
     assert "[owner]\ndisputed\n[1] Accept\nand paid\n" in output.getvalue()
     assert [(each.sender.id, each.button) for each in front.pressed] == [("owner", "btn_1")]
-
-
-class Terminal:
-    """A person at a real terminal, as the program sees it."""
-
-    def __init__(self) -> None:
-        self.screen, self._program = pty.openpty()
-        self.input = os.fdopen(os.dup(self._program), "r")
-        self.output = os.fdopen(self._program, "w")
-        self.seen = ""
-
-    def type(self, text: str) -> None:
-        os.write(self.screen, text.encode())
-
-    async def until(self, text: str, then: str = "") -> None:
-        """Returns once `text` is on the screen, and `then` behind it."""
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(20):
-            while text not in self.seen or then not in self.seen.rpartition(text)[2]:
-                readable = asyncio.Event()
-                loop.add_reader(self.screen, readable.set)
-                await readable.wait()
-                loop.remove_reader(self.screen)
-                self.seen += os.read(self.screen, 65_536).decode()
-
-
-@contextmanager
-def a_terminal() -> Iterator[Terminal]:
-    terminal = Terminal()
-    try:
-        yield terminal
-    finally:
-        terminal.input.close()
-        terminal.output.close()
-        os.close(terminal.screen)
-
-
-def console_at(front: ScriptedFront, terminal: Terminal) -> ConsoleAdapter:
-    return ConsoleAdapter(front, input=terminal.input, output=terminal.output, is_terminal=True)
-
-
-def start_console(front: ScriptedFront, terminal: Terminal) -> asyncio.Task[None]:
-    """A console that runs at the terminal."""
-    return asyncio.create_task(console_at(front, terminal).run())
 
 
 async def stoppable(incoming: IncomingMessage, front: ScriptedFront) -> AsyncIterator[Output]:

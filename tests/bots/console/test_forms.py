@@ -20,7 +20,7 @@ from bots.chat.types import (
     Place,
 )
 from bots.console.console import ConsoleAdapter
-from tests.bots.console.test_console import a_terminal, start_console, to_its_end
+from tests.bots.console.console_support import a_terminal, start_console, to_its_end
 from tests.bots.telegram.scripted import ScriptedFront
 
 SECRET = "sk-canary-typed-unseen"

@@ -13,7 +13,7 @@ from bots.config.settings import DiscordConfig, DiscordTiming
 from bots.discord.adapter import DiscordAdapter
 from core.clock import Clock, SystemClock
 from tests.bots.discord.scripted import DiscordFront
-from tests.fakes.discord import TOKEN, FakeDiscord
+from tests.peers.discord import TOKEN, FakeDiscord
 
 CONFIG = DiscordConfig(
     token=SecretStr(TOKEN),

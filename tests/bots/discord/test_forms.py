@@ -20,8 +20,8 @@ from bots.chat.types import (
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.components import build_modal
 from tests.bots.discord.scripted import DiscordFront
-from tests.fakes.discord import FakeDiscord
-from tests.fakes.discord_world import Refusal, checked_modal
+from tests.peers.discord import FakeDiscord
+from tests.peers.discord_world import Refusal, checked_modal
 
 LONG = "Bank account number, as it stands on your statement 🏦 " * 4
 BANK = Form(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bots.chat.types import Button, Card
 from bots.discord.adapter import DiscordAdapter
 from tests.bots.discord.scripted import DiscordFront
-from tests.fakes.discord import FakeDiscord
+from tests.peers.discord import FakeDiscord
 
 
 async def test_a_notice_takes_the_place_of_a_card_where_that_can_be_changed(

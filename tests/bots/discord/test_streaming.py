@@ -25,8 +25,8 @@ from bots.discord.sender import DiscordRefused
 from tests.bots.discord.conftest import CONFIG, running
 from tests.bots.discord.scripted import DiscordFront
 from tests.bots.telegram.scripted import AGAIN, STOP
-from tests.fakes.discord import FakeDiscord, plain
-from tests.fakes.discord_world import units
+from tests.peers.discord import FakeDiscord, plain
+from tests.peers.discord_world import units
 
 WORDS = [f"word{n}" for n in range(40)]
 FOOTER = "GPT 4 · 1,500 tokens · 8 Credits"

@@ -17,8 +17,8 @@ from bots.discord.client import DiscordClient, DiscordUnavailable, fetch_bot_add
 from core.clock import SystemClock
 from tests.bots.discord.conftest import CONFIG, running
 from tests.bots.discord.scripted import DiscordFront
-from tests.fakes.discord import BOT_ID, FakeDiscord, plain
-from tests.fakes.discord_world import Message
+from tests.peers.discord import BOT_ID, FakeDiscord, plain
+from tests.peers.discord_world import Message
 
 
 def button(number: int) -> Button:

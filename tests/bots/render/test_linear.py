@@ -9,7 +9,7 @@ import pytest
 from bots.discord.streaming import STYLE as DISCORD
 from bots.render.pieces import fit_progress, split_answer
 from bots.telegram.streaming import STYLE as TELEGRAM
-from tests.size import size
+from tests.support.size import size
 
 pytestmark = pytest.mark.slow
 

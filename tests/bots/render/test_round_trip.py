@@ -12,7 +12,7 @@ from bots.discord.streaming import STYLE as DISCORD
 from bots.render.pieces import split_answer
 from bots.telegram.streaming import STYLE as TELEGRAM
 from tests.bots.render.discord_reader import read_message
-from tests.size import size
+from tests.support.size import size
 
 
 @dataclass

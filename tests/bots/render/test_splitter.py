@@ -10,7 +10,7 @@ from bots.render.entity_style import EntityStyle, FormattedText, TextEntity
 from bots.render.markdown_style import MarkdownStyle
 from bots.render.pieces import fit_progress, split_answer
 from bots.render.plain_text import FOOTER_MARK, clean_text, utf16_len
-from tests.size import size
+from tests.support.size import size
 
 LIMIT = 300
 TELEGRAM = EntityStyle(LIMIT, entities_max=12)

@@ -18,7 +18,7 @@ from bots.render.throttle import (
     ThrottledStream,
 )
 from tests.bots.render.virtual import run
-from tests.size import size
+from tests.support.size import size
 
 CLOSE = 1e-6
 

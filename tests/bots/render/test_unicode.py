@@ -15,7 +15,7 @@ from bots.render.markdown_style import MarkdownStyle
 from bots.render.pieces import fit_progress, split_answer, split_card
 from bots.render.plain_text import clean_text, to_one_line, utf16_len
 from bots.telegram.streaming import STYLE as TELEGRAM
-from tests.size import size
+from tests.support.size import size
 
 LIMIT = 120
 #: Every code point is as likely as its category; surrogates are among them.

@@ -29,7 +29,7 @@ from core.pool.providers.types import (
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue
 from core.pricing.token_counter import count_message_tokens, count_tokens
-from tests.audio import ogg, wav
+from tests.support.audio import ogg, wav
 
 CATALOGUE = Catalogue.load()
 

@@ -13,7 +13,7 @@ from bots.config.settings import TelegramConfig, TelegramTiming
 from bots.telegram.adapter import TelegramAdapter
 from core.clock import SystemClock
 from tests.bots.telegram.scripted import ScriptedFront
-from tests.fakes.telegram import TOKEN, FakeTelegram
+from tests.peers.telegram import TOKEN, FakeTelegram
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from core.ledger.types import LedgerUnavailable
 from payments.gateways.telegram_stars import PreCheckout, StarPaymentUpdate
 from tests.bots.telegram.conftest import CONFIG, running
 from tests.bots.telegram.scripted import ScriptedFront
-from tests.bots.telegram.test_service import Served
-from tests.fakes.telegram import FakeTelegram
-from tests.fakes.telegram_chats import Message, User
+from tests.bots.telegram.service_support import Served
+from tests.peers.telegram import FakeTelegram
+from tests.peers.telegram_chats import Message, User
 
 BILL = StarsInvoice("ord_1", "1,000 Credits", "1,000 Credits to spend here", 770, "not taken")
 

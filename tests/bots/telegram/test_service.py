@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
-import uvicorn
 from pydantic import SecretStr
-from starlette.applications import Starlette
 
 from bots.chat.types import BotAddress, Button, Card, IncomingMessage, Output, TelegramUnavailable
 from bots.config.conflicts import WEBHOOK_PATH
@@ -22,7 +18,8 @@ from bots.telegram.adapter import TelegramAdapter, fetch_bot_address
 from core.clock import SystemClock
 from tests.bots.telegram.conftest import CONFIG, running
 from tests.bots.telegram.scripted import ScriptedFront
-from tests.fakes.telegram import TOKEN, FakeTelegram
+from tests.bots.telegram.service_support import Served
+from tests.peers.telegram import TOKEN, FakeTelegram
 
 
 async def test_menus_and_descriptions_are_told_per_language_and_scope_once(
@@ -49,22 +46,6 @@ async def test_menus_and_descriptions_are_told_per_language_and_scope_once(
         await menus.update_menus(telegram._app.bot, front)
         sets = [each for each in fake.calls if each.method.startswith("setMy")]
         assert {each.status for each in sets} <= {400}, "nothing that is so already is set again"
-
-
-class Served:
-    """An HTTP app with the adapter's routes on a real port."""
-
-    def __init__(self) -> None:
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-
-    async def __call__(self, telegram: TelegramAdapter) -> uvicorn.Server:
-        config = uvicorn.Config(
-            Starlette(routes=telegram.build_routes()), log_config=None, lifespan="off", ws="none"
-        )
-        server = uvicorn.Server(config)
-        self.task = asyncio.create_task(server.serve(sockets=[self.socket]))
-        return server
 
 
 async def test_updates_by_webhook(fake: FakeTelegram, front: ScriptedFront) -> None:

@@ -23,8 +23,8 @@ from bots.telegram.adapter import TelegramAdapter
 from bots.telegram.sender import TelegramRefused
 from tests.bots.telegram.conftest import CONFIG, running
 from tests.bots.telegram.scripted import AGAIN, STOP, ScriptedFront
-from tests.fakes.telegram import FakeTelegram
-from tests.fakes.telegram_chats import Chat, utf16
+from tests.peers.telegram import FakeTelegram
+from tests.peers.telegram_chats import Chat, utf16
 
 WORDS = [f"word{n}" for n in range(40)]
 WRITES = ("sendMessageDraft", "sendMessage", "editMessageText")

@@ -15,7 +15,7 @@ from bots.telegram.adapter import TelegramAdapter
 from core.clock import SystemClock
 from tests.bots.telegram.conftest import CONFIG, running
 from tests.bots.telegram.scripted import ScriptedFront
-from tests.fakes.telegram import BOT_ID, FakeTelegram
+from tests.peers.telegram import BOT_ID, FakeTelegram
 
 
 async def texts_after(fake: FakeTelegram, front: ScriptedFront, *, chat: int) -> list[str]:

@@ -23,7 +23,7 @@ from core.admin.abuse_check import (
 )
 from core.earnings.types import SAFE_POLICY
 from core.money import Credits, NanoUsd, parse_usd
-from tests.size import size
+from tests.support.size import size
 
 SEEDS = size(small=1, full=5)
 #: The rest of them need a year.

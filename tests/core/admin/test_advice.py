@@ -13,7 +13,7 @@ from core.ledger.types import Submission
 from core.money import Credits, NanoUsd, parse_usd
 from core.users.balances import grant_gift
 from core.users.service import find_person
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 
 async def test_the_two_layers_are_sums_of_the_ledger(

@@ -16,9 +16,10 @@ from core.db import schema
 from core.db.writes import Delete, Insert
 from core.ledger.types import Entry, Submission
 from core.money import Credits
+from tests.core.admin.erasure_support import _filled, _payout
 from tests.core.earnings.world import BRIEFS, Market
-from tests.databases import TestClock
-from tests.service import running
+from tests.support.databases import TestClock
+from tests.support.service import running
 
 #: An id that stands nowhere by chance.
 NAME = "770077007"
@@ -175,16 +176,3 @@ def _order(person: str, why: str) -> dict[str, Any]:
         "dispute_state": "open" if why == "dispute" else "",
     }
     return _filled(schema.order, given)
-
-
-def _payout(person: str) -> dict[str, Any]:
-    given = {"id": "out_1", "person": person, "method": "manual", "state": "approved"}
-    return _filled(schema.payout, given)
-
-
-def _filled(table: sa.Table, given: dict[str, Any]) -> dict[str, Any]:
-    """The row with nothing in each column that isn't given."""
-    nothing = {
-        c.name: "" if isinstance(c.type, sa.Text) else 0 for c in table.columns if not c.nullable
-    }
-    return {**nothing, **given}

@@ -16,11 +16,11 @@ from core.db.connections import create_engine, parse_url
 from core.ledger.types import Move, Submission
 from core.money import Credits, MicroCredits, parse_usd
 from payments.gateways.sandbox import SandboxGateway
-from tests import service
-from tests.bots.commands.test_commands import text_of
+from tests.bots.commands.commands_support import text_of
 from tests.core.earnings.world import Market, market
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, Refuse, Used
+from tests.peers.suppliers import Answer as Says, Refuse, Used
+from tests.support import service
+from tests.support.databases import TestClock
 
 CLAUSES = ("nothing-unseen", "never-above", "no-expiry", "refunds")
 

@@ -25,8 +25,8 @@ from core.ledger.ledger import Ledger
 from core.ledger.types import Entry, Submission, TransferKind
 from core.money import Credits, NanoUsd, Stars, parse_usd
 from core.pricing.formula import PAR
-from tests.databases import TestClock
-from tests.size import size
+from tests.support.databases import TestClock
+from tests.support.size import size
 
 PEOPLE = [f"usr_{number}" for number in range(6)]
 MODELS = ("gpt-4", "claude-3", "llama-3")

@@ -13,10 +13,10 @@ from hypothesis import given, strategies as st
 from bots.chat.types import Answer, Place
 from core.asks.conversations import _choose_window, _find_left_out
 from core.money import Tokens
-from tests import service
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, Refuse
-from tests.service import Service
+from tests.peers.suppliers import Answer as Says, Refuse
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 GROUP = Place("telegram", "-5", private=False)
 

@@ -9,10 +9,10 @@ from core import ids
 from core.asks.run import AskRun
 from core.asks.types import NotEnoughCredits, Question
 from core.money import Credits, parse_usd
-from tests import brief, service
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, Used
-from tests.size import size
+from tests.peers.suppliers import Answer as Says, Used
+from tests.support import brief, service
+from tests.support.databases import TestClock
+from tests.support.size import size
 
 ASKS = size(small=200, full=1_000)
 

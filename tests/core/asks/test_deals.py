@@ -23,12 +23,12 @@ from core.money import Credits, MicroCredits
 from core.pricing.promotions import Promotion
 from core.pricing.tiers import Tier
 from core.users.limits import Allowance
-from tests import brief, service
-from tests.bots.commands.test_commands import text_of
-from tests.databases import NOON_MS, TestClock
-from tests.fakes.suppliers import Answer as Says, Refuse, Used
-from tests.service import Service
-from tests.size import size
+from tests.bots.commands.commands_support import text_of
+from tests.peers.suppliers import Answer as Says, Refuse, Used
+from tests.support import brief, service
+from tests.support.databases import NOON_MS, TestClock
+from tests.support.service import Service
+from tests.support.size import size
 
 #: The brief's: 1.5 × 5 Credits are 8.
 EXAMPLE = Says("word " * 500, usage=Used(1_000, 500))

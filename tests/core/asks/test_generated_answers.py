@@ -13,8 +13,8 @@ import pytest
 
 from core.asks import admission, streaming
 from core.pool.providers import endings, http
-from tests.databases import TestClock
-from tests.size import size
+from tests.support.databases import TestClock
+from tests.support.size import size
 from tests.wires.world import running_world
 
 #: So many services after one another, of each kind of key; so many cases in each.

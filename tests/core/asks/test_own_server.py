@@ -10,10 +10,10 @@ from core.money import Credits
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import LOCAL_RATES, Costs
-from tests import service
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, FakeSupplier, Refuse, Used
-from tests.service import Service, World
+from tests.peers.suppliers import Answer as Says, FakeSupplier, Refuse, Used
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service, World
 
 MODELS = ("claude-sonnet-5-5", "team/gemma-9")
 USED = Used(20, 30)

@@ -18,11 +18,11 @@ from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 from core.pricing.usage import ModelUsage
 from core.repricing.suggestions import suggest_rates
-from tests import service
-from tests.databases import TestClock
-from tests.fakes.prompt_caches import AnthropicCaches, OpenAICaches
-from tests.fakes.suppliers import Answer as Says, FakeSupplier, Used
-from tests.service import Service, World
+from tests.peers.prompt_caches import AnthropicCaches, OpenAICaches
+from tests.peers.suppliers import Answer as Says, FakeSupplier, Used
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service, World
 
 TURNS = 20
 #: Words of a question and of its answer: with 16,000 tokens of history something is left out.

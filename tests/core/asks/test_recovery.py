@@ -13,11 +13,11 @@ from core.asks.run import AskRun
 from core.asks.types import Outcome, Question, Recording
 from core.db import schema
 from core.money import Credits, Seconds, parse_usd
-from tests import brief, service
-from tests.audio import VOICE
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says
-from tests.service import Service
+from tests.peers.suppliers import Answer as Says
+from tests.support import brief, service
+from tests.support.audio import VOICE
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 CHUNKS = tuple(f"word{n:02} " for n in range(20))
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from core.pool.providers import endings, http
-from tests.databases import TestClock
-from tests.fakes.raw_supplier import After, RawAnswer
+from tests.peers.raw_supplier import After, RawAnswer
+from tests.support.databases import TestClock
 from tests.wires import meaning
 from tests.wires.cases import Case
 from tests.wires.errors import Wire

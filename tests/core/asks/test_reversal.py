@@ -13,9 +13,9 @@ from core.db import schema
 from core.db.writes import Update
 from core.ledger.types import AtMost, Submission
 from core.money import Credits
-from tests import service
 from tests.core.earnings.world import BRIEFS, THOUSAND, Market
-from tests.databases import TestClock
+from tests.support import service
+from tests.support.databases import TestClock
 
 SECRET = "sk-contributed-by-ann-000000"
 

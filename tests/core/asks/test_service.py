@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bots.chat.types import Answer, AnswerProgress
 from core.money import Credits, parse_usd
-from tests import service
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, Used
+from tests.peers.suppliers import Answer as Says, Used
+from tests.support import service
+from tests.support.databases import TestClock
 
 
 async def test_the_briefs_example_costs_8_credits_and_leaves_499_955_dollars(

@@ -15,10 +15,10 @@ from bots.chat.types import Answer, AnswerProgress
 from core.asks import streaming
 from core.asks.types import Outcome
 from core.money import Credits, NanoUsd, parse_usd
-from tests import service
-from tests.config import KEYS
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, Drop, Hang, Refuse, Script, Used
+from tests.peers.suppliers import Answer as Says, Drop, Hang, Refuse, Script, Used
+from tests.support import service
+from tests.support.config import KEYS
+from tests.support.databases import TestClock
 
 QUESTION = "/ask gpt-4 " + "why " * 400
 #: Our count of it: 400 tokens, 8 for the message, 16 for the call.

@@ -7,12 +7,12 @@ import pytest
 from bots.chat.types import Answer, Card
 from core.earnings.types import EarningPolicy
 from core.money import parse_usd
-from tests import service
 from tests.core.earnings.world import TAKES_OPENAI, Market
-from tests.databases import TestClock
-from tests.fakes.refusals import REFUSALS
-from tests.fakes.suppliers import Answer as Says, Script, Used
-from tests.size import size
+from tests.peers.refusals import REFUSALS
+from tests.peers.suppliers import Answer as Says, Script, Used
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.size import size
 
 TIMES = size(small=12, full=50)
 QUESTION = "/ask gpt-4 " + "why " * 400

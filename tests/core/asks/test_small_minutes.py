@@ -7,11 +7,11 @@ from __future__ import annotations
 import pytest
 
 from bots.chat.types import Answer, Card
-from tests import service
-from tests.config import KEYS
-from tests.databases import TestClock
-from tests.fakes import supplier_wires as wires
-from tests.fakes.suppliers import Answer as Says, Refuse, Used
+from tests.peers import supplier_wires as wires
+from tests.peers.suppliers import Answer as Says, Refuse, Used
+from tests.support import service
+from tests.support.config import KEYS
+from tests.support.databases import TestClock
 
 LONE, SECOND = KEYS[:2]
 SAYS = Says("Because.", usage=Used(2, 3))

@@ -9,10 +9,10 @@ import random
 
 from core import ids
 from core.asks.types import Outcome, Question
-from tests import service
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, Used
-from tests.size import size
+from tests.peers.suppliers import Answer as Says, Used
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.size import size
 
 
 async def test_stops_near_the_end_are_clean(database_url: str, clock: TestClock) -> None:

@@ -22,10 +22,10 @@ from core.asks.unpaid_work import (
 from core.db import schema
 from core.earnings.types import EarningPolicy
 from core.money import NanoUsd, parse_usd
-from tests import brief, service
 from tests.core.earnings.world import TAKES_OPENAI, Market
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, Refuse, Script, Used
+from tests.peers.suppliers import Answer as Says, Refuse, Script, Used
+from tests.support import brief, service
+from tests.support.databases import TestClock
 
 BUDGET, NOTHING = parse_usd("0.50"), UnpaidWork(NanoUsd(0), 0)
 QUESTION = "/ask gpt-4 " + "why " * 400

@@ -12,8 +12,8 @@ from hypothesis import given, settings, strategies as st
 from core.audio.length import BITRATE_MIN, AudioLength, bound_length, count_length
 from core.audio.mp4 import read_aac_configuration
 from core.audio.tally import LENGTH_MAX_SECONDS, LongEnough, Tally, Uncountable
-from tests import audio
-from tests.size import size
+from tests.support import audio
+from tests.support.size import size
 
 Make = Callable[[float], bytes]
 

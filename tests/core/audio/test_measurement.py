@@ -13,7 +13,7 @@ import pytest
 from core.audio.length import AudioLength, bound_length
 from core.audio.measurement import AudioMeasurer
 from core.audio.worker import BYTES_MAX, describe_length, parse_length
-from tests import audio
+from tests.support import audio
 
 VOICE = audio.VOICE
 LIMITED = "from core.audio.worker import limit_process; limit_process()"

@@ -15,7 +15,7 @@ from core.db.errors import DatabaseExists, DatabaseUnavailable, ForeignDatabase,
 from core.ledger.audit import check_ledger
 from core.ledger.ledger import Ledger
 from tests.core.ledger.accounts import give
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 
 def names(folder: Path) -> list[str]:

@@ -25,7 +25,7 @@ from core.db.errors import (
     WrongDatabaseKind,
 )
 from core.db.migrate import REVISIONS, load_scripts, migrate
-from tests.databases import Postgres, TestClock
+from tests.support.databases import Postgres, TestClock
 
 
 def files(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from core.db.connections import create_engine, parse_url
 from core.db.migrate import run_migrations
-from tests.databases import Postgres
+from tests.support.databases import Postgres
 
 pytestmark = pytest.mark.integration
 

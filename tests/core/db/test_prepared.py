@@ -16,7 +16,7 @@ from core.db.prepared import PreparedSelect
 from core.db.sqlite_reads import CONNECTIONS, SqliteReads
 from core.db.writes import Insert
 from core.ledger.ledger import Ledger
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 #: Types that a driver doesn't know, a constant, a computed column, a limit.
 PEOPLE = PreparedSelect(

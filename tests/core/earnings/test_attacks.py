@@ -18,8 +18,8 @@ from core.money import Credits, MicroCredits, NanoUsd, parse_usd
 from core.pool.types import DuplicateKey
 from core.pricing.formula import PAR
 from core.pricing.promotions import Promotion
-from tests import brief
-from tests.core.earnings.test_inviting_contributors import comes
+from tests.core.earnings.attacks_support import SMALL
+from tests.core.earnings.inviting_contributors_support import comes
 from tests.core.earnings.unguarded import (
     attack,
     dollars_go_alone,
@@ -32,13 +32,12 @@ from tests.core.earnings.unguarded import (
     vests_as_valued,
 )
 from tests.core.earnings.world import HELD_MOST, LITTLE, TAKES_OPENAI, Market, market
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer, Used
+from tests.peers.suppliers import Answer, Used
+from tests.support import brief
+from tests.support.databases import TestClock
 
 #: 75,000 Credits in all, as in the brief.
 WORTH = "500"
-#: A key of a hundred requests, 450 Credits.
-SMALL = "3"
 
 
 def net(has: dict[str, int]) -> int:

@@ -21,7 +21,7 @@ from core.earnings.payouts import (
     convert_to_cash,
 )
 from core.money import Credits, NanoUsd, parse_usd
-from tests.core.earnings.test_attacks import SMALL
+from tests.core.earnings.attacks_support import SMALL
 from tests.core.earnings.unguarded import (
     attack,
     debtors_are_paid,
@@ -32,7 +32,7 @@ from tests.core.earnings.unguarded import (
     pays_out,
 )
 from tests.core.earnings.world import LITTLE, NOTHING, Market, market
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 #: What 405 earned Credits are paid out as, and what the 450 brought that they came of.
 CASHED, PAID = parse_usd("3.64"), parse_usd("4.50")

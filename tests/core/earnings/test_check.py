@@ -12,7 +12,7 @@ from core.db.connections import create_engine, parse_url
 from core.earnings.audit import audit_earnings
 from core.money import Credits
 from tests.core.earnings.world import BRIEFS, market
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 LITTLE = replace(BRIEFS, payout_least=Credits(100))
 ALTERATIONS = {

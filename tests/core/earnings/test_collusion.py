@@ -27,9 +27,9 @@ from core.ledger.types import TransferKind
 from core.money import Credits, NanoUsd, parse_usd
 from core.pool.types import KeyRefused, UnknownKey
 from tests.core.earnings.world import TAKES_OPENAI, Market, market
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer, Refuse, Used
-from tests.size import size
+from tests.peers.suppliers import Answer, Refuse, Used
+from tests.support.databases import TestClock
+from tests.support.size import size
 
 PEOPLE = ("ann", "bob", "cat", "dan")
 POLICIES = (

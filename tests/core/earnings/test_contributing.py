@@ -21,9 +21,9 @@ from core.earnings.types import (
 from core.money import Credits, NanoUsd, parse_usd
 from core.pool.types import ContributionTerms, DuplicateKey, KeyRefused
 from tests.core.earnings.world import BRIEFS, TAKES_OPENAI, market
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer, Refuse, Used
-from tests.size import size
+from tests.peers.suppliers import Answer, Refuse, Used
+from tests.support.databases import TestClock
+from tests.support.size import size
 
 SAFES = EarningPolicy(suppliers=TAKES_OPENAI)
 #: $3 is a hundred average requests: 500 Credits, 50 of them the fee.

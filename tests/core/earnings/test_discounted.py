@@ -6,7 +6,7 @@ from core import ids
 from core.admin_log import admin_log_row
 from core.pricing.promotions import Promotion
 from tests.core.earnings.world import market
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 
 async def test_what_vests_is_nine_tenths_of_what_was_really_charged(

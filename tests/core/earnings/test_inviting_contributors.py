@@ -6,21 +6,13 @@ import pytest
 
 from core import chart
 from core.money import Credits
-from tests.bots.commands.test_commands import text_of
+from tests.bots.commands.commands_support import text_of
+from tests.core.earnings.inviting_contributors_support import comes
 from tests.core.earnings.world import Market, market
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 #: $3 is a hundred average requests: 500 Credits charged, 450 vest, 22 of them are the inviter's.
 DOLLARS = "3"
-
-
-async def comes(bobs: Market, name: str, inviter: str) -> None:
-    """Somebody new, by a link."""
-    invitations = bobs.service.app.services.users.referrals
-    code = await invitations.get_or_create_code(await bobs.person(inviter))
-    bobs.clock.advance(seconds=1)
-    noted = await bobs.service.someone(name).screen(f"/start {code}")
-    assert "invitation is noted" in text_of(noted)
 
 
 async def contributed(bobs: Market) -> str:

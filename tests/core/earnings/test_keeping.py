@@ -11,7 +11,7 @@ from core.earnings.types import EarningPolicy
 from core.money import Credits, parse_usd
 from core.pool.types import UnknownKey
 from tests.core.earnings.world import TAKES_OPENAI, market
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 SAFES = EarningPolicy(suppliers=TAKES_OPENAI)
 DOLLARS = "3"

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 
 from core.earnings.payouts import WithdrawalBlocked
 from core.money import Credits, parse_usd
-from tests.core.earnings.world import BRIEFS, Market, market
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer, Used
+from tests.core.earnings.linking_support import LITTLE
+from tests.core.earnings.world import Market, market
+from tests.peers.suppliers import Answer, Used
+from tests.support.databases import TestClock
 
 SMALL = "3"
-LITTLE = replace(BRIEFS, payout_least=Credits(10), advance_percent=10)
 
 
 async def circulation(bobs: Market) -> int:

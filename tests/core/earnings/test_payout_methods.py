@@ -16,7 +16,7 @@ from core.earnings.payouts import PayoutStateConflict
 from core.ledger.ledger import Ledger
 from core.pool.vault import Vault
 from tests.core.earnings.world import LITTLE, market
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 LOST, MASTER = bytes([8]) * 32, bytes([9]) * 32
 

@@ -23,10 +23,10 @@ from core.users.types import Person
 from payments.fulfillment import Fulfillment
 from payments.offer import Offer
 from payments.types import Dispute, Order, Payment, Refund
-from tests import brief, service
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer, Used
-from tests.service import Service
+from tests.peers.suppliers import Answer, Used
+from tests.support import brief, service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 TAKES_OPENAI = frozenset({"openai"})
 BRIEFS = replace(BRIEF_POLICY, suppliers=TAKES_OPENAI)

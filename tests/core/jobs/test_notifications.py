@@ -9,7 +9,7 @@ from core.db.database import Database
 from core.jobs.notifications import Notification, NotificationQueue
 from core.ledger.ledger import Ledger
 from core.notification import OPERATORS, notification_row
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 
 class Reader:

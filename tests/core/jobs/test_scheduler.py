@@ -13,7 +13,7 @@ from core.jobs.scheduler import (
     unregister_process,
 )
 from core.ledger.ledger import Ledger
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 
 def _chores(

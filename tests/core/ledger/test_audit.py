@@ -17,7 +17,7 @@ from core.ledger.ledger import Ledger
 from core.ledger.types import Move, Submission
 from core.money import Credits
 from tests.core.ledger.accounts import BOUGHT, SPENT, give, hold, settle
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 
 @contextmanager

@@ -26,8 +26,8 @@ from core.ledger.planner import format_day
 from core.ledger.types import Account, Move, Submission, SubmissionReceipt
 from core.money import Credits
 from tests.core.ledger.accounts import BOUGHT, GIFT, give, hold, settle
-from tests.databases import NOON_MS, TestClock
-from tests.size import size
+from tests.support.databases import NOON_MS, TestClock
+from tests.support.size import size
 
 TODAY = NOON_MS // DAY_MS
 DECADE = 3_650

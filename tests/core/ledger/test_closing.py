@@ -13,7 +13,7 @@ from core.ledger.ledger import Ledger
 from core.ledger.planner import format_day
 from core.ledger.types import Balance
 from tests.core.ledger.accounts import BOUGHT, GIFT, give, hold, settle
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 
 async def test_a_past_day_can_be_told(ledger: Ledger, store: Database, clock: TestClock) -> None:

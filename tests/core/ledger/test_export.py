@@ -17,7 +17,7 @@ from core.ledger.ledger import Ledger
 from core.ledger.types import Account, BalanceLimit, Move, Submission
 from core.money import NanoUsd, Stars, parse_usd
 from tests.core.ledger.accounts import give, hold, settle
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 KEY = Account("key/key_01h-Ü", NanoUsd, BalanceLimit.DEBITS_WITHIN_CREDITS)
 

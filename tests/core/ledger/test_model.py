@@ -36,8 +36,8 @@ from core.ledger.types import (
 from core.money import Credits, NanoUsd
 from tests.core.ledger.accounts import BOUGHT, GIFT, ISSUED, OWED, SPENT
 from tests.core.ledger.model import Model
-from tests.databases import Postgres, TestClock
-from tests.size import size
+from tests.support.databases import Postgres, TestClock
+from tests.support.size import size
 
 KEY = Account("key/1", NanoUsd, BalanceLimit.DEBITS_WITHIN_CREDITS)
 SUPPLY = Account("supply/own", NanoUsd)

@@ -16,8 +16,8 @@ from core.ledger.audit import check_ledger
 from core.ledger.ledger import Ledger
 from core.ledger.types import Submission
 from tests.core.ledger.accounts import BOUGHT, GIFT, ISSUED, SPENT, give
-from tests.databases import TestClock
-from tests.size import size
+from tests.support.databases import TestClock
+from tests.support.size import size
 
 PATIENCE_S = 120
 

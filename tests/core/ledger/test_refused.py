@@ -27,7 +27,7 @@ from core.ledger.types import (
 )
 from core.money import Credits, NanoUsd
 from tests.core.ledger.accounts import BOUGHT, GIFT, ISSUED, SPENT, give, hold, settle
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 WATCHED = (GIFT, BOUGHT, ISSUED, SPENT)
 TOO_MUCH = Move("too much", BOUGHT, SPENT, Credits(10**6))

@@ -16,7 +16,7 @@ from core.ledger.audit import check_ledger
 from core.ledger.ledger import Ledger
 from core.ledger.types import LedgerBusy, LedgerRefusal, LedgerUnavailable
 from tests.core.ledger.accounts import GIFT, give
-from tests.databases import Postgres, TestClock
+from tests.support.databases import Postgres, TestClock
 
 FILL = """
 import asyncio, resource, sys

@@ -11,7 +11,7 @@ from core.db.database import Database
 from core.ledger.ledger import Ledger
 from core.pool.providers.http import SupplierClient
 from tests.core.pool.world import World, made
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 
 @pytest_asyncio.fixture

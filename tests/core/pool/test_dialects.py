@@ -16,7 +16,7 @@ from core.pool.pool import Pool
 from core.pool.providers.types import Fault, SupplierFault
 from core.pool.types import Candidate
 from tests.core.pool.world import ASK, INPUT, LIMIT, LUNA, World
-from tests.fakes.suppliers import GOOD_KEY, FakeSupplier, Refuse
+from tests.peers.suppliers import GOOD_KEY, FakeSupplier, Refuse
 
 MAX_TOKENS = Refuse(
     400,

@@ -30,7 +30,7 @@ from core.pool.providers.types import (
     TextDelta,
     Usage,
 )
-from tests.fakes.raw_supplier import After, RawAnswer, raw_supplier
+from tests.peers.raw_supplier import After, RawAnswer, raw_supplier
 
 CALL = ModelCall("m", (ChatMessage("user", "Why?"),), Tokens(500))
 USAGE = Usage(Tokens(30), Tokens(7))

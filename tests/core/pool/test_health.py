@@ -19,7 +19,7 @@ from core.pool.health import (
 from core.pool.providers.types import Fault, SupplierFault
 from core.pool.types import TRIALS_MAX, KeyRecord
 from tests.core.pool.world import ASK, INPUT, LIMIT, LUNA, World
-from tests.fakes.suppliers import Answer, Hang, Refuse
+from tests.peers.suppliers import Answer, Hang, Refuse
 
 NOW = 1_000_000
 BEFORE = Attempt("answer", NOW - 1)

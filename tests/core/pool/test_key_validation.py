@@ -17,9 +17,9 @@ from core.pool.providers.limits import parse_rate_limit
 from core.pool.providers.types import CallTarget, RateLimitInfo, SupplierFault
 from core.pool.suppliers import SUPPLIERS, Supplier, find_forbidden_kind, guess_suppliers
 from core.pool.types import KeyRefused
-from tests import brief
-from tests.databases import TestClock
-from tests.fakes.suppliers import ACCOUNT, Answer, FakeSupplier, Hang, Refuse
+from tests.peers.suppliers import ACCOUNT, Answer, FakeSupplier, Hang, Refuse
+from tests.support import brief
+from tests.support.databases import TestClock
 
 KEY = SecretStr("sk-proj-canary-00000001")
 

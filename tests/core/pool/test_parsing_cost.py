@@ -14,7 +14,7 @@ import pytest
 from core.pool.providers.answer_text import AnswerText
 from core.pool.providers.sse import Event, EventParser
 from core.text import TextJoiner
-from tests.size import size
+from tests.support.size import size
 from tests.wires.cases import draw_case
 from tests.wires.encoding import encode_case
 

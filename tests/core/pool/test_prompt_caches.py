@@ -12,7 +12,7 @@ from core.pool.prompt_caches import CacheScope
 from core.pool.suppliers import SUPPLIERS
 from core.pool.types import Candidate, ContributionTerms
 from tests.core.pool.world import ASK, ASTRA, INPUT, LIMIT, LUNA, World
-from tests.fakes.suppliers import Refuse
+from tests.peers.suppliers import Refuse
 
 SCOPE = CacheScope("cnv_1")
 

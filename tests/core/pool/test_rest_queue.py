@@ -29,11 +29,11 @@ from core.pool.providers.types import (
     TextDelta,
 )
 from core.users.types import Person
-from tests import brief, service
-from tests.databases import TestClock
-from tests.fakes.raw_supplier import RawAnswer, raw_supplier
-from tests.fakes.suppliers import Answer as Says, Refuse, Used
-from tests.service import Service
+from tests.peers.raw_supplier import RawAnswer, raw_supplier
+from tests.peers.suppliers import Answer as Says, Refuse, Used
+from tests.support import brief, service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 SEEN = Says("Because.", usage=Used(20, 3))
 SHORTLY = Refuse(429, code="rate_limit_exceeded", retry_after="1")

@@ -18,8 +18,8 @@ from core.pool.pool import Pool
 from core.pool.providers.types import Fault, SupplierFault, TextDelta
 from core.pool.types import Candidate, ContributionTerms, find_usable_models
 from tests.core.pool.world import ASK, ASTRA, CHEAP, HOLD, INPUT, LIMIT, LUNA, World
-from tests.fakes.suppliers import Answer, Drop, FakeSupplier, Refuse
-from tests.size import size
+from tests.peers.suppliers import Answer, Drop, FakeSupplier, Refuse
+from tests.support.size import size
 
 
 async def fails(world: World, fault: Fault, **more: object) -> None:

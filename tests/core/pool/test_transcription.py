@@ -21,8 +21,8 @@ from core.pool.providers.types import (
     TextDelta,
     Usage,
 )
-from tests.audio import VOICE
-from tests.fakes.suppliers import GOOD_KEY, Drop, FakeSupplier, Heard, Refuse, Script
+from tests.peers.suppliers import GOOD_KEY, Drop, FakeSupplier, Heard, Refuse, Script
+from tests.support.audio import VOICE
 
 CLIP = AudioClip("voice.ogg", VOICE)
 NONE = Tokens(0)

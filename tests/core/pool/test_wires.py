@@ -42,7 +42,7 @@ from core.pool.providers.types import (
     Usage,
 )
 from core.pool.suppliers import SUPPLIERS
-from tests.fakes.suppliers import (
+from tests.peers.suppliers import (
     ACCOUNT,
     GOOD_KEY,
     Answer,

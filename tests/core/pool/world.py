@@ -21,8 +21,8 @@ from core.pool.vault import Vault
 from core.pricing.catalogue import Catalogue, Model, Route
 from core.pricing.costs import Costs
 from core.pricing.rates import Rate, Rates
-from tests.databases import TestClock
-from tests.fakes.suppliers import FakeSupplier
+from tests.peers.suppliers import FakeSupplier
+from tests.support.databases import TestClock
 
 MASTER = bytes([7]) * 32
 ASK = (ChatMessage("user", "Why is the sky blue?"),)

@@ -8,7 +8,7 @@ from core.money import Credits, MicroCredits, NanoUsd, Seconds, Tokens, parse_us
 from core.pool.providers.types import Usage
 from core.pricing.catalogue import Route
 from core.pricing.prices import Price
-from tests import brief
+from tests.support import brief
 
 
 def priced(rate: int) -> Price:

@@ -11,7 +11,7 @@ from core.pricing.cost_change_responses import RatePair, calculate_responses
 from core.pricing.prices import Price
 from core.pricing.supplier_rates import USUAL_USAGE, SupplierRate
 from core.pricing.usage import ModelUsage
-from tests import brief
+from tests.support import brief
 
 MIX = ModelUsage({"openai": USUAL_USAGE}, is_measured=False)
 

@@ -10,8 +10,8 @@ from core.pricing.costs import Costs
 from core.pricing.deals import DISCOUNT_MAX, calculate_floor, discount_price, mix_rates
 from core.pricing.prices import Price
 from core.pricing.rates import Rate, Rates
-from tests import brief
-from tests.size import size
+from tests.support import brief
+from tests.support.size import size
 
 PERCENT = st.integers(0, DISCOUNT_MAX)
 RATE = st.integers(1, 1_000_000)

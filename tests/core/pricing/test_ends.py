@@ -16,8 +16,8 @@ from core.pricing.catalogue import Catalogue, Model, Route, UnknownModel, normal
 from core.pricing.costs import Costs
 from core.pricing.files import BadOverlay
 from core.pricing.package import _PACKAGE_NAMES, read_package
-from tests import brief
-from tests.databases import TestClock
+from tests.support import brief
+from tests.support.databases import TestClock
 
 DAY = date(2026, 12, 11)
 OLD = replace(brief.GPT_4, id="old", name="Old", aliases=("elder",), nicknames=("ancient",))

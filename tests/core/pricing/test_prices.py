@@ -16,8 +16,8 @@ from core.pool.providers.types import ListedModel
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 from core.pricing.prices import FORMULA, BadPrice, PriceBook
-from tests import brief
-from tests.databases import TestClock
+from tests.support import brief
+from tests.support.databases import TestClock
 
 
 def book(store: Database, ledger: Ledger, clock: TestClock, **more: Any) -> PriceBook:

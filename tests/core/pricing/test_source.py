@@ -14,7 +14,7 @@ from core.pricing import package as lists
 from core.pricing.catalogue import Route
 from core.pricing.costs import Costs
 from core.pricing.source import PriceSource, describe_installed_data
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 GPT_4 = Route("openai", "gpt-4")
 

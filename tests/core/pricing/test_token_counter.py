@@ -14,7 +14,7 @@ from core.money import Tokens
 from core.pricing import token_counter
 from core.pricing.catalogue import Catalogue
 from core.pricing.token_counter import Encoding, count_message_tokens, count_tokens
-from tests import brief
+from tests.support import brief
 
 CATALOGUE = Catalogue.load()
 GPT, CLAUDE = CATALOGUE.find("gpt"), CATALOGUE.find("claude")

@@ -19,7 +19,7 @@ from core.users.links import AlreadyLinked, LinkRefused, Links
 from core.users.service import Users
 from core.users.types import Person, TooManyAttempts, WelcomeGift
 from tests.core.users.aged import nothing
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 
 @dataclass

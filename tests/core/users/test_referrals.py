@@ -21,7 +21,7 @@ from core.users.referrals import Referrals
 from core.users.service import Users
 from core.users.types import Person, WelcomeGift
 from tests.core.users.aged import nothing
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 
 @dataclass

@@ -16,7 +16,7 @@ from core.pool.vault import Unsealable, Vault
 from core.users.roles import Roles
 from core.users.service import Users
 from core.users.types import UnknownPerson, WelcomeGift
-from tests.databases import TestClock
+from tests.support.databases import TestClock
 
 MASTER = bytes([9]) * 32
 

@@ -28,10 +28,10 @@ from core.ledger.daily_closings import close_days
 from core.money import Credits, parse_usd, sum_amounts
 from core.users.statement import StatementLine, StatementPeriod, Statements, StatementSummary
 from payments.types import Payment
-from tests.core.earnings.test_linking import LITTLE
+from tests.core.earnings.linking_support import LITTLE
 from tests.core.earnings.world import Market, market
-from tests.databases import TestClock
-from tests.size import size
+from tests.support.databases import TestClock
+from tests.support.size import size
 
 NAMES = ("tom", "ann", "bob", "alt")
 EVERYTHING = StatementPeriod()

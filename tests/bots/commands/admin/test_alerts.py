@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-
 import pytest
 import sqlalchemy as sa
 
-from bots.chat.types import Card
 from core import chart
 from core.db import schema
 from core.db.writes import Insert, Update
@@ -16,38 +12,14 @@ from core.ledger.types import Move, Submission
 from core.money import parse_usd
 from core.pool.health import CIRCUIT_FAULTS, Attempt
 from core.pool.providers.types import Fault
-from tests import service
-from tests.bots.commands.admin.test_broadcast import Chats
-from tests.bots.commands.test_commands import button, text_of
-from tests.core.admin.test_erasure import _payout
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, Refuse, Script, Used
-from tests.service import Service
+from tests.bots.commands.admin.alerts_support import front, heard, owner
+from tests.bots.commands.commands_support import button, text_of
+from tests.core.admin.erasure_support import _payout
+from tests.peers.suppliers import Answer as Says, Refuse, Script, Used
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
-
-@pytest.fixture
-async def owner(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
-    async with service.running(database_url, clock, budget="10") as tom:
-        yield tom.someone("1")
-
-
-async def heard(owner: Service, chats: Chats) -> list[Card]:
-    """What owners on Telegram were shown since, by whoever did it, all telling done."""
-    waits = sa.select(schema.notice.c.id).where(schema.notice.c.due_at.is_not(None))
-    async with asyncio.timeout(20):
-        while await owner.app.services.base.db.fetch(waits):
-            await owner.app.chat.notifications.deliver_due()
-    fresh, chats.read = chats.shown[chats.read :], len(chats.shown)
-    assert {sender for sender, _ in fresh} <= {"1"}
-    return [screen for _, screen in fresh]
-
-
-def front(owner: Service) -> Chats:
-    chats = Chats()
-    owner.app.chat.redelivery.register_notifier("telegram", chats)
-    owner.app.services.users.roles._configured = {("telegram", "1"): "owner"}
-    owner.app.services.users.roles._roles = owner.app.services.users.roles._configured
-    return chats
+__all__ = ["owner"]
 
 
 async def test_a_supplier_that_fails_is_told_once_an_hour_and_can_be_muted(

@@ -6,18 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-import sqlalchemy as sa
 
 from bots.chat.types import Answer, Card, Place
 from core.admin_log import admin_log_row
-from core.db import schema
 from core.money import Credits
 from core.users.limits import Allowance
-from tests import service
-from tests.bots.commands.test_commands import button, text_of
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Told
-from tests.service import Service
+from tests.bots.commands.admin.limits_support import acts
+from tests.bots.commands.commands_support import button, text_of
+from tests.peers.suppliers import Answer as Told
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 
 @pytest.fixture
@@ -25,13 +24,6 @@ async def owner(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
     async with service.running(database_url, clock) as tom:
         await tom.person()
         yield tom.someone("1")
-
-
-async def acts(owner: Service) -> list[str]:
-    rows = await owner.app.services.base.db.fetch(
-        sa.select(schema.admin_log.c.act).order_by(schema.admin_log.c.id)
-    )
-    return [row.act for row in rows]
 
 
 async def test_asks_are_paused_with_the_operators_sentence(owner: Service) -> None:

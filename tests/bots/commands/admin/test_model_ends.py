@@ -14,13 +14,13 @@ from bots.commands.admin.model_ends import check_coming_ends
 from core.money import Credits, MicroCredits
 from core.pricing.catalogue import Catalogue, Route
 from core.pricing.costs import Costs
-from tests import brief, service
-from tests.bots.commands.admin.test_setprice import LONG
-from tests.bots.commands.admin.test_suppliers import told
-from tests.bots.commands.test_commands import text_of
-from tests.databases import TestClock
-from tests.fakes.suppliers import FakeSupplier
-from tests.service import Service
+from tests.bots.commands.admin.setprice_support import LONG
+from tests.bots.commands.admin.suppliers_support import told
+from tests.bots.commands.commands_support import text_of
+from tests.peers.suppliers import FakeSupplier
+from tests.support import brief, service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 #: The clock's first day is 1 March 2026.
 ENDS = date(2026, 4, 10)

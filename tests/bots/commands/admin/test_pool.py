@@ -12,11 +12,11 @@ from bots.chat.types import Card, FormCard, FormSubmission, Output, Sender
 from core import chart
 from core.db import schema
 from core.money import parse_usd
-from tests import service
-from tests.bots.commands.test_commands import button, text_of
+from tests.bots.commands.commands_support import button, text_of
 from tests.core.earnings.world import BRIEFS, Market, market
-from tests.databases import TestClock
-from tests.service import Service
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 KEY = "sk-theirs-000000000001"
 

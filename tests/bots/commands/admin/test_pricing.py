@@ -11,12 +11,12 @@ from bots.cli.check import check_lists
 from bots.config.settings import PricingConfig
 from core.db import schema
 from core.money import MicroCredits, parse_usd
-from tests import brief, service
-from tests.bots.commands.admin.test_setprice import LONG, QUESTION, acts, rate
-from tests.bots.commands.admin.test_suppliers import states
-from tests.bots.commands.test_commands import button, text_of
-from tests.databases import TestClock
-from tests.service import Service
+from tests.bots.commands.admin.setprice_support import LONG, QUESTION, acts, rate
+from tests.bots.commands.admin.suppliers_support import states
+from tests.bots.commands.commands_support import button, text_of
+from tests.support import brief, service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 
 @pytest.fixture

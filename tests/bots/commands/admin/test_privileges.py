@@ -15,11 +15,11 @@ from bots.chat.command import Action, Command, is_allowed
 from bots.chat.reply import Choice, Reply, say
 from core.db import schema
 from payments.gateways.sandbox import SandboxGateway
-from tests import service
-from tests.bots.commands.test_commands import text_of
+from tests.bots.commands.commands_support import text_of
 from tests.core.earnings.world import BRIEFS
-from tests.databases import TestClock
-from tests.service import Service
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 #: Tables that asking, looking and trying change by themselves.
 _LIVING = frozenset({"button", "prompt", "person", "identity", "chore", "transfer", "submission"})

@@ -16,11 +16,11 @@ from bots.commands.errors import UsageError
 from core.db import schema
 from core.money import Credits
 from core.pricing.catalogue import UnknownModel
-from tests import brief, service
-from tests.bots.commands.test_commands import button, text_of
-from tests.databases import NOON_MS, TestClock
-from tests.fakes.suppliers import Answer as Says, Used
-from tests.service import Service
+from tests.bots.commands.commands_support import button, text_of
+from tests.peers.suppliers import Answer as Says, Used
+from tests.support import brief, service
+from tests.support.databases import NOON_MS, TestClock
+from tests.support.service import Service
 
 EXAMPLE = Says("word " * 500, usage=Used(1_000, 500))
 DAY = 86_400_000

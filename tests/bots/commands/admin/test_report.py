@@ -14,10 +14,10 @@ from core.db import schema
 from core.db.writes import Insert
 from core.ledger.types import Submission
 from core.money import Credits, NanoUsd, parse_usd
-from tests import service
-from tests.bots.commands.test_commands import button, text_of
-from tests.databases import TestClock
-from tests.service import Service
+from tests.bots.commands.commands_support import button, text_of
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 #: Brief § 6: what suppliers were paid.
 PAID = {"openai": "1234", "anthropic": "567", "cloudflare": "89"}

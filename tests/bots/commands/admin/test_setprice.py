@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
-import sqlalchemy as sa
 
 from bots.chat.types import Answer
-from core.db import schema
 from core.money import Credits, MicroCredits
-from tests import service
-from tests.bots.commands.test_commands import button, text_of
-from tests.databases import TestClock
-from tests.fakes.suppliers import Answer as Says, Used
-from tests.service import Service
-
-LONG = Says("word " * 500, usage=Used(1_000, 500))
-QUESTION = "/ask gpt-4 " + "why " * 990
+from tests.bots.commands.admin.setprice_support import LONG, QUESTION, acts, rate
+from tests.bots.commands.commands_support import button, text_of
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 
 @pytest.fixture
@@ -28,18 +22,6 @@ async def owner(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
         await tom.person()
         clock.advance(seconds=1)
         yield tom.someone("1")
-
-
-def rate(owner: Service, model: str = "gpt-4") -> int:
-    price = owner.app.services.pricing.prices.find_current(model)
-    assert price is not None
-    return price.input_rate.units
-
-
-async def acts(owner: Service) -> list[tuple[str, dict[str, object]]]:
-    log = schema.admin_log.c
-    rows = await owner.app.services.base.db.fetch(sa.select(log.act, log.after).order_by(log.id))
-    return [(row.act, json.loads(row.after)) for row in rows]
 
 
 async def test_a_price_from_a_time_on(owner: Service, clock: TestClock) -> None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import pytest
-import sqlalchemy as sa
 
 from bots.chat.types import Answer, Card
-from core.db import schema
 from core.money import Credits, MicroCredits
 from core.repricing.supplier_changes import AlreadyDecided
-from tests import brief, service
-from tests.bots.commands.admin.test_setprice import LONG, QUESTION, acts, rate
-from tests.bots.commands.test_commands import button, text_of
-from tests.databases import TestClock
-from tests.service import Service
+from tests.bots.commands.admin.setprice_support import LONG, QUESTION, acts, rate
+from tests.bots.commands.admin.suppliers_support import states, told
+from tests.bots.commands.commands_support import button, text_of
+from tests.support import brief, service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 
 @pytest.fixture
@@ -46,33 +45,6 @@ async def raised(owner: Service, dollars_per_1k: str = "0.05", *, used: int = 0)
     card = (await owner.presses(button(listed, "OpenAI: GPT-4 Turbo")))[-1]
     assert isinstance(card, Card)
     return card
-
-
-async def states(owner: Service) -> list[str]:
-    table = schema.supplier_change.c
-    rows = await owner.app.services.base.db.fetch(sa.select(table.state).order_by(table.id))
-    return [row.state for row in rows]
-
-
-class Told:
-    """A platform that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.shown: list[tuple[str, Card]] = []
-
-    async def notify_person(self, person: str, card: Card, *, replace_message: str = "") -> None:
-        del replace_message
-        self.shown.append((person, card))
-
-
-async def told(owner: Service) -> Sequence[tuple[str, Card]]:
-    platform = Told()
-    notifiers = owner.app.chat.redelivery._notifiers
-    notifiers["telegram"] = platform  # type: ignore[assignment]
-    for _ in range(2):  # one for the owners is one for each of them at the second turn
-        await owner.app.chat.notifications.deliver_due()
-    del notifiers["telegram"]
-    return platform.shown
 
 
 # --- the brief's three scenarios ----------------------------------------------------------------

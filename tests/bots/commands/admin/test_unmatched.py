@@ -11,12 +11,12 @@ import pytest
 from core.money import NanoUsd, parse_usd
 from core.users.types import Person
 from payments.types import Payment
-from tests import service
-from tests.bots.commands.test_commands import text_of
+from tests.bots.commands.commands_support import text_of
 from tests.core.earnings.world import BRIEFS
-from tests.databases import TestClock
 from tests.payments.ours import gateway_of
-from tests.service import Service
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from bots.chat.types import Card, FormCard
 from core.db import schema
 from core.money import Credits
-from tests import service
-from tests.bots.chat.test_forms import filled
-from tests.bots.commands.admin.test_limits import acts
-from tests.bots.commands.test_commands import button, text_of
-from tests.databases import TestClock
-from tests.service import Service
+from tests.bots.chat.forms_support import filled
+from tests.bots.commands.admin.limits_support import acts
+from tests.bots.commands.commands_support import button, text_of
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from pydantic import SecretStr
 
 from bots.commands.terms import PaymentTerms
 from payments.gateways.sandbox import SandboxGateway
-from tests import service
-from tests.bots.commands.test_commands import text_of
+from tests.bots.commands.commands_support import text_of
 from tests.core.earnings.world import BRIEFS
-from tests.databases import TestClock
-from tests.service import Service
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.service import Service
 
 
 @pytest.fixture

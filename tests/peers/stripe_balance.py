@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.fakes.stripe import FakeStripe
+    from tests.peers.stripe import FakeStripe
 
 
 def list_balance(fake: FakeStripe, query: Mapping[str, str]) -> dict[str, Any]:

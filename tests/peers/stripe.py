@@ -17,7 +17,7 @@ import stripe
 from aiohttp import web
 
 from payments.gateways.stripe import WEBHOOK_EVENTS
-from tests.fakes.stripe_balance import list_balance
+from tests.peers.stripe_balance import list_balance
 
 KEY = "sk_test_canary_51Nq"
 WEBHOOK_SECRET = "whsec_canary_9Zr"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from tests.fakes.discord_world import (
+from tests.peers.discord_world import (
     COMPONENT,
     DM,
     EPHEMERAL,
@@ -24,7 +24,7 @@ from tests.fakes.discord_world import (
 )
 
 if TYPE_CHECKING:
-    from tests.fakes.discord import FakeDiscord
+    from tests.peers.discord import FakeDiscord
 
 ACKNOWLEDGE_SECONDS = 3.0
 TOKEN_SECONDS = 900.0

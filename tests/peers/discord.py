@@ -31,11 +31,11 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.fakes.discord_gateway import Gateway
-from tests.fakes.discord_payloads import Payloads
-from tests.fakes.discord_rest import Rest
-from tests.fakes.discord_store import Store
-from tests.fakes.discord_world import (
+from tests.peers.discord_gateway import Gateway
+from tests.peers.discord_payloads import Payloads
+from tests.peers.discord_rest import Rest
+from tests.peers.discord_store import Store
+from tests.peers.discord_world import (
     AUTOCOMPLETE,
     COMPONENT,
     DM,

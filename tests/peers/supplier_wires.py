@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from tests.fakes.suppliers import Heard, Refuse, Used
+    from tests.peers.suppliers import Heard, Refuse, Used
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -103,7 +103,7 @@ def error(wire: str, refuse: Refuse) -> dict[str, Any]:
 
 
 def _refuse(status: int, code: str, kind: str, message: str) -> Refuse:
-    from tests.fakes.suppliers import Refuse
+    from tests.peers.suppliers import Refuse
 
     return Refuse(status, code=code, type=kind, message=message)
 

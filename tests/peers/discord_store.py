@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from tests.fakes.discord_world import Message, Refusal, User
+from tests.peers.discord_world import Message, Refusal, User
 
 if TYPE_CHECKING:
-    from tests.fakes.discord import FakeDiscord
+    from tests.peers.discord import FakeDiscord
 
 CONSUMABLE, SUBSCRIPTION = 3, 5
 PURCHASE, GIFT, TEST_PURCHASE, PAID_GIFT = 1, 3, 4, 6

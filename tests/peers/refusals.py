@@ -4,7 +4,7 @@ each was reported of a real one. None of it is a fault of the key's.
 
 from __future__ import annotations
 
-from tests.fakes.suppliers import Answer as Says, Refuse, Script, Used
+from tests.peers.suppliers import Answer as Says, Refuse, Script, Used
 
 LARGE = "Request too large for gpt-4 (TPM): Limit 8000, Requested 8093"
 

@@ -27,9 +27,9 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from tests.fakes.telegram_chats import Chat, Message, Refusal, User
-from tests.fakes.telegram_methods import Methods
-from tests.fakes.telegram_stars import Stars
+from tests.peers.telegram_chats import Chat, Message, Refusal, User
+from tests.peers.telegram_methods import Methods
+from tests.peers.telegram_stars import Stars
 
 TOKEN = "123456:AAFakeTokenForTestsOnly_0123456789abcd"
 BOT_ID = 123456

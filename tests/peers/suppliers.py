@@ -24,9 +24,9 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from tests.fakes import supplier_wires as wires
-from tests.fakes.prompt_caches import PromptCaches
-from tests.fakes.supplier_accounts import Accounts
+from tests.peers import supplier_wires as wires
+from tests.peers.prompt_caches import PromptCaches
+from tests.peers.supplier_accounts import Accounts
 
 Wire = Literal["openai", "anthropic", "cloudflare"]
 

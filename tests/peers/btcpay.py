@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.fakes.btcpay_payouts import BtcPayPayouts
+from tests.peers.btcpay_payouts import BtcPayPayouts
 
 KEY = "btcpay-canary-key-0a1b2c"
 WEBHOOK_SECRET = "btcpay-canary-webhook-secret"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.fakes.suppliers import Refuse
+    from tests.peers.suppliers import Refuse
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Accounts:
 
     def refusal(self, key: str) -> Refuse | None:
         """Counts a request; what is answered when there is no money or no room for it."""
-        from tests.fakes.suppliers import Refuse
+        from tests.peers.suppliers import Refuse
 
         if self.billed[key] >= self.quotas.get(key, math.inf):
             return Refuse(429, code="insufficient_quota", type="insufficient_quota")

@@ -13,10 +13,10 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tests.fakes import supplier_wires as wires
+from tests.peers import supplier_wires as wires
 
 if TYPE_CHECKING:
-    from tests.fakes.suppliers import Used
+    from tests.peers.suppliers import Used
 
 _OPENAI_LEAST, _OPENAI_STEP, _OPENAI_SECONDS, _MACHINES = 1_024, 128, 1_800.0, 8
 _ANTHROPIC_SECONDS, _LOOK_BACK, _MARKS_MOST = 300.0, 20, 4

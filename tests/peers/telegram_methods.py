@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from tests.fakes.telegram_chats import (
+from tests.peers.telegram_chats import (
     Chat,
     Message,
     Refusal,
@@ -14,10 +14,10 @@ from tests.fakes.telegram_chats import (
     checked_entities,
     checked_text,
 )
-from tests.fakes.telegram_stars import StarsMethods
+from tests.peers.telegram_stars import StarsMethods
 
 if TYPE_CHECKING:
-    from tests.fakes.telegram import FakeTelegram
+    from tests.peers.telegram import FakeTelegram
 
 Params = dict[str, Any]
 

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.fakes.telegram_chats import Message, Refusal, User
+from tests.peers.telegram_chats import Message, Refusal, User
 
 if TYPE_CHECKING:
-    from tests.fakes.telegram import FakeTelegram
+    from tests.peers.telegram import FakeTelegram
 
 #: Telegram waits so long for an answer to its question.
 ANSWER_SECONDS = 10.0

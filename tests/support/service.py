@@ -37,9 +37,9 @@ from core.pricing.costs import Costs
 from core.users.types import Person
 from payments.gateways.base import Gateway
 from payments.offer import Offer
-from tests import brief
-from tests.config import MANY_KEYS, MASTER_KEY, make_config, make_externals, telling_openai
-from tests.fakes.suppliers import FakeSupplier
+from tests.peers.suppliers import FakeSupplier
+from tests.support import brief
+from tests.support.config import MANY_KEYS, MASTER_KEY, make_config, make_externals, telling_openai
 
 
 @dataclass(frozen=True)

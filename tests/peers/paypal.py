@@ -16,8 +16,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.fakes.paypal_payouts import SCOPE, PayPalPayouts
-from tests.fakes.paypal_webhooks import EVENTS, WEBHOOK_ID, is_proven, now
+from tests.peers.paypal_payouts import SCOPE, PayPalPayouts
+from tests.peers.paypal_webhooks import EVENTS, WEBHOOK_ID, is_proven, now
 
 CLIENT_ID = "AYcanary-client"
 SECRET = "EKcanary-client-secret"

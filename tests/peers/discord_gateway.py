@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import WSMsgType, web
 
 if TYPE_CHECKING:
-    from tests.fakes.discord import FakeDiscord
+    from tests.peers.discord import FakeDiscord
 
 _PRIVILEGED = (1 << 1) | (1 << 8) | (1 << 15)
 

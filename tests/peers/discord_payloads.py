@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.fakes.discord_store import Store
-from tests.fakes.discord_world import (
+from tests.peers.discord_store import Store
+from tests.peers.discord_world import (
     DM,
     EPHEMERAL,
     TEXT,
