@@ -54,7 +54,7 @@ async def _measure(app: App, asks: int) -> dict[int, float]:
         failing = TURNS[number % len(TURNS)]
         _set(records, failing)
         circuit.record_success()
-        took[failing].append(await service._ask(app, number))
+        took[failing].append(await service.ask(app, number))
     # The first tenth warms up.
     return {
         failing: statistics.median(each[asks // 10 :]) * 1_000 for failing, each in took.items()
@@ -66,7 +66,7 @@ async def _run(asks: int) -> list[str]:
         database = f"sqlite:///{Path(folder) / 'bench.db'}"
         await migrate(database, "live", SystemClock())
         async with supplier.running() as url:
-            app = await service._app(f"{url}/plain/v1", database)
+            app = await service.build_app(f"{url}/plain/v1", database)
             try:
                 medians = await _measure(app, asks)
             finally:

@@ -40,7 +40,8 @@ def _resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-async def _app(url: str, database: str) -> App:
+async def build_app(url: str, database: str) -> App:
+    """The service on a migrated database, started, with one key of a supplier at `url`."""
     clock = SystemClock()
     key = SupplierConfig(key=SecretStr("sk-bench-000000000001"), quota=parse_usd("1000000"))
     config = Config(
@@ -63,7 +64,7 @@ async def _app(url: str, database: str) -> App:
     return app
 
 
-async def _ask(app: App, number: int) -> float:
+async def ask(app: App, number: int) -> float:
     """One ask as an adapter hands it over, in seconds until its answer had landed."""
     person = str(number % PEOPLE)
     incoming = IncomingMessage(
@@ -84,7 +85,7 @@ async def _ask(app: App, number: int) -> float:
 
 
 async def _measure(url: str, database: str, asks: int, concurrent: int) -> dict[str, float]:
-    app = await _app(url, database)
+    app = await build_app(url, database)
     idle, started = _resident_mb(), resource.getrusage(resource.RUSAGE_SELF)
     numbers = itertools.count()
 
@@ -92,7 +93,7 @@ async def _measure(url: str, database: str, asks: int, concurrent: int) -> dict[
         waiting = iter(range(count))
 
         async def caller() -> list[float]:
-            return [await _ask(app, next(numbers)) for _ in waiting]
+            return [await ask(app, next(numbers)) for _ in waiting]
 
         took = await asyncio.gather(*(caller() for _ in range(concurrent)))
         return [one for ones in took for one in ones]
