@@ -58,7 +58,7 @@ async def demo(config: Config) -> int:
     configure_logging("error")
     url, clock = demo_database(config), SystemClock()
     config = _demo_config(config)
-    db = await Database.open(url, kind="demo", clock=clock)
+    db = await Database.open(url, kind="demo", clock=clock, migrate=True)
     async with AsyncExitStack() as stack:
         secret = secrets.token_urlsafe()
         payment_service = SandboxPaymentService(secret)

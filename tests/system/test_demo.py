@@ -14,6 +14,7 @@ import pytest
 
 from tests.peers.suppliers import Answer, FakeSupplier, Used
 from tests.support.audio import wav
+from tests.support.databases import Postgres
 from tests.system.commandline import PATIENCE_S, Done, Place, place, press
 from tests.system.demo_support import BIN, LINES, answers, the_real
 
@@ -164,6 +165,16 @@ async def test_a_second_run_goes_on_where_the_first_one_left(place: Place) -> No
     desk = answers(await place.creditbot("demo", stdin=lines), lines)
     assert "System layer" in desk[1]
     assert "for the operator only" in desk[3]
+
+
+async def test_a_demo_on_postgresql_makes_its_own_tables(place: Place, postgres: Postgres) -> None:
+    """`creditbot migrate` would make a live database of it, which the demo refuses."""
+    database = postgres.create()
+    place.settings = {"database_url": postgres.url(database)}
+    done = await place.creditbot("demo", stdin="/balance\n")
+    assert "1,000 Credits" in done.out
+    await place.creditbot("audit")
+    postgres.drop(database)
 
 
 async def test_nothing_to_read_and_a_reader_who_is_gone(place: Place) -> None:
