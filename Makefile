@@ -17,7 +17,7 @@ install = $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 2 i
 	>$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: bench-peers chart-font help demo demo-new setup init run test unit flaky soak check format lint types arrows bench lock clean
+.PHONY: bench-peers chart-font help demo demo-new setup init run test unit coverage flaky soak check format lint types arrows bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,12 @@ test: $(DEVELOP) ## every test, small sizes
 
 unit: $(DEVELOP) ## the inner loop: tests that need neither a database nor a process
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "unit and not slow"
+
+coverage: $(DEVELOP) ## which lines and branches no test reaches; takes half as long again as the tests
+	@rm -f .coverage .coverage.*
+	@$(BIN)/python -m coverage run -m pytest -q $(SPREAD)
+	@$(BIN)/python -m coverage combine -q
+	@$(BIN)/python -m coverage report
 
 flaky: $(DEVELOP) ## every test five times, on twice as many workers as usual: names what failed
 	@for round in 1 2 3 4 5; do \
