@@ -101,6 +101,7 @@ class App:
         for gateway in services.payments.gateways.values():
             await gateway.close()
         await services.earnings.payouts.close()
+        await services.asks.file_reader.close()
         await services.pool.pool.stop()
         with suppress(LedgerRefusal):  # their leases end by themselves
             await self.chat.update_inbox.release()

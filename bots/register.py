@@ -31,12 +31,15 @@ from bots.commands.admin.tiers import TierCommands
 from bots.commands.admin.unmatched import UnmatchedCommands, make_unmatched_card
 from bots.commands.admin.users import UserCommands
 from bots.commands.ask import AskCommands
+from bots.commands.attachments import QuestionComposer
 from bots.commands.balance import BalanceCommands
 from bots.commands.cancel import CancellationCommands
 from bots.commands.contribute import ContributeCommands
+from bots.commands.conversation import ConversationCommands
 from bots.commands.drafts import QuestionDrafts
 from bots.commands.erase import EraseCommands
 from bots.commands.export import ExportCommands
+from bots.commands.file_offers import FileOffers
 from bots.commands.help import HelpCommands
 from bots.commands.link import LinkCommands
 from bots.commands.models import ModelCommands
@@ -296,11 +299,18 @@ def _ask_groups(services: Services, shared: _Shared) -> Iterator[object]:
     yield AskCommands(
         ask_service=asks.asks,
         ask_repository=asks.repository,
-        conversations=asks.conversations,
-        catalogue=catalogue,
         model_commands=shared.models,
+        composer=QuestionComposer(asks.file_reader),
+        file_offers=FileOffers(
+            ask_service=asks.asks, balances=services.users.balances, drafts=shared.drafts
+        ),
         drafts=shared.drafts,
         shortage_cards=shared.shortage_cards,
+    )
+    yield ConversationCommands(
+        ask_service=asks.asks,
+        ask_repository=asks.repository,
+        conversations=asks.conversations,
     )
     yield VoiceCommands(
         ask_service=asks.asks,

@@ -33,6 +33,7 @@ from core.asks.service import AskService
 from core.asks.settler import AskSettler
 from core.asks.streaming import AnswerStream
 from core.asks.unpaid_work import UnpaidWorkBudget
+from core.attachments.reader import FileReader
 from core.clock import Clock
 from core.db.database import Database
 from core.earnings.contributions import Contributions, has_contributions
@@ -154,6 +155,7 @@ class AskServices:
     conversations: Conversations
     recovery: AskRecovery
     chat_moves: ChatMoves
+    file_reader: FileReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -501,6 +503,7 @@ def build_asks(
             process_id=base.process_id,
         ),
         chat_moves=ChatMoves(db=db, ledger=ledger, limits=users.limits, clock=clock),
+        file_reader=FileReader(),
     )
 
 

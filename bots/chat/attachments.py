@@ -1,4 +1,4 @@
-"""What comes with a message beside its words: files, pictures, stickers, quotes; and text files as
+"""What comes with a message beside its words: files, pictures, stickers, quotes; and plain text as
 text.
 
 Adapters say what kind it is and how its bytes are had; what is done with it is decided in
@@ -57,9 +57,6 @@ class QuotedText:
     text: str
 
 
-#: What a text file may have, in bytes.
-TEXT_BYTES_MAX: Final = 1 << 20
-
 _TEXT_MIMES: Final = {
     *("application/json", "application/xml", "application/yaml", "application/x-yaml"),
     *("application/toml", "application/sql", "application/x-sh", "application/javascript"),
@@ -81,8 +78,17 @@ _TEXT_ENDINGS: Final = frozenset({
 # fmt: on
 
 
-def is_text_file(attachment: SentAttachment) -> bool:
-    """Whether a file seems to be text, by its media type or the ending of its name."""
+_DOCUMENT_MIMES: Final = {
+    "application/pdf",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+_DOCUMENT_ENDINGS: Final = {"pdf", "docx", "xlsx"}
+
+
+def is_readable_file(attachment: SentAttachment) -> bool:
+    """Whether a file seems to be text or a document, by its media type or the ending of its
+    name."""
     if attachment.kind != "file":
         return False
     mime = attachment.mime.partition(";")[0].strip().lower()
@@ -90,7 +96,8 @@ def is_text_file(attachment: SentAttachment) -> bool:
         return False
     name = PurePath(attachment.name.lower())
     ending = name.suffix.removeprefix(".") or name.name.removeprefix(".")
-    return mime.startswith("text/") or mime in _TEXT_MIMES or ending in _TEXT_ENDINGS
+    is_text = mime.startswith("text/") or mime in _TEXT_MIMES or ending in _TEXT_ENDINGS
+    return is_text or mime in _DOCUMENT_MIMES or ending in _DOCUMENT_ENDINGS
 
 
 _MARKED_ENCODINGS: Final = (

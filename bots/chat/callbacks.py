@@ -100,7 +100,7 @@ class ButtonRepository:
                     "place": place,
                     "action": choice.action,
                     "data": json.dumps(dict(choice.data)),
-                    "expires_at": now + BUTTON_LIFETIME_SECONDS * 1000,
+                    "expires_at": now + (choice.lifetime_seconds or BUTTON_LIFETIME_SECONDS) * 1000,
                     "once": choice.once,
                     "used_at": None,
                     "used_by": None,

@@ -61,6 +61,8 @@ class Choice:
     #: Puts this on the reader's clipboard instead, where the platform can; elsewhere it isn't
     #: shown.
     copy: str = ""
+    #: Seconds until it is too old to be pressed; None for as long as buttons usually last.
+    lifetime_seconds: int | None = None
 
 
 def make_copy_choice(text: str) -> Choice:

@@ -1,4 +1,4 @@
-"""Asking: `/ask`, bare questions, `/new`, `/stop`, and an answer's own buttons."""
+"""Asking: `/ask`, bare questions, and an answer's own buttons."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from bots.chat.callbacks import ButtonExpired, NotYourButton
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import render
 from bots.chat.reply import Reply, plain, say
-from bots.commands.attachments import compose_question, describe_attachments, list_unreadable
-from bots.commands.drafts import ASK_DRAFT_ACTION, QuestionDraft, QuestionDrafts
+from bots.commands.attachments import QuestionComposer, describe_attachments
+from bots.commands.drafts import ASK_DRAFT_ACTION, QuestionDraft, QuestionDrafts, make_question
+from bots.commands.file_offers import FileOffers
 from bots.commands.models import ModelCommands
 from bots.commands.shortage import ShortageCards
 from bots.commands.text import format_price
 from core import ids
-from core.asks.conversations import Conversations
 from core.asks.repository import AskRepository, SettledAsk
 from core.asks.run import AskRun
 from core.asks.service import AskService
 from core.asks.types import NotEnoughCredits, Question
-from core.pricing.catalogue import Catalogue, Model, UnknownModel
+from core.pricing.catalogue import Model, UnknownModel
 
 _CONTINUE_QUESTION = say("Go on exactly where you stopped.")
 
@@ -65,26 +65,23 @@ class _UnsureModel:
 
 
 class AskCommands:
-    """The commands that ask a model, begin a new conversation, and stop an answer."""
+    """The commands and buttons that ask a model."""
 
     def __init__(
         self,
         *,
         ask_service: AskService,
         ask_repository: AskRepository,
-        conversations: Conversations,
-        catalogue: Catalogue,
         model_commands: ModelCommands,
+        composer: QuestionComposer,
+        file_offers: FileOffers,
         drafts: QuestionDrafts,
         shortage_cards: ShortageCards,
     ) -> None:
-        self._drafts, self._shortage_cards = drafts, shortage_cards
-        self._ask_service, self._ask_repository, self._conversations = (
-            ask_service,
-            ask_repository,
-            conversations,
-        )
-        self._catalogue, self._model_commands = catalogue, model_commands
+        self._drafts, self._shortage_cards, self._composer = drafts, shortage_cards, composer
+        self._ask_service, self._ask_repository = ask_service, ask_repository
+        self._file_offers = file_offers
+        self._catalogue, self._model_commands = model_commands.catalogue, model_commands
 
     @command(
         "ask",
@@ -99,30 +96,31 @@ class AskCommands:
         is asked."""
         replies_to, quotes, attachments = await self._find_context(request)
         id_ = request.ask_id
-        unreadable = list_unreadable(attachments)
+        unreadable = self._composer.list_unreadable(attachments)
         if unreadable:
-            composed = await compose_question(given.question, quotes, ())
+            composed = await self._composer.compose_question(given.question, quotes, ())
             draft = QuestionDraft(id_, composed.text, given.model, replies_to, composed.sources)
             return await self._explain_unreadable(request, unreadable, draft)
         model, text, unsure = self._choose_model(request, given)
-        composed = await compose_question(text, quotes, attachments)
+        composed = await self._composer.compose_question(text, quotes, attachments)
         if unsure is not None and not attachments:
-            other = await compose_question(unsure.rest, quotes, ())
+            other = await self._composer.compose_question(unsure.rest, quotes, ())
             draft = QuestionDraft(id_, composed.text, "", replies_to, composed.sources)
             named = replace(draft, text=other.text, model=unsure.model.id)
             return await self._ask_which_model(request, unsure, draft, named)
         draft = QuestionDraft(id_, composed.text, model.id, replies_to, composed.sources)
-        return await self._start_draft(request, draft, model)
+        offer = await self._file_offers.make_card(request, draft, composed, model)
+        return offer or await self._start_draft(request, draft, model)
 
     @action("edit-question", is_ask=True)
     async def edit_question(self, request: Request) -> None:
         """A question that was edited: nothing is asked by that, but asking again takes the new
         words."""
         _, quotes, attachments = await self._find_context(request)
-        unreadable = list_unreadable(attachments)
+        unreadable = self._composer.list_unreadable(attachments)
         _, text, _ = self._choose_model(request, AskArguments.from_text(request.text))
         readable = [one for one in attachments if one not in unreadable]
-        composed = await compose_question(text, quotes, readable)
+        composed = await self._composer.compose_question(text, quotes, readable)
         await self._ask_repository.record_edit(request.ask_id, request.person, composed.text)
 
     async def _find_context(
@@ -149,26 +147,13 @@ class AskCommands:
             if draft.model
             else self._model_commands.get_current_model(request.person)
         )
-        return await self._start_draft(request, draft, model)
+        offer = await self._file_offers.renew_card(request, draft, model)
+        return offer or await self._start_draft(request, draft, model)
 
     async def _start_draft(
         self, request: Request, draft: QuestionDraft, model: Model
     ) -> AskRun | Reply:
-        return await self._start_ask(
-            request,
-            Question(
-                id=draft.ask,
-                person=request.person,
-                place=request.place.code,
-                asked_in=request.message,
-                text=draft.text,
-                model=model,
-                replies_to=draft.replies_to,
-                way_back=request.way_back,
-                is_privileged=request.is_admin,
-                sources=draft.sources,
-            ),
-        )
+        return await self._start_ask(request, make_question(request, draft, model))
 
     async def _start_ask(self, request: Request, question: Question) -> AskRun | Reply:
         """The run; where the balance doesn't pay for it, the card with the ways on."""
@@ -261,39 +246,6 @@ class AskCommands:
             return ""
         near = self._catalogue.find_nearest(word, _NEAR_SIMILARITY)
         return near.id if near is not None else ""
-
-    @command(
-        "new",
-        title=say("New conversation"),
-        description=say("Forget what was said here and start afresh"),
-        allowed_in_groups=True,
-    )
-    async def new(self, request: Request) -> Reply:
-        """Ends the conversation here."""
-        ended = await self._conversations.end_current(request.person.id, request.place.code)
-        if ended:
-            return Reply((say("New conversation. Nothing said before goes along."),))
-        return Reply((say("This is already a new conversation. Ask away."),))
-
-    @command(
-        "stop",
-        title=say("Stop"),
-        description=say("Stop the answer that is being written"),
-        allowed_in_groups=True,
-    )
-    async def stop(self, request: Request) -> Reply | None:
-        """Stops what this person has running here; the answer itself says that it stopped."""
-        ask = await self._ask_repository.find_running(request.person.id, request.place.code)
-        if ask is not None and await self._ask_service.stop_ask(ask, request.person.id):
-            return None
-        return Reply((say("You have no answer in progress here."),))
-
-    @action("stop")
-    async def stop_button(self, request: Request) -> Reply | None:
-        """Stop under an answer."""
-        if await self._ask_service.stop_ask(str(request.data["ask"]), request.person.id):
-            return None
-        return Reply((say("That answer has already finished."),))
 
     @action("again", is_ask=True)
     async def ask_again(self, request: Request) -> AskRun | Reply:

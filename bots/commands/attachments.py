@@ -1,40 +1,53 @@
 """What came with a question: read where there is a reader for it, named where there is none.
 
-Whatever turns pictures, documents or other files into words for a model is a reader: it goes into
-`READERS`, and everything else follows.
+Whatever turns attachments of some kind into words for a model is a reader: `QuestionComposer` has
+them, and everything else follows.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from bots.chat.attachments import (
-    TEXT_BYTES_MAX,
     AttachmentKind,
     QuotedText,
     SentAttachment,
     decode_text,
-    is_text_file,
+    is_readable_file,
 )
 from bots.chat.audio import DownloadFailed
 from bots.chat.reply import Phrase, plain, say, say_count
-from bots.commands.errors import (
-    SecretSent,
-    TextFileNotFetched,
-    TextFileTooLarge,
-    TextFileUnreadable,
-)
+from bots.commands.errors import FileNotFetched, FileNotRead, FileTooLarge, SecretSent
 from bots.commands.text import join_phrases
 from bots.render.secret_scan import find_first_secret
-from core.asks.types import QuestionSource
+from core.asks.types import FilePart, QuestionSource
+from core.attachments.reader import FileReader
+from core.attachments.types import (
+    BEGINNING_PAGES,
+    FILE_BYTES_MAX,
+    TEXT_CHARS_MAX,
+    FileUnreadable,
+    is_document,
+)
 from core.text import repair_text
 
 #: What Discord's app makes of a paste that is too long for a message: it is the message.
 _PASTED_FILE: Final = "message.txt"
 _NAME_CHARS_MAX: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAttachment:
+    """What a reader made of an attachment: its words, and which part of it they are."""
+
+    words: str
+    part: FilePart | None = None
+    #: The words of its first pages, where there are many.
+    beginning: str = ""
+    pages: int = 0
 
 
 class AttachmentReader(Protocol):
@@ -44,38 +57,50 @@ class AttachmentReader(Protocol):
         """Whether it is of a kind that this one reads; nothing is fetched for it."""
         ...
 
-    async def read(self, attachment: SentAttachment) -> str:
+    async def read(self, attachment: SentAttachment) -> ReadAttachment:
         """Its words; raises a `Refusal` that says why there are none."""
         ...
 
 
-class TextFileReader:
-    """The reader of text files: source, Markdown, tables, what was pasted."""
+class DocumentReader:
+    """The reader of text files and documents: source, Markdown, tables, what was pasted, PDF, Word,
+    Excel."""
+
+    def __init__(self, file_reader: FileReader) -> None:
+        self._file_reader = file_reader
 
     def can_read(self, attachment: SentAttachment) -> bool:
         """See `AttachmentReader`."""
-        return attachment.fetch is not None and is_text_file(attachment)
+        return attachment.fetch is not None and is_readable_file(attachment)
 
-    async def read(self, attachment: SentAttachment) -> str:
-        """See `AttachmentReader`; raises `TextFileTooLarge`, `TextFileNotFetched` and
-        `TextFileUnreadable`."""
+    async def read(self, attachment: SentAttachment) -> ReadAttachment:
+        """See `AttachmentReader`; raises `FileTooLarge`, `FileNotFetched` and `FileNotRead`."""
         name = shorten_name(attachment.name) or _PASTED_FILE
         assert attachment.fetch is not None
-        if attachment.size > TEXT_BYTES_MAX:
-            raise TextFileTooLarge(name)
+        if attachment.size > FILE_BYTES_MAX:
+            raise FileTooLarge(name)
         try:
             content = await attachment.fetch()
         except DownloadFailed:
-            raise TextFileNotFetched(name) from None
-        if len(content) > TEXT_BYTES_MAX:
-            raise TextFileTooLarge(name)
-        text = decode_text(content)
-        if text is None:
-            raise TextFileUnreadable(name)
-        return repair_text(text).strip()
-
-
-READERS: Final[tuple[AttachmentReader, ...]] = (TextFileReader(),)
+            raise FileNotFetched(name) from None
+        if len(content) > FILE_BYTES_MAX:
+            raise FileTooLarge(name)
+        # Nothing is parsed for plain text: it needs no process of its own.
+        text = decode_text(content) if not is_document(content) else None
+        if text is not None and len(text) <= TEXT_CHARS_MAX:
+            return ReadAttachment(repair_text(text).strip())
+        try:
+            document = await self._file_reader.read_document(content)
+        except FileUnreadable as unreadable:
+            raise FileNotRead(name, unreadable.problem) from None
+        part = FilePart(document.pages_read, document.pages) if document.is_cut else None
+        beginning = document.text[: document.beginning_chars]
+        return ReadAttachment(
+            repair_text(document.text).strip(),
+            part,
+            repair_text(beginning).strip(),
+            document.pages,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,41 +109,75 @@ class ComposedQuestion:
 
     text: str
     sources: tuple[QuestionSource, ...] = ()
+    #: Whether anything of it was written or quoted: else it is a file alone.
+    has_words: bool = True
+    #: The same with the first pages alone of each long document; None where none is long.
+    shorter: ComposedQuestion | None = None
+
+    @property
+    def files(self) -> tuple[QuestionSource, ...]:
+        """The files that went along, but for a paste, which is the message itself."""
+        return tuple(one for one in self.sources if one.kind == "file" and one.name != _PASTED_FILE)
+
+    def add_words(self, words: str) -> ComposedQuestion:
+        """The same with words of ours before it, where its sender wrote none."""
+        shorter = None if self.shorter is None else self.shorter.add_words(words)
+        return replace(self, text=f"{words}\n\n{self.text}", shorter=shorter)
 
 
-def list_unreadable(attachments: Sequence[SentAttachment]) -> list[SentAttachment]:
-    """What there is no reader for."""
-    return [one for one in attachments if _find_reader(one) is None]
+class QuestionComposer:
+    """Composes a question of its words and what came with them, by a reader for each kind."""
+
+    def __init__(self, file_reader: FileReader) -> None:
+        self._readers: tuple[AttachmentReader, ...] = (DocumentReader(file_reader),)
+
+    def list_unreadable(self, attachments: Sequence[SentAttachment]) -> list[SentAttachment]:
+        """What there is no reader for."""
+        return [one for one in attachments if self._find_reader(one) is None]
+
+    async def compose_question(
+        self, text: str, quotes: Sequence[QuotedText], attachments: Sequence[SentAttachment]
+    ) -> ComposedQuestion:
+        """The words with what was quoted before them, and what is read of attachments after them.
+        Raises `SecretSent` where something of that looks like a key, and what readers raise."""
+        read: list[tuple[str, ReadAttachment]] = []
+        for attachment in attachments:
+            if (reader := self._find_reader(attachment)) is not None:
+                name = shorten_name(attachment.name) or _PASTED_FILE
+                read.append((name, await reader.read(attachment)))
+        in_files = [found.words for _, found in read]
+        secret = await find_first_secret("\n".join((*(one.text for one in quotes), *in_files)))
+        if secret is not None:
+            is_in_file = [await find_first_secret(words) for words in in_files]
+            raise SecretSent(secret.kind, is_own_message=any(is_in_file))
+        composed = _join(text, quotes, read)
+        if not any(found.beginning for _, found in read):
+            return composed
+        shorter = [(name, _take_beginning(found)) for name, found in read]
+        return replace(composed, shorter=_join(text, quotes, shorter))
+
+    def _find_reader(self, attachment: SentAttachment) -> AttachmentReader | None:
+        return next((one for one in self._readers if one.can_read(attachment)), None)
 
 
-async def compose_question(
-    text: str, quotes: Sequence[QuotedText], attachments: Sequence[SentAttachment]
+def _take_beginning(found: ReadAttachment) -> ReadAttachment:
+    if not found.beginning:
+        return found
+    return ReadAttachment(found.beginning, FilePart(BEGINNING_PAGES, found.pages))
+
+
+def _join(
+    text: str, quotes: Sequence[QuotedText], read: Sequence[tuple[str, ReadAttachment]]
 ) -> ComposedQuestion:
-    """The words with what was quoted before them, and what is read of attachments after them.
-    Raises `SecretSent` where something of that looks like a key, and what readers raise."""
     before = [_mark_quote(one.text) for one in quotes if one.kind != "forward"]
     after = [one.text for one in quotes if one.kind == "forward"]
     sources = [QuestionSource(one.kind) for one in quotes]
-    read: list[tuple[str, str]] = []
-    for attachment in attachments:
-        reader = _find_reader(attachment)
-        if reader is not None:
-            read.append((shorten_name(attachment.name), await reader.read(attachment)))
-    sources += [QuestionSource("file", name or _PASTED_FILE) for name, _ in read]
-    for name, words in read:
-        is_pasted = name in {"", _PASTED_FILE}
-        after.append(words if is_pasted or not words else f"{name}:\n{words}")
-    gone_along = "\n".join((*(one.text for one in quotes), *(words for _, words in read)))
-    secret = await find_first_secret(gone_along)
-    if secret is not None:
-        in_files = [await find_first_secret(words) for _, words in read]
-        raise SecretSent(secret.kind, is_own_message=any(in_files))
+    for name, found in read:
+        sources.append(QuestionSource("file", name, found.part))
+        is_named = bool(found.words) and name != _PASTED_FILE
+        after.append(f"{name}:\n{found.words}" if is_named else found.words)
     composed = "\n\n".join(filter(None, (*before, text, *after)))
-    return ComposedQuestion(composed, tuple(sources))
-
-
-def _find_reader(attachment: SentAttachment) -> AttachmentReader | None:
-    return next((one for one in READERS if one.can_read(attachment)), None)
+    return ComposedQuestion(composed, tuple(sources), has_words=bool(text or quotes))
 
 
 def _mark_quote(text: str) -> str:

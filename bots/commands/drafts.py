@@ -10,12 +10,14 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from bots.chat.callbacks import ButtonExpired
 from bots.chat.command import Request
 from bots.chat.reply import Choice, Phrase
-from core.asks.types import QuestionSource
+from core.asks.types import FilePart, Question, QuestionSource
 from core.pool.vault import Unsealable
+from core.pricing.catalogue import Model
 from core.users.service import Users
 from core.users.types import Person
 
@@ -32,6 +34,8 @@ class QuestionDraft:
     model: str = ""
     replies_to: str = ""
     sources: tuple[QuestionSource, ...] = ()
+    #: The most that it may cost, in Credits, as its button says; 0 where that says no price.
+    max_charge: int = 0
 
 
 class QuestionDrafts:
@@ -40,12 +44,20 @@ class QuestionDrafts:
     def __init__(self, users: Users) -> None:
         self._users = users
 
-    async def make_choice(self, label: Phrase, draft: QuestionDraft, person: Person) -> Choice:
+    async def make_choice(
+        self,
+        label: Phrase,
+        draft: QuestionDraft,
+        person: Person,
+        *,
+        lifetime_seconds: int | None = None,
+    ) -> Choice:
         """A button that asks it."""
         key = await self._users.get_data_key(person)
         plain = json.dumps(asdict(draft)).encode()
         sealed = base64.b64encode(key.seal(_context(draft.ask), plain)).decode()
-        return Choice(label, ASK_DRAFT_ACTION, {"ask": draft.ask, "draft": sealed})
+        data = {"ask": draft.ask, "draft": sealed}
+        return Choice(label, ASK_DRAFT_ACTION, data, lifetime_seconds=lifetime_seconds)
 
     async def open_draft(self, request: Request) -> QuestionDraft:
         """The question of a pressed button; raises `ButtonExpired` when it was erased."""
@@ -55,11 +67,28 @@ class QuestionDrafts:
             found = json.loads(key.unseal(_context(str(request.data["ask"])), sealed))
         except Unsealable:
             raise ButtonExpired from None
-        sources: Sequence[dict[str, str]] = found.pop("sources")
-        return QuestionDraft(
-            **found,
-            sources=tuple(QuestionSource(**one) for one in sources),  # type: ignore[arg-type]
-        )
+        sources: Sequence[dict[str, Any]] = found.pop("sources")
+        return QuestionDraft(**found, sources=tuple(_parse_source(**one) for one in sources))
+
+
+def make_question(request: Request, draft: QuestionDraft, model: Model) -> Question:
+    """The question that a draft becomes where it is asked."""
+    return Question(
+        id=draft.ask,
+        person=request.person,
+        place=request.place.code,
+        asked_in=request.message,
+        text=draft.text,
+        model=model,
+        replies_to=draft.replies_to,
+        way_back=request.way_back,
+        is_privileged=request.is_admin,
+        sources=draft.sources,
+    )
+
+
+def _parse_source(part: dict[str, int] | None = None, **told: Any) -> QuestionSource:
+    return QuestionSource(**told, part=None if part is None else FilePart(**part))
 
 
 def _context(ask: str) -> str:

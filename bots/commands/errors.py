@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from string import Formatter
 from typing import Any, Final
 
-from bots.chat.attachments import TEXT_BYTES_MAX
 from bots.chat.audio import DownloadFailed
 from bots.chat.callbacks import ButtonExpired, NotYourButton
 from bots.chat.forms import FormClosed, InvalidFormInput
@@ -47,6 +46,7 @@ from core.asks.types import (
     TooManyAsks,
 )
 from core.asks.unpaid_work import NoOwnKeyAvailable, UnpaidWorkSpent
+from core.attachments.types import FILE_BYTES_MAX, FileProblem
 from core.clock import as_datetime
 from core.db.errors import DatabaseUnavailable
 from core.earnings.payouts import (
@@ -154,22 +154,22 @@ class SecretSent(Refusal):
         self.kind, self.is_own_message, self.command = kind, is_own_message, command
 
 
-class TextFileTooLarge(Refusal):
-    """A text file has more bytes than are read."""
+class FileTooLarge(Refusal):
+    """A file has more bytes than are read."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.max_megabytes = name, TEXT_BYTES_MAX // _MEGABYTE
+        self.name, self.max_megabytes = name, FILE_BYTES_MAX // _MEGABYTE
 
 
-class TextFileUnreadable(Refusal):
-    """A file that seems to be text is none, or in an encoding that isn't known."""
+class FileNotRead(Refusal):
+    """Nothing can be read of a file; `reason` is the value of a `FileProblem`."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, problem: FileProblem) -> None:
+        self.name, self.reason = name, problem.value
 
 
-class TextFileNotFetched(Refusal):
-    """The platform doesn't hand out a text file, or not now."""
+class FileNotFetched(Refusal):
+    """The platform doesn't hand out a file, or not now."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -312,6 +312,29 @@ _PAUSE_TEXTS: Final = {
     "contributions": say("Keys aren't accepted for now. Nothing was kept or sent."),
     "payouts": say("Withdrawals are paused for a while. Nothing was withdrawn."),
 }
+_FILE_PROBLEMS: Final = {
+    "locked": say(
+        "“{name}” opens only with a password. Nothing was asked or charged. Save it without one and"
+        " send it again."
+    ),
+    "empty": say("There are no words in “{name}”. Nothing was asked or charged."),
+    "scanned": say(
+        "“{name}” holds pictures of pages, and no words that I can read. Nothing was asked or"
+        " charged. Send a version with text, or paste the part that matters."
+    ),
+    "unknown": say(
+        "“{name}” is neither text nor a document that I can read (PDF, DOCX, XLSX), whatever its"
+        " name says. Nothing was asked or charged."
+    ),
+    "damaged": say(
+        "“{name}” is damaged: I could not read it. Nothing was asked or charged. Save it anew and"
+        " send it again."
+    ),
+    "too_large": say(
+        "“{name}” unpacks to far more than I read. Nothing was asked or charged. Send the part that"
+        " matters."
+    ),
+}
 _KEY_REJECTIONS: Final = {
     "shape": say("That doesn't look like a key of {supplier}. Nothing was kept or sent."),
     "account": say("That doesn't look like an account ID of {supplier}. Nothing was kept or sent."),
@@ -353,15 +376,12 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         "What would you like to ask? Write it after the command: /ask why is the sky blue?"
     ),
     SecretSent: _explain_secret,
-    TextFileTooLarge: say(
+    FileTooLarge: say(
         "“{name}” is larger than {max_megabytes} MB. Nothing was asked or charged. Send the part"
         " that matters."
     ),
-    TextFileUnreadable: say(
-        "“{name}” is no text that I can read. Nothing was asked or charged. Save it as UTF-8 and"
-        " send it again, or paste the text."
-    ),
-    TextFileNotFetched: say(
+    FileNotRead: _FILE_PROBLEMS,
+    FileNotFetched: say(
         "“{name}” could not be fetched. Nothing was asked or charged. Send it again."
     ),
     QuestionTooLong: say(

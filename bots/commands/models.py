@@ -64,28 +64,28 @@ class ModelCommands:
         balances: Balances,
         default_model: str,
     ) -> None:
-        self._catalogue, self._prices, self._pool = catalogue, prices, pool
+        self.catalogue, self._prices, self._pool = catalogue, prices, pool
         self._deals = deals
         self._users, self._balances, self._default_model = users, balances, default_model
 
     def get_current_model(self, person: Person) -> Model:
         """The model that answers a bare question: theirs, else the operator's default, else the
         first that can be served."""
-        if person.model and self._catalogue.is_unambiguous_name(person.model):
-            return self._catalogue.find(person.model)
+        if person.model and self.catalogue.is_unambiguous_name(person.model):
+            return self.catalogue.find(person.model)
         if self._default_model:
-            return self._catalogue.find(self._default_model)
-        default = self._catalogue.default_model
-        first = (default, *self._catalogue.chat_models)
+            return self.catalogue.find(self._default_model)
+        default = self.catalogue.default_model
+        first = (default, *self.catalogue.chat_models)
         return next(filter(self._pool.is_servable, first), default)
 
     def find_model(self, name: str) -> Model:
         """The model of a name. Where there is no key for it, the one that an own server has under
         the same name; raises `UnknownModel`."""
-        model = self._catalogue.find(name)
+        model = self.catalogue.find(name)
         if model.local or self._pool.has_key(model):
             return model
-        return self._catalogue.find_own_model(name) or model
+        return self.catalogue.find_own_model(name) or model
 
     async def find_price(self, person: Person, model: Model) -> Price | None:
         """What a model costs them; whatever is offered to them is in it, and no other price is
@@ -146,7 +146,7 @@ class ModelCommands:
         return found[:_SUGGESTIONS_MAX]
 
     def _list_servable(self, person: str) -> list[tuple[Model, Price]]:
-        return self._list_priced(person, self._catalogue.chat_models)
+        return self._list_priced(person, self.catalogue.chat_models)
 
     def _list_priced(self, person: str, models: Iterable[Model]) -> list[tuple[Model, Price]]:
         """Those that can be served now, with their prices for somebody."""
@@ -191,7 +191,7 @@ class ModelCommands:
                 *(
                     say("🎤 {model} — {price}", model=model.name, price=format_price(price))
                     for model, price in self._list_priced(
-                        request.person.id, self._catalogue.audio_models
+                        request.person.id, self.catalogue.audio_models
                     )
                 ),
             ),
@@ -230,7 +230,7 @@ class ModelCommands:
     @action("card")
     async def show_model(self, request: Request) -> Reply:
         """One model's card."""
-        model = self._catalogue.find(str(request.data["model"]))
+        model = self.catalogue.find(str(request.data["model"]))
         return await self._model_card(request, model, replace=True)
 
     @command(
@@ -257,7 +257,7 @@ class ModelCommands:
             return await self._model_card(request, model, replace=replace)
         await self._users.update_settings(request.person, model=model.id)
         lines: list[Phrase] = [say("{model} answers you from now on.", model=model.name)]
-        if self._catalogue.is_retired(name):
+        if self.catalogue.is_retired(name):
             lines.append(
                 say(
                     "“{name}” has been retired; {model} is its successor.",

@@ -124,10 +124,24 @@ _SOURCES = {
 def describe_sources(sources: Sequence[QuestionSource]) -> Phrase:
     """What went along with a question: `Read with it: notes.md, the words that you quoted`."""
     named = [
-        plain(one.name) if one.kind == "file" else _SOURCES[one.kind]
+        name_file(one) if one.kind == "file" else _SOURCES[one.kind]
         for one in dict.fromkeys(sources)
     ]
     return say("Read with it: {what}", what=join_phrases(named))
+
+
+def name_file(source: QuestionSource) -> Phrase:
+    """A file by its name; of one that was too long what was read of it."""
+    if source.part is None:
+        return plain(source.name)
+    if not source.part.pages:
+        return say("{name} (its beginning alone)", name=source.name)
+    return say(
+        "{name} (the first {read} of {pages} pages)",
+        name=source.name,
+        read=source.part.pages_read,
+        pages=source.part.pages,
+    )
 
 
 def join_phrases(phrases: Sequence[Phrase]) -> Phrase:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import re
 import shlex
 import signal
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, TextIO, final
 
 from pydantic import SecretStr
 
+from bots.chat.attachments import SentAttachment, is_readable_file
 from bots.chat.audio import AudioAttachment, DownloadFailed, make_supplier_filename
 from bots.chat.i18n import find_nearest_language, render
 from bots.chat.reply import Phrase, say
@@ -309,9 +312,17 @@ class ConsoleAdapter:
 
     def _send_message(self, line: str) -> AsyncIterator[Output]:
         audio = find_audio_file(line)
-        at_ms, text = self._clock.now_ms(), line if audio is None else ""
+        text, document = ("", None) if audio is not None else find_document(line)
         return self._chat_handler.handle_message(
-            IncomingMessage(self._place(), self._sender(), self._new_id(), at_ms, text, audio=audio)
+            IncomingMessage(
+                self._place(),
+                self._sender(),
+                self._new_id(),
+                self._clock.now_ms(),
+                text,
+                audio=audio,
+                attachments=() if document is None else (document,),
+            )
         )
 
     def _press_button(self, button: Button) -> AsyncIterator[Output]:
@@ -444,25 +455,48 @@ def _save_attachment(attachment: Attachment, folder: Path) -> Path:
 
 def find_audio_file(line: str) -> AudioAttachment | None:
     """The file that a line names, as typed or as a terminal writes one that is dropped on it."""
-    try:
-        words = shlex.split(line)
-    except ValueError:
+    word, rest = _split_first_word(line)
+    if rest or make_supplier_filename(word, "") is None:
         return None
-    if len(words) != 1 or make_supplier_filename(words[0], "") is None:
-        return None
-    path = Path(words[0]).expanduser()
+    path = Path(word).expanduser()
+    size = _find_size(path)
+    return None if size is None else AudioAttachment(None, size, "", path.name, _make_fetch(path))
 
+
+def find_document(line: str) -> tuple[str, SentAttachment | None]:
+    """The words of a line, and the text file or document whose path is its first word."""
+    word, rest = _split_first_word(line)
+    path = Path(word).expanduser()
+    document = SentAttachment("file", path.name, fetch=_make_fetch(path))
+    if not is_readable_file(document) or (size := _find_size(path)) is None:
+        return line, None
+    return rest, replace(document, size=size)
+
+
+def _split_first_word(line: str) -> tuple[str, str]:
+    """As a shell splits it; empty where it can't be split."""
+    stream = io.StringIO(line)
+    words = shlex.shlex(stream, posix=True)
+    words.whitespace_split, words.commenters = True, ""
+    try:
+        return words.get_token() or "", stream.read().strip()
+    except ValueError:
+        return "", ""
+
+
+def _find_size(path: Path) -> int | None:
+    """Bytes; None where there is no such file."""
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except (OSError, ValueError):  # a name that is too long, a folder that may not be read
+        return None
+
+
+def _make_fetch(path: Path) -> Callable[[], Awaitable[bytes]]:
     async def fetch() -> bytes:
         try:
             return await asyncio.to_thread(path.read_bytes)
         except OSError:
             raise DownloadFailed from None
 
-    try:
-        return (
-            AudioAttachment(None, path.stat().st_size, "", path.name, fetch)
-            if path.is_file()
-            else None
-        )
-    except OSError:  # a name that is too long, a folder that may not be read
-        return None
+    return fetch

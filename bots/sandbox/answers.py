@@ -25,6 +25,9 @@ CROWD_OPENING = "For the crowd, please write a long answer"
 
 _LONG = re.compile(r"\blong (answer|text|story|essay)\b|长(文|篇|回答)")
 _RECALL = re.compile(r"\bwhat did i (just )?(ask|say)\b|我刚才(问|说)了什么")
+#: A file stands behind the question's words, under its name.
+_FILE = re.compile(r"^(\S[^\n:]{0,60}\.[a-z0-9]{1,8}):\n", re.MULTILINE)
+_BEGINNING_CHARS = 300
 #: List items and quotations begin lines of their own.
 _OWN_LINE = re.compile(r"[-*>] |\d+\. ")
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
@@ -46,6 +49,21 @@ def compose_answer(questions: Sequence[str]) -> str:
     return f"{_choose_text(questions, question.casefold(), language)}\n\n{NOTES[language]}"
 
 
+def _describe_file(question: str, language: str) -> str | None:
+    """What is in a file that came with a question; None where none did."""
+    found = _FILE.search(question)
+    if found is None:
+        return None
+    words = question[found.end() :]
+    text = (
+        "I read **{name}**: {count} characters. It begins:\n\n> {beginning}"
+        if language == "en"
+        else "我读取了 **{name}**，共 {count} 个字符，开头是：\n\n> {beginning}"
+    )
+    beginning = " ".join(words[:_BEGINNING_CHARS].split())
+    return text.format(name=found[1], count=f"{len(words):,}", beginning=beginning)
+
+
 def compose_transcript(seconds: int) -> str:
     """What was said in audio of so many seconds; nobody listened."""
     return _TRANSCRIPT.format(seconds=seconds)
@@ -56,6 +74,8 @@ def _choose_text(questions: Sequence[str], question: str, language: str) -> str:
         if len(questions) < 2:
             return "This is the first question that reached me: `/new` begins a conversation."
         return f"Just before, you asked:\n\n> {' '.join(questions[-2].split())[:500]}"
+    if (described := _describe_file(questions[-1], language)) is not None:
+        return described
     if _LONG.search(question):
         return _compose_long_answer(language)
     return find_best_answer(question, load_answers(language)).text

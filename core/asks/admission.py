@@ -128,6 +128,12 @@ class Admission:
             return self._start_run(draft, quote, candidate, receipt)
         raise refusal or _no_key_refusal(question)
 
+    async def quote_question(self, question: Question) -> Quote:
+        """What a question would be quoted at now; nothing is held. Raises an `AskRefusal`."""
+        await self._deals.refresh_prices()
+        await self._deals.load_person(question.person.id)
+        return await self._quote_deal(await self._prepare_draft(question), set())
+
     async def _place_hold(
         self, draft: _AskDraft, quote: Quote, candidate: Candidate
     ) -> SubmissionReceipt:

@@ -28,6 +28,7 @@ from core.asks.types import (
     NoKeyAvailable,
     Outcome,
     Question,
+    Quote,
     ServiceStopping,
     TooManyAsks,
 )
@@ -123,6 +124,11 @@ class AskService:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return run
+
+    async def quote_question(self, question: Question) -> Quote:
+        """What a question would be quoted at now; nothing is held or begun. Raises an
+        `AskRefusal`."""
+        return await self._admission.quote_question(question)
 
     async def stop_ask(self, ask: str, person: str) -> bool:
         """A person's Stop, here or on the process that serves it; False when it isn't theirs or

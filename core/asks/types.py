@@ -65,12 +65,22 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
+class FilePart:
+    """The beginning of a file that was too long: so many of its pages; both 0 where it has none."""
+
+    pages_read: int
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
 class QuestionSource:
     """Something that went along with the words of a question, and is part of its text."""
 
     kind: Literal["file", "reply", "quote", "forward"]
     #: A file's name.
     name: str = ""
+    #: Which part of a file; None for all of it.
+    part: FilePart | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,6 +170,10 @@ class FakeTelegram:
         self.update("message", content)
         return message.id
 
+    def said(self, chat: int, message: int) -> dict[str, Any]:
+        """What a person wrote or sent, as a reply to it holds it."""
+        return self._said[chat, message]
+
     def edits(self, user: User, message: int, text: str, *, chat: int | None = None) -> None:
         """A person edits what they wrote."""
         where = self.chats[chat if chat is not None else user.id]

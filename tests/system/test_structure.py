@@ -30,13 +30,13 @@ BANNED_METHODS = {
     *("by", "all", "more", "less", "back", "whose", "elsewhere", "one", "it", "do", "first"),
 }
 LINES_LEAST = 60
-#: Ports, types and rows, which are short by nature.
+#: Ports, types, rows and a command or two, which are short by nature.
 SHORT_MODULES = {
     *("core/admin_log.py", "core/errors.py", "core/notification.py", "core/asks/chat_moves.py"),
     *("core/db/errors.py", "core/db/writes.py", "core/db/tables/base.py"),
     *("core/db/tables/pool.py", "core/users/types.py", "payments/gateways/stripe_client.py"),
     *("core/ledger/day_correction.py", "core/pool/providers/transcription.py"),
-    *("bots/telegram/rate_limiter.py", "bots/render/pace.py"),
+    *("bots/commands/conversation.py", "bots/telegram/rate_limiter.py", "bots/render/pace.py"),
 }
 DOCSTRING_WORDS_LEAST = 6
 

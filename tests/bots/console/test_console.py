@@ -361,20 +361,35 @@ async def test_a_pasted_key_is_taken_off_the_screen() -> None:
         await to_its_end(running)
 
 
-async def test_a_line_that_is_an_audio_files_path_is_that_file(tmp_path: Path) -> None:
+async def test_a_line_that_begins_with_a_files_path_sends_that_file(tmp_path: Path) -> None:
     front = ScriptedFront()
     sound, words = tmp_path / "my voice.ogg", tmp_path / "words.txt"
     sound.write_bytes(VOICE)
     words.write_bytes(b"no sound")
     missing = tmp_path / "none.ogg"
-    lines = (f"'{sound}'", f"say {sound}", str(words), str(missing), "it's.ogg", "a" * 300 + ".ogg")
+    lines = (
+        f"'{sound}'",
+        f"say {sound}",
+        f"{words} what is it?",
+        str(missing),
+        "it's.ogg",
+        "a" * 300 + ".ogg",
+    )
     await piped("\n".join(lines), front)
     first, *others = front.handled
     assert first.text == ""
     assert first.audio is not None
     assert (first.audio.seconds, first.audio.size) == (None, len(VOICE))
     assert (first.audio.name, await first.audio.fetch()) == ("my voice.ogg", VOICE)
-    assert [(each.text, each.audio) for each in others] == [(line, None) for line in lines[1:]]
+    read, *others = [others[1], others[0], *others[2:]]
+    (document,) = read.attachments
+    assert document.fetch is not None
+    assert (read.text, document.name, document.size) == ("what is it?", "words.txt", 8)
+    assert await document.fetch() == b"no sound"
+    plain = [line for line in lines[1:] if "words.txt" not in line]
+    assert [(each.text, each.audio, each.attachments) for each in others] == [
+        (line, None, ()) for line in plain
+    ]
     sound.unlink()
     with pytest.raises(DownloadFailed):
         await first.audio.fetch()

@@ -1,0 +1,134 @@
+"""Reads files in processes of their own: one file a process, two kept warm, ended by the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections import deque
+from typing import Any, Final
+
+from core.attachments.types import (
+    FILE_BYTES_MAX,
+    TEXT_CHARS_MAX,
+    DocumentText,
+    FileProblem,
+    FileUnreadable,
+)
+
+log = logging.getLogger(__name__)
+
+#: A file that takes longer is given up.
+READ_SECONDS_MAX: Final = 20.0
+#: So many files are read at once: more would only share the processors.
+_AT_ONCE_MAX: Final = 2
+#: So many processes wait for the next file, once there was a first.
+_WARM: Final = 2
+#: A process that has answered is gone by then.
+_END_SECONDS: Final = 2.0
+#: What a process may answer: each character as six, and what is around them.
+_ANSWER_BYTES_MAX: Final = 6 * TEXT_CHARS_MAX + 4_096
+_COMMAND: Final = (sys.executable, "-I", "-m", "core.attachments.worker")
+
+
+class FileReader:
+    """The reader of files that people send. What a file does to the process that reads it, however
+    it was made, is an answer: that the file is damaged."""
+
+    def __init__(self) -> None:
+        self._warm: deque[Process] = deque()
+        self._slots = asyncio.Semaphore(_AT_ONCE_MAX)
+        self._warming: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    async def read_document(self, content: bytes) -> DocumentText:
+        """The words of a document, of whatever name; raises `FileUnreadable`."""
+        if len(content) > FILE_BYTES_MAX:
+            raise FileUnreadable(FileProblem.TOO_LARGE)
+        async with self._slots:
+            process, answer = await self._take_process(), b""
+            try:
+                async with asyncio.timeout(READ_SECONDS_MAX):
+                    answer = await _exchange(process, content)
+            except TimeoutError:
+                raise FileUnreadable(FileProblem.DAMAGED) from None
+            finally:
+                await _end(process, is_answered=bool(answer))
+        return _parse_answer(answer)
+
+    async def close(self) -> None:
+        """Ends the processes that wait."""
+        self._is_closed = True
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.gather(self._warming, return_exceptions=True)
+        while self._warm:
+            await _end(self._warm.popleft(), is_answered=False)
+
+    async def _take_process(self) -> Process:
+        process = None
+        while self._warm and process is None:
+            waiting = self._warm.popleft()
+            process = waiting if waiting.returncode is None else None
+        if self._warming is None or self._warming.done():
+            self._warming = asyncio.create_task(self._warm_up(), name="warm-file-readers")
+        return process or await _start()
+
+    async def _warm_up(self) -> None:
+        """Keeps processes ready for the next files."""
+        while len(self._warm) < _WARM and not self._is_closed:
+            try:
+                process = await _start()
+            except OSError as error:
+                log.warning("no process for reading files: %s", type(error).__name__)
+                return
+            self._warm.append(process)
+
+
+async def _start() -> Process:
+    # Nothing is inherited: neither settings with keys, nor connections, nor the terminal's signals.
+    return await asyncio.create_subprocess_exec(
+        *_COMMAND, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}, start_new_session=True
+    )
+
+
+async def _exchange(process: Process, content: bytes) -> bytes:
+    """Hands the file over and gives what the process says of it; empty where it died."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(ConnectionError):  # it died meanwhile: its answer is missing, too
+        process.stdin.write(content)
+        await process.stdin.drain()
+        process.stdin.close()
+    answer = bytearray()
+    while chunk := await process.stdout.read(1 << 16):
+        answer += chunk
+        if len(answer) > _ANSWER_BYTES_MAX:
+            return b""
+    return bytes(answer)
+
+
+async def _end(process: Process, *, is_answered: bool) -> None:
+    """Ends a process; one that has answered ends by itself."""
+    assert process.stdin is not None
+    process.stdin.close()
+    if is_answered:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _END_SECONDS)
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def _parse_answer(answer: bytes) -> DocumentText:
+    try:
+        told: dict[str, Any] = json.loads(answer)
+    except ValueError:
+        raise FileUnreadable(FileProblem.DAMAGED) from None
+    if "problem" in told:
+        raise FileUnreadable(FileProblem(told["problem"]))
+    return DocumentText(**told)
