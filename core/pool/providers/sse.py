@@ -20,7 +20,7 @@ from core.pool.providers.types import Fault, SupplierFault
 
 #: Far above any real event (reasoning of a whole answer may come in one): more is a broken or
 #: hostile server.
-EVENT_BYTES_MAX: Final = 8 << 20
+EVENT_BYTES_MAX: Final = 4 << 20
 STREAM_BYTES_MAX: Final = 64 << 20
 #: So many bytes, comments and all, and so many lines may come without an event.
 SILENT_BYTES_MAX: Final = 2 * EVENT_BYTES_MAX
