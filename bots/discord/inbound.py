@@ -160,7 +160,8 @@ def read_message(message: discord.Message, bot_user: discord.ClientUser) -> Inco
             return None  # nobody asks by what others said elsewhere
         text = _without_mention(text, bot_user)
     elif not (text or attachments or audio):
-        return None
+        # A shared theme, and what is newer than the library.
+        attachments = (SentAttachment("other"),)
     quotes, quoted_attachments = _find_quotes(message, bot_user)
     return IncomingMessage(
         place=Place("discord", str(message.author.id))
@@ -249,6 +250,7 @@ def find_attachments(message: discord.Message) -> tuple[SentAttachment, ...]:
     found = [_make_attachment(one) for one in message.attachments]
     found += [SentAttachment("sticker")] * bool(message.stickers)
     found += [SentAttachment("poll")] * (message.poll is not None)
+    found += [SentAttachment("other")] * (message.activity is not None)
     return tuple(found)
 
 

@@ -177,6 +177,28 @@ async def test_on_discord_what_comes_without_words(discord: discord_support.Worl
     assert asked(discord) == []
 
 
+APPLICATION = {"id": "5", "name": "Chess", "description": "", "icon": None}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"activity": {"type": 1, "party_id": "p"}, "application": APPLICATION},
+        {"shared_client_theme": {"colors": ["5865F2"], "gradient_angle": 0, "base_mix": 58}},
+    ],
+    ids=["activity", "theme"],
+)
+async def test_what_discord_shows_without_words_gets_a_word_in_private(
+    discord: on_discord.World, fields: dict[str, Any]
+) -> None:
+    fake, ann = discord.discord, discord.discord.user(7)
+    fake.says(ann, "", channel=fake.text, **fields)
+    fake.says(ann, "", **fields)
+    await discord.next(fake.dm(ann), "I can't read a message of that kind")
+    assert fake.messages(fake.text) == []
+    assert asked(discord) == []
+
+
 EMBED = {"type": "rich", "title": "Build 7", "description": "failed", "footer": {"text": "main"}}
 PREVIEW = {"type": "link", "title": "not a word of theirs", "url": "https://x.example"}
 DISPLAY = [
