@@ -12,6 +12,7 @@ import pytest
 from core.money import parse_usd
 from core.notification import OPERATORS
 from payments.gateways.btcpay.checkout import LATE_SECONDS, SIGNATURE_HEADER
+from payments.mismatches import UNPROCESSED
 from payments.payment_warnings import PAYMENT_WARNED
 from payments.refunds import NothingToRefund
 from payments.types import GatewayUnavailable, InvalidSignature, Refund, RefundDeclined
@@ -85,6 +86,23 @@ async def test_too_much_is_worth_the_free_rate(counter: Counter) -> None:
     counter.btcpay.pay(order.external_id, "95.50")
     await counter.told(order)
     assert await counter.shop.has(person) == {"bought": 9_550, "gift": 1_000}
+    await counter.shop.audited()
+
+
+async def test_more_than_a_ledger_takes_is_told_once_and_stops_nobody(counter: Counter) -> None:
+    person = await counter.shop.person()
+    order, other = await counter.buys(person, "10"), await counter.buys(person, "20")
+    counter.btcpay.pay(order.external_id, "2000000")
+    counter.btcpay.pay(other.external_id)
+    for _ in range(2):
+        await counter.hears("PaymentSettled", order)
+        await counter.works()
+        counter.shop.clock.advance(seconds=3_600)
+        await counter.reconciliation.reconcile_orders()
+    told = [(kind, facts["order"]) for kind, facts in await counter.shop.told(OPERATORS)]
+    assert told == [(UNPROCESSED, order.id)]
+    assert set((await counter.webhooks()).values()) == {"payment_refused/amount"}
+    assert await counter.shop.has(person) == {"bought": 2_000}
     await counter.shop.audited()
 
 
