@@ -343,9 +343,8 @@ class Dispatcher:
                 press.place.platform, press.sender.id, language=language
             )
             language = person.language
-            place = await self._find_pressed_place(press)
             request = replace(
-                self._build_request(person, place, press.sender, press.message),
+                self._build_request(person, press.place, press.sender, press.message),
                 button=press.button,
                 way_back=press.way_back,
             )
@@ -359,12 +358,13 @@ class Dispatcher:
             _log.error("a button could not be handled: %s", describe_failure(failure))
             yield self._text_card(_OUR_FAULT, language)
 
-    async def _find_pressed_place(self, press: ButtonPress) -> Place:
-        """Where a button was pressed; of an old message in a thread only its chat is told, and the
-        thread is the one that the button was made for."""
-        if not press.may_be_in_thread:
+    async def find_pressed_place(self, press: ButtonPress) -> Place:
+        """See `ChatHandler`."""
+        try:
+            code = await self._buttons.find_place(press.button)
+        except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
+            _log.error("where a button stands is not known: %s", describe_failure(failure))
             return press.place
-        code = await self._buttons.find_place(press.button)
         place = Place.from_code(code) if code else press.place
         is_same = (place.platform, place.chat) == (press.place.platform, press.place.chat)
         return replace(press.place, thread=place.thread) if is_same else press.place

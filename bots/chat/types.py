@@ -44,6 +44,8 @@ class BotAddress:
 
     name: str
     url: str
+    #: Whether private chats with it have topics.
+    has_topics: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,6 +384,11 @@ class ChatHandler(Protocol):
 
     def handle_press(self, press: ButtonPress) -> AsyncIterator[Output]:
         """What to show for a button."""
+        ...
+
+    async def find_pressed_place(self, press: ButtonPress) -> Place:
+        """Where a button was pressed of which only the chat is told: the topic of the message with
+        the button, which is the one that it was made for."""
         ...
 
     async def get_form(self, press: ButtonPress) -> Form | Card:

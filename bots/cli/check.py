@@ -178,7 +178,8 @@ async def _check_telegram(config: Config) -> list[Line]:
         bot = await fetch_bot_address(config.telegram)
     except TelegramUnavailable as unavailable:
         return [(False, describe_error(unavailable))]
-    return [(True, f"Telegram: {bot.name}")]
+    topics = "; topics of private chats are conversations" if bot.has_topics else ""
+    return [(True, f"Telegram: {bot.name}{topics}")]
 
 
 async def _check_discord(config: Config) -> list[Line]:

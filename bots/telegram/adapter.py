@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final, final
 
 from starlette.routing import Route
-from telegram import Bot, LinkPreviewOptions, Message, Update
+from telegram import Bot, LinkPreviewOptions, Message, Update, User
 from telegram.error import InvalidToken, NetworkError, TelegramError
 from telegram.ext import Application, Defaults
 from telegram.request import HTTPXRequest
@@ -43,6 +43,7 @@ from bots.telegram.inbound import (
     check_ids,
     get_place,
     get_sender,
+    is_in_private_topic,
     read_edit,
     read_message,
     read_move,
@@ -50,6 +51,7 @@ from bots.telegram.inbound import (
 )
 from bots.telegram.payments import PaymentUpdates
 from bots.telegram.presenter import TelegramPresenter, TelegramTarget
+from bots.telegram.private_topics import PrivateTopics
 from bots.telegram.rate_limiter import FairRateLimiter
 from bots.telegram.sender import TelegramDestination, TelegramRefused, TelegramSender
 from bots.telegram.streaming import DraftSupport
@@ -104,6 +106,7 @@ class TelegramAdapter:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._menu_task: asyncio.Task[None] | None = None
         self._bot_identity = BotIdentity(0, "")
+        self._private_topics = PrivateTopics(self._app.bot, self._learn_identity)
         self._presenter = self._new_presenter()
         self._is_open = False
         self._poller: UpdatePoller | None = None
@@ -122,6 +125,7 @@ class TelegramAdapter:
             await self.stop()
             raise
         self._menu_task = asyncio.create_task(menus.update_menus(self._app.bot, self._chat_handler))
+        self._private_topics.start()
 
     async def stop(self) -> None:
         """Takes no more updates; running answers may end within the limit, then are cancelled."""
@@ -131,6 +135,7 @@ class TelegramAdapter:
         # Parts of a paste that were taken are answered; nothing new is.
         self._paste_joiner.flush_held()
         self._is_open = False
+        await self._private_topics.stop()
         if self._menu_task is not None:
             self._menu_task.cancel()
             await asyncio.gather(self._menu_task, return_exceptions=True)
@@ -223,9 +228,14 @@ class TelegramAdapter:
         raise TelegramUnavailable(token_refused=False)
 
     def _on_connected(self) -> None:
-        self._bot_identity = BotIdentity(self._app.bot.id, self._app.bot.username or "")
+        self._learn_identity(self._app.bot.bot)
         self._presenter = self._new_presenter()
         self._is_open = True
+
+    def _learn_identity(self, bot: User) -> None:
+        has_topics = bool(bot.has_topics_enabled)
+        self._bot_identity = BotIdentity(bot.id, bot.username or "", has_topics)
+        self._sender.has_private_topics = has_topics
 
     async def _start_updates(self) -> None:
         try:
@@ -314,7 +324,7 @@ class TelegramAdapter:
     def _read_update(self, update: Update, data: Mapping[str, Any]) -> TakenUpdate | None:
         query, message = update.callback_query, update.message
         if query is not None:
-            press = read_press(query)
+            press = read_press(query, self._bot_identity)
             if press is None:
                 return None
             received = ReceivedUpdate(_press_id(press), "telegram", press.sender.id, data)
@@ -328,8 +338,10 @@ class TelegramAdapter:
             )
         if message is None or message.from_user is None:
             return None
+        if is_in_private_topic(message) and not self._bot_identity.has_topics:
+            self._private_topics.doubt()
         # What may be its first part is perhaps on its way in, too: it is read again behind that.
-        place, sender = get_place(message).code, get_sender(message).id
+        place, sender = get_place(message, self._bot_identity).code, get_sender(message).id
         awaited = self._is_awaited(message) or self._intake.is_expecting(place, sender)
         incoming = read_message(update, self._bot_identity, is_awaited=awaited)
         if incoming is None:
@@ -339,7 +351,7 @@ class TelegramAdapter:
         return TakenUpdate(received, incoming, lambda: self._join_message(update, message))
 
     def _is_awaited(self, message: Message) -> bool:
-        place, sender = get_place(message).code, get_sender(message).id
+        place, sender = get_place(message, self._bot_identity).code, get_sender(message).id
         return self._paste_joiner.is_waiting_for(place, sender)
 
     def _join_message(self, update: Update, message: Message) -> bool:
@@ -367,6 +379,9 @@ class TelegramAdapter:
         return self._spawn(self._handle_press(press))
 
     async def _handle_press(self, press: ButtonPress) -> None:
+        if press.may_be_in_thread:
+            place = await self._chat_handler.find_pressed_place(press)
+            press = replace(press, place=place, may_be_in_thread=False)
         target = TelegramTarget(
             TelegramDestination.from_place(press.place), press.sender.id, pressed=int(press.message)
         )
@@ -443,7 +458,8 @@ async def fetch_bot_address(config: TelegramConfig) -> BotAddress:
             request=request,
         )
         async with bot:
-            return BotAddress(f"@{bot.username}", f"https://t.me/{bot.username}")
+            name, has_topics = bot.username, bool(bot.bot.has_topics_enabled)
+            return BotAddress(f"@{name}", f"https://t.me/{name}", has_topics)
     except InvalidToken:
         raise TelegramUnavailable(token_refused=True) from None
     except TelegramError:

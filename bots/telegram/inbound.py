@@ -48,6 +48,13 @@ class BotIdentity:
 
     id: int
     username: str
+    #: Whether private chats with it have topics, which its operator switches on at BotFather.
+    has_topics: bool = False
+
+
+def is_in_private_topic(message: Message) -> bool:
+    """Whether it stands in a topic of a private chat, by its own word."""
+    return message.chat.type == ChatType.PRIVATE and bool(message.is_topic_message)
 
 
 def check_ids(update: Update) -> None:
@@ -107,7 +114,7 @@ def _read_words(
         return None  # someone joined, a title changed, …
     quotes, quoted_attachments = _find_quotes(message, bot)
     return IncomingMessage(
-        place=get_place(message),
+        place=get_place(message, bot),
         sender=get_sender(message),
         message=str(message.message_id),
         at_ms=as_ms(message.date),
@@ -129,9 +136,11 @@ def _replied_message_id(message: Message) -> str:
     return str(replied.message_id) if replied is not None else ""
 
 
-def get_place(message: Message) -> Place:
-    """Where a message stands: a forum topic is a place of its own."""
-    thread = message.message_thread_id if message.is_topic_message else None
+def get_place(message: Message, bot: BotIdentity) -> Place:
+    """Where a message stands: a topic is a place of its own, in private where the bot has topics
+    there."""
+    is_in_topic = message.is_topic_message and (bot.has_topics or not is_in_private_topic(message))
+    thread = message.message_thread_id if is_in_topic else None
     return Place(
         "telegram",
         str(message.chat.id),
@@ -147,7 +156,7 @@ def get_sender(message: Message) -> Sender:
     return Sender(str(user.id), user.language_code or "")
 
 
-def read_press(query: CallbackQuery) -> ButtonPress | None:
+def read_press(query: CallbackQuery, bot: BotIdentity) -> ButtonPress | None:
     """A press of one of the bot's buttons; None for presses that name no button or no message."""
     message = query.message
     if message is None or not query.data or query.from_user.is_bot:
@@ -156,7 +165,7 @@ def read_press(query: CallbackQuery) -> ButtonPress | None:
     # message of it all the same.
     is_told = isinstance(message, Message) and as_ms(message.date) > 0
     if isinstance(message, Message):
-        place = get_place(message)
+        place = get_place(message, bot)
     else:
         private = message.chat.type == ChatType.PRIVATE
         place = Place("telegram", str(message.chat.id), private=private)

@@ -139,6 +139,8 @@ class TelegramSender:
         self._throttles = throttles
         self._config = config
         self._migrated_chats: OrderedDict[int, int] = OrderedDict()
+        #: Where private chats have no topics, what was asked in one is answered in the chat itself.
+        self.has_private_topics = False
 
     def get_throttle(self, destination: TelegramDestination) -> ChatThrottle:
         """The throttle of the chat."""
@@ -168,7 +170,7 @@ class TelegramSender:
                     chat,
                     shown.text,
                     entities=to_message_entities(shown.entities) or None,
-                    message_thread_id=destination.thread,
+                    message_thread_id=self._find_thread(destination),
                     disable_notification=silent or None,
                     reply_markup=build_keyboard(buttons),
                     reply_parameters=_reply_parameters(reply_to),
@@ -215,7 +217,7 @@ class TelegramSender:
                 chat,
                 draft_id,
                 shown.text,
-                message_thread_id=destination.thread,
+                message_thread_id=self._find_thread(destination),
                 entities=to_message_entities(shown.entities) or None,
             ),
         )
@@ -236,7 +238,7 @@ class TelegramSender:
         await self._call(
             destination,
             lambda chat: self._bot.send_chat_action(
-                chat, ChatAction.TYPING, message_thread_id=destination.thread
+                chat, ChatAction.TYPING, message_thread_id=self._find_thread(destination)
             ),
         )
 
@@ -255,7 +257,7 @@ class TelegramSender:
                 lambda chat: self._bot.send_photo(
                     chat,
                     InputFile(attachment.content, filename=attachment.name),
-                    message_thread_id=destination.thread,
+                    message_thread_id=self._find_thread(destination),
                     reply_markup=build_keyboard(buttons),
                 ),
             )
@@ -265,7 +267,7 @@ class TelegramSender:
             lambda chat: self._bot.send_document(
                 chat,
                 InputFile(attachment.content, filename=attachment.name),
-                message_thread_id=destination.thread,
+                message_thread_id=self._find_thread(destination),
                 disable_notification=silent or None,
                 reply_markup=build_keyboard(buttons),
             ),
@@ -285,7 +287,7 @@ class TelegramSender:
                 # empty one as a list.)
                 currency=CURRENCY,
                 prices=[LabeledPrice(invoice.title[:_TITLE_MAX], invoice.stars)],
-                message_thread_id=destination.thread,
+                message_thread_id=self._find_thread(destination),
             ),
         )
         return message.message_id
@@ -306,7 +308,7 @@ class TelegramSender:
             lambda chat: self._bot.send_message(
                 chat,
                 text,
-                message_thread_id=destination.thread,
+                message_thread_id=self._find_thread(destination),
                 reply_markup=markup,
                 reply_parameters=_reply_parameters(reply_to),
             ),
@@ -318,6 +320,11 @@ class TelegramSender:
         self._migrated_chats[was] = chat
         while len(self._migrated_chats) > _MIGRATED_MAX:
             self._migrated_chats.popitem(last=False)
+
+    def _find_thread(self, destination: TelegramDestination) -> int | None:
+        if destination.private and not self.has_private_topics:
+            return None
+        return destination.thread
 
     async def _call(
         self, destination: TelegramDestination, call: Callable[[int], Awaitable[Result]]

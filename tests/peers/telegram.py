@@ -62,6 +62,8 @@ class FakeTelegram:
     def __init__(self, token: str = TOKEN, username: str = "credit_test_bot") -> None:
         self.token = token
         self.username = username
+        #: Whether private chats with the bot have topics.
+        self.has_topics = False
         self.calls: list[Call] = []
         self.chats: dict[int, Chat] = {}
         self.users: dict[int, User] = {}

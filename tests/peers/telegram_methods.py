@@ -49,6 +49,8 @@ class Methods(StarsMethods):
             "can_join_groups": True,
             "can_read_all_group_messages": False,
             "supports_inline_queries": False,
+            "has_topics_enabled": self._world.has_topics,
+            "allows_users_to_create_topics": self._world.has_topics,
         }
 
     def _get_chat(self, params: Params) -> Any:
@@ -105,6 +107,8 @@ class Methods(StarsMethods):
             raise Refusal(400, "Bad Request: TEXTDRAFT_PEER_INVALID")
         if not int(params["draft_id"]):
             raise Refusal(400, "Bad Request: DRAFT_ID_INVALID")
+        if "message_thread_id" in params and not self._world.has_topics:
+            raise Refusal(400, "Bad Request: message thread not found")
         text = checked_text(params.get("text", ""), least=0)
         checked_entities(params.get("entities", []), text)
         chat.draft = text
@@ -235,6 +239,8 @@ class Methods(StarsMethods):
         invoice: dict[str, Any] | None = None,
     ) -> Any:
         chat = self._chat(params)
+        if chat.private and "message_thread_id" in params and not self._world.has_topics:
+            raise Refusal(400, "Bad Request: message thread not found")
         reply = params.get("reply_parameters") or {}
         if reply and not reply.get("allow_sending_without_reply"):
             found = chat.find(int(reply["message_id"]))

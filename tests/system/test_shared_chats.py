@@ -3,12 +3,16 @@ through the unmodified clients."""
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import AsyncIterator
 
+import pytest
+import pytest_asyncio
+
+from bots.telegram import private_topics
 from tests.peers.discord import plain
 from tests.peers.telegram import FakeTelegram
 from tests.peers.telegram_chats import Message
-from tests.system import discord_support
+from tests.system import test_discord as on_discord
 from tests.system.world import World, briefs_world
 
 ROOM = -5
@@ -112,7 +116,16 @@ async def test_that_a_machine_answers_is_said_in_a_channel_of_discord(
     assert MACHINE in plain((await discord.next(fake.text, "◈")).content)
 
 
-async def test_a_topic_of_a_private_chat_is_a_conversation(world: World) -> None:
+@pytest_asyncio.fixture
+async def world_with_topics(sqlite_url: str, telegram: FakeTelegram) -> AsyncIterator[World]:
+    """The bot has topics in private chats."""
+    telegram.has_topics = True
+    async with briefs_world(sqlite_url, telegram) as world:
+        yield world
+
+
+async def test_a_topic_of_a_private_chat_is_a_conversation(world_with_topics: World) -> None:
+    world = world_with_topics
     telegram, ann = world.telegram, world.telegram.user(7)
     chat = telegram.chat(7)
     for number, thread in enumerate((3, 4, 3), 1):
@@ -121,11 +134,7 @@ async def test_a_topic_of_a_private_chat_is_a_conversation(world: World) -> None
         assert chat.last.thread == thread
     drafts = [each for each in telegram.calls if each.method == "sendMessageDraft"]
     assert {each.params.get("message_thread_id") for each in drafts} <= {"3", "4"}
-    asked = [
-        [turn["content"] for turn in call.body["messages"] if turn["role"] == "user"]
-        for call in world.openai.calls
-    ]
-    assert asked == [["question 1"], ["question 2"], ["question 1", "question 3"]]
+    assert _list_asked(world) == [["question 1"], ["question 2"], ["question 1", "question 3"]]
     # A button under an answer goes on in its topic.
     telegram.presses(ann, chat.last, "Again")
     await telegram.wait_for(lambda: _count_answers(world) == 4)
@@ -134,11 +143,62 @@ async def test_a_topic_of_a_private_chat_is_a_conversation(world: World) -> None
     telegram.presses(ann, chat.last, "Again", is_old=True)
     await telegram.wait_for(lambda: _count_answers(world) == 5)
     assert "somebody else" not in chat.last.text
+    assert chat.last.thread == 3
+    # A card, too.
+    telegram.says(ann, "/balance", thread=4)
+    card = await telegram.seen(7, "My Balance")
+    telegram.presses(ann, card, card.labels[0], is_old=True)
+    await telegram.wait_for(lambda: chat.last is not card or card.edits)
+    assert {each.thread for each in chat.bot_messages} == {3, 4}
     # A topic that was deleted: the answer comes in the chat itself.
     telegram.fail_next("sendMessage", 400, description="Bad Request: message thread not found")
     telegram.says(ann, "question 5", thread=9)
     await telegram.seen(7, "I can't write any more where you asked")
     assert chat.last.thread is None
+
+
+async def test_without_topics_a_private_chat_is_one_conversation(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(private_topics, "_PAUSE_SECONDS", 0.0)
+    telegram, ann = world.telegram, world.telegram.user(7)
+    telegram.says(ann, "question 1", thread=3)
+    await telegram.wait_for(lambda: _count_answers(world) == 1)
+    telegram.says(ann, "question 2")
+    await telegram.wait_for(lambda: _count_answers(world) == 2)
+    assert _list_asked(world) == [["question 1"], ["question 1", "question 2"]]
+    assert {each.thread for each in telegram.chat(7).bot_messages} == {None}
+    assert "I can't write" not in telegram.chat(7).bot_messages[0].text
+    # They are switched on meanwhile: a message in one has Telegram asked again.
+    telegram.has_topics, chat, tries = True, telegram.chat(7), 0
+    while chat.last.thread != 4:
+        last, tries = chat.last.id, tries + 1
+        assert tries < 5
+        telegram.says(ann, "/help", thread=4)
+        await telegram.wait_for(lambda last=last: chat.last.id > last)
+
+
+async def test_topics_that_were_switched_off_are_answered_in_the_chat(
+    sqlite_url: str, telegram: FakeTelegram
+) -> None:
+    ann = telegram.user(7)
+    telegram.has_topics = True
+    async with briefs_world(sqlite_url, telegram) as world:
+        telegram.says(ann, "question", thread=3)
+        await telegram.wait_for(lambda: _count_answers(world) == 1)
+    telegram.has_topics = False
+    async with briefs_world(sqlite_url, telegram) as world:
+        telegram.presses(ann, telegram.chat(7).last, "Again", is_old=True)
+        await telegram.wait_for(lambda: _count_answers(world) == 2)
+    assert telegram.chat(7).last.thread is None
+    assert "I can't write" not in telegram.chat(7).last.text
+
+
+def _list_asked(world: World) -> list[list[str]]:
+    return [
+        [turn["content"] for turn in call.body["messages"] if turn["role"] == "user"]
+        for call in world.openai.calls
+    ]
 
 
 def _count_answers(world: World) -> int:

@@ -70,6 +70,9 @@ class ScriptedFront:
         async for output in self.on_press(press):
             yield output
 
+    async def find_pressed_place(self, press: ButtonPress) -> Place:
+        return press.place
+
     async def mark_delivered(self, ask: str, place: Place, messages: Sequence[str]) -> None:
         self.landed_in.append((ask, messages[-1]))
         self.shown_as.append((ask, place, tuple(messages)))
