@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from core.db import schema
 from core.ledger.types import LedgerUnavailable
 from core.money import parse_usd
+from core.notification import OPERATORS
 from core.pool.vault import Vault
 from payments.gateways.stripe import StripeGateway
 from payments.refunds import NothingToRefund
@@ -106,6 +107,23 @@ async def test_unpaid_at_first_then_paid_or_failed(counter: Counter) -> None:
     assert await counter.shop.has(person) == {"bought": 1_000}
     assert (await counter.shop.orders.get(never.id)).state == "failed"
     await counter.shop.audited()
+
+
+@pytest.mark.parametrize("reference", [None, "cart-77"])
+async def test_what_others_sell_on_the_account_is_theirs(
+    counter: Counter, reference: str | None
+) -> None:
+    person = await counter.shop.person()
+    order = await counter.buys(person, "10")
+    counter.stripe.pay(order.external_id)
+    counter.stripe.sessions[order.external_id]["client_reference_id"] = reference
+    await counter.hears(counter.completed(order))
+    for _ in range(13):
+        await counter.works()
+        counter.shop.clock.advance(seconds=7 * 3_600)
+    assert set((await counter.webhooks()).values()) == {""}
+    assert await counter.shop.told(OPERATORS) == []
+    assert await counter.shop.has(person) == {}
 
 
 async def test_refunds_and_disputes_of_the_dashboard(counter: Counter) -> None:
