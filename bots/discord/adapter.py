@@ -320,7 +320,10 @@ class DiscordAdapter:
     def _target_of(self, incoming: IncomingMessage) -> DiscordTarget:
         private, message = incoming.place.private, int(incoming.message)
         responder = ChannelResponder.from_place(
-            self._client, incoming.place, None if private else message
+            self._client,
+            incoming.place,
+            None if private else message,
+            answers="" if incoming.is_edit else incoming.message,
         )
         return DiscordTarget(responder, incoming.sender.id, is_private=private, incoming=message)
 

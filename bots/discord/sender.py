@@ -6,6 +6,7 @@ like this". Rate-limit buckets are the library's own business.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -166,9 +167,17 @@ class ChannelResponder:
     person's direct chat."""
 
     def __init__(
-        self, client: discord.Client, channel_id: int, *, person: bool, reply_to: int | None = None
+        self,
+        client: discord.Client,
+        channel_id: int,
+        *,
+        person: bool,
+        reply_to: int | None = None,
+        answers: str = "",
     ) -> None:
-        self._client = client
+        """`answers`: the id of the event that is answered, empty if none: where it is worked twice,
+        Discord shows what it shows already, no second time."""
+        self._client, self._answers, self._sent_count = client, answers, 0
         self._channel_id = channel_id
         self._is_person = person
         self._reply_to = reply_to
@@ -176,10 +185,16 @@ class ChannelResponder:
 
     @classmethod
     def from_place(
-        cls, client: discord.Client, place: Place, reply_to: int | None = None
+        cls,
+        client: discord.Client,
+        place: Place,
+        reply_to: int | None = None,
+        *,
+        answers: str = "",
     ) -> ChannelResponder:
         """Where a place is: a thread is a channel of its own."""
-        return cls(client, int(place.thread or place.chat), person=place.private, reply_to=reply_to)
+        channel = int(place.thread or place.chat)
+        return cls(client, channel, person=place.private, reply_to=reply_to, answers=answers)
 
     async def send_post(self, post: DiscordPost, *, ephemeral: bool = False) -> int:  # noqa: ARG002 - nobody is alone
         """See `Responder`."""
@@ -191,14 +206,19 @@ class ChannelResponder:
             )
         try:
             message = await call_discord(
-                lambda: channel.send(**post.build_send_arguments(), reference=reference)
+                lambda: channel.send(
+                    **post.build_send_arguments(), reference=reference, nonce=self._make_nonce(post)
+                )
             )
         except DiscordRefused as refused:
             # It may be written here, but not look back: then without looking back.
             if reference is None or refused.reason not in (_CAN_NOT_REPLY, _INVALID_FORM):
                 raise
-            message = await call_discord(lambda: channel.send(**post.build_send_arguments()))
+            message = await call_discord(
+                lambda: channel.send(**post.build_send_arguments(), nonce=self._make_nonce(post))
+            )
         self._reply_to = None
+        self._sent_count += 1
         return int(message.id)
 
     async def edit_post(self, message: int, post: DiscordPost) -> None:
@@ -215,6 +235,14 @@ class ChannelResponder:
 
     async def close(self, *, is_silent: bool) -> None:
         """See `Responder`."""
+
+    def _make_nonce(self, post: DiscordPost) -> int | None:
+        """For some minutes Discord takes a message of one nonce once: what is sent again after its
+        answer was lost, or by whoever works the event again, is that same one."""
+        if not self._answers:
+            return None
+        named = f"{self._answers}/{self._sent_count}/{post.content}"
+        return int.from_bytes(hashlib.blake2b(named.encode(), digest_size=8).digest())
 
     async def _get_channel(self) -> Any:
         if not self._is_person:

@@ -37,6 +37,8 @@ class Rest:
 
     def __init__(self, fake: FakeDiscord) -> None:
         self._fake = fake
+        #: For as long as a test takes, as Discord keeps them for some minutes.
+        self._by_nonce: dict[tuple[int, Any] | None, Message] = {}
 
     def routes(self) -> list[web.RouteDef]:
         hook = "/webhooks/{app}/{token}"
@@ -246,7 +248,12 @@ class Rest:
         channel = self._channel(request)
         if channel.person is not None and self._fake.users[channel.person].unreachable:
             raise Refusal(403, 50007, "Cannot send messages to this user")
+        once = (channel.id, body.get("nonce")) if body.get("enforce_nonce") else None
+        if once in self._by_nonce:
+            return self._fake.message_json(self._by_nonce[once])
         message = self._new(channel, body, files)
+        if once is not None:
+            self._by_nonce[once] = message
         reference = body.get("message_reference")
         if reference:
             message.reply_to = int(reference["message_id"])

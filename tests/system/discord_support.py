@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest_asyncio
 from pydantic import SecretStr
 
+from bots.chat.update_intake import UpdateIntake
 from bots.config.settings import DiscordConfig, DiscordTiming
 from bots.discord.adapter import DiscordAdapter
 from core import chart
@@ -51,7 +52,9 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def on_discord(service: Service, fake: FakeDiscord) -> AsyncIterator[World]:
+async def on_discord(
+    service: Service, fake: FakeDiscord, intake: UpdateIntake | None = None
+) -> AsyncIterator[World]:
     config = DiscordConfig(
         token=SecretStr(TOKEN),
         api_url=fake.api_url,
@@ -59,9 +62,8 @@ async def on_discord(service: Service, fake: FakeDiscord) -> AsyncIterator[World
         timing=DiscordTiming(interval_seconds=0.02, stop_seconds=5),
     )
     chat = service.app.chat
-    front = DiscordAdapter(
-        config, chat.dispatcher, service.clock, chat.store_purchases, chat.create_intake()
-    )
+    intake = intake or chat.create_intake()
+    front = DiscordAdapter(config, chat.dispatcher, service.clock, chat.store_purchases, intake)
     await front.start()
     service.app.chat.redelivery.register_notifier("discord", front)
     try:

@@ -85,6 +85,29 @@ async def left_behind(service: Service, fake: FakeDiscord, tom: User, how: str) 
     await inbox.release()
 
 
+async def test_a_card_that_a_process_showed_before_it_was_gone_is_shown_once(
+    sqlite_url: str, fake: FakeDiscord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tom, words = fake.user(7), "/balance"
+    async with running(sqlite_url, SystemClock()) as service:
+        inbox, chat = service.open_inbox("gone"), service.app.chat
+        with monkeypatch.context() as patched:  # it is killed before it deletes the row
+            patched.setattr(inbox, "forget", lambda *_: None)
+            async with on_discord(service, fake, UpdateIntake(chat.update_policy, inbox)):
+                fake.says(tom, words)
+                await fake.wait_for(lambda: fake.messages(fake.dm(tom)), PATIENCE_S)
+        await inbox.release()
+        assert len(await stored(service)) == 1
+        chat.dispatcher._seen_updates.clear()  # as another process has it
+        async with on_discord(service, fake):
+            assert await service.app.chat.update_inbox.work_left_updates() == 1
+            await stored_count(service, 0)
+            assert len(fake.messages(fake.dm(tom))) == 1
+            # The same words once more are another message.
+            fake.says(tom, words)
+            await fake.wait_for(lambda: len(fake.messages(fake.dm(tom))) == 2, PATIENCE_S)
+
+
 @pytest.mark.parametrize("how", ["command", "message"])
 async def test_what_a_process_left_is_worked_by_the_next(
     database_url: str, fake: FakeDiscord, how: str
