@@ -158,6 +158,8 @@ async def test_what_can_not_be_read_holds_up_nobody_and_is_not_logged(
     assert len(fake.called("getUpdates")) - polls <= 3, "it isn't fetched again for ever"
     assert [each.text for each in front.handled] == [CANARY, "and after?", "/again"]
     assert "canary" not in caplog.text
+    # It is acknowledged, so that a restart doesn't fetch it either.
+    await fake.wait_for(lambda: not fake.updates)
 
 
 FORWARDS: dict[str, dict[str, Any]] = {
