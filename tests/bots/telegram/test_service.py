@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -148,9 +149,10 @@ async def test_a_wrong_token_is_refused_without_being_said(
 
 async def test_who_a_token_is(fake: FakeTelegram) -> None:
     config = CONFIG.model_copy(update={"api_url": await fake.start() + "/"})
-    assert await fetch_bot_address(config) == BotAddress(
-        "@credit_test_bot", "https://t.me/credit_test_bot"
-    )
+    address = BotAddress("@credit_test_bot", "https://t.me/credit_test_bot")
+    assert await fetch_bot_address(config) == address
+    fake.has_topics = True
+    assert await fetch_bot_address(config) == replace(address, has_topics=True)
     for odd in ("1:AAwrong", "", " ", "1:AA aa", "1:AAä", "1:AA\n"):
         wrong = config.model_copy(update={"token": SecretStr(odd)})
         with pytest.raises(TelegramUnavailable) as refused:
