@@ -49,6 +49,17 @@ async def test_half_an_emoji_in_a_question_is_sent_as_a_replacement(
         )
 
 
+async def test_a_question_in_which_nothing_can_be_seen_is_none(
+    sqlite_url: str, clock: TestClock
+) -> None:
+    async with service.running(sqlite_url, clock) as tom:
+        for text in ("\u200b\u2060", "/ask \ufe0f\u3164"):
+            card = await tom.screen(text)
+            assert "What would you like to ask?" in " ".join(card.lines)
+        assert tom.openai.calls == []
+        assert await tom.spent() == Credits(0)
+
+
 async def test_frames_grow_and_the_answer_is_the_whole_text(
     database_url: str, clock: TestClock
 ) -> None:
