@@ -480,11 +480,10 @@ def _operator_groups(services: Services, shared: _Shared, names: PersonNames) ->
     clock = base.clock
     yield GrantCommands(db=base.db, ledger=base.ledger, users=users.users, clock=clock)
     yield ReportCommands(
-        db=base.db,
+        base=base,
         pool=services.pool.pool,
         pricing=pricing,
         advisor=admin.advisor,
-        clock=clock,
         set_price_commands=shared.set_price,
         read_economy_settings=services.read_economy_settings,
     )

@@ -76,7 +76,7 @@ async def show_report(arguments: argparse.Namespace) -> int:
             "--days is today, 7d, 30d, or two dates like '2026-03-01 2026-03-31'."
         ) from None
     async with open_for_reading(config) as db:
-        told = await build_report(db, period, now)
+        told = await build_report(db, period, now, usd_per_star=config.telegram.star_usd)
     if arguments.json:
         print_line(json.dumps(_facts(told), indent=1))
         return 0
@@ -148,8 +148,10 @@ def _facts(told: OperatorReport) -> Mapping[str, object]:
         "solvency": {
             "cash": format_decimal(stands.cash),
             "stars": stands.stars.units,
+            "stars_worth": format_decimal(stands.stars_worth),
             "payouts": format_decimal(stands.payouts),
             "serving": format_decimal(stands.serving),
+            "giveaways": format_decimal(stands.giveaways),
             "refunds": format_decimal(stands.refunds),
             "covered": stands.is_covered,
         },

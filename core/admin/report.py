@@ -7,7 +7,7 @@ asked for and cost comes from the rows of answers, which never change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,11 +20,12 @@ from core.db import schema
 from core.db.database import Database
 from core.earnings.payouts import convert_to_cash
 from core.money import Credits, NanoUsd, Stars, sum_amounts
-from core.pricing.formula import PAR
+from core.pricing.formula import MARKUP_PERCENT, PAR
 
 _CONTRIBUTED: Final = "/contributed"
-#: Pockets whose Credits wait for the end of a dispute and can't be spent.
-_UNSPENDABLE_POCKETS: Final = frozenset({"disputed-gift", "disputed-bought"})
+#: Pockets that can be spent, and that nobody paid for.
+_GIVEN_POCKETS: Final = ("gift", "advance")
+_NO_DOLLARS: Final = NanoUsd(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +74,32 @@ class Solvency:
 
     cash: NanoUsd
     stars: Stars
-    #: What it costs to pay out all that is earned, to give back all that is bought, and to serve
-    #: every Credit that can be spent at what a Credit's answers cost lately.
+    #: What these Stars bring the operator.
+    stars_worth: NanoUsd
+    #: What it costs to pay out all that is earned (or to serve it, where that costs more), to give
+    #: back all that is bought, and to serve what is bought and can be spent. Serving is reckoned
+    #: at what a Credit's answers cost lately.
     payouts: NanoUsd
     refunds: NanoUsd
     serving: NanoUsd
+    #: What it costs to serve gifts and what is lent of contributed keys: nobody paid for those, so
+    #: no cash is there for them; the operator gives them away.
+    giveaways: NanoUsd
+
+    @property
+    def available(self) -> NanoUsd:
+        """All that is at gateways."""
+        return self.cash + self.stars_worth
+
+    @property
+    def claims(self) -> NanoUsd:
+        """What people may take who paid or earned. Bought Credits count once: served."""
+        return self.payouts + self.serving
 
     @property
     def is_covered(self) -> bool:
-        """Whether everyone could be paid out and served. Bought Credits count once: served."""
-        return self.cash >= self.payouts + self.serving
+        """Whether everyone who paid or earned could be served and paid out."""
+        return self.available >= self.claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,17 +215,23 @@ async def list_daily_sales(db: Database, period: ReportPeriod) -> list[DailySale
     return days
 
 
-async def build_report(db: Database, period: ReportPeriod, now_ms: int) -> OperatorReport:
-    """Builds the report of a period from one snapshot."""
+async def build_report(
+    db: Database, period: ReportPeriod, now_ms: int, *, usd_per_star: NanoUsd = _NO_DOLLARS
+) -> OperatorReport:
+    """Builds the report of a period from one snapshot; `usd_per_star`: what a Star brings."""
 
     def read(connection: sa.Connection) -> OperatorReport:
-        return build_report_in_transaction(connection, period, now_ms)
+        return build_report_in_transaction(connection, period, now_ms, usd_per_star=usd_per_star)
 
     return await db.read_snapshot(read)
 
 
 def build_report_in_transaction(
-    connection: sa.Connection, period: ReportPeriod, now_ms: int
+    connection: sa.Connection,
+    period: ReportPeriod,
+    now_ms: int,
+    *,
+    usd_per_star: NanoUsd = _NO_DOLLARS,
 ) -> OperatorReport:
     """Builds the report of a period in the transaction of the caller's connection."""
     is_now = period.to_ms > now_ms
@@ -248,7 +271,7 @@ def build_report_in_transaction(
         disputes=_count_open_disputes(connection) if is_now else 0,
         disputed=closing.get_dollars(chart.DISPUTED_CASH.code),
         bad_debt=changes.get_dollars(chart.BAD_DEBT.code),
-        solvency=_calculate_solvency(closing, circulation, sales.values()),
+        solvency=_calculate_solvency(closing, circulation, sales.values(), usd_per_star),
     )
 
 
@@ -350,19 +373,32 @@ def _gateway_cash(
 
 
 def _calculate_solvency(
-    closing: TrialBalance, circulation: Mapping[str, Credits], sales: Iterable[ModelSales]
+    closing: TrialBalance,
+    circulation: Mapping[str, Credits],
+    sales: Iterable[ModelSales],
+    usd_per_star: NanoUsd,
 ) -> Solvency:
     cash_sums = closing.list_under("cash").values()
-    sales = tuple(sales)
-    charge, cost = sum(one.charge.units for one in sales), sum(one.cost.units for one in sales)
-    spendable = sum(
-        one.units for name, one in circulation.items() if name not in _UNSPENDABLE_POCKETS
-    )
+    stars = Stars(-sum(one.posted for one in cash_sums if one.unit == Stars.NAME))
     nothing = Credits(0)
+    bought, earned = circulation.get("bought", nothing), circulation.get("earned", nothing)
+    given = sum_amounts(Credits, (circulation.get(name, nothing) for name in _GIVEN_POCKETS))
+    sales = tuple(sales)
     return Solvency(
         cash=NanoUsd(-sum(one.posted for one in cash_sums if one.unit == NanoUsd.NAME)),
-        stars=Stars(-sum(one.posted for one in cash_sums if one.unit == Stars.NAME)),
-        payouts=convert_to_cash(circulation.get("earned", nothing)),
-        refunds=PAR.multiply_by(circulation.get("bought", nothing).units),
-        serving=NanoUsd(spendable * cost // charge if charge else 0),
+        stars=stars,
+        stars_worth=usd_per_star.multiply_by(stars.units),
+        payouts=max(convert_to_cash(earned), _estimate_cost(earned, sales)),
+        refunds=PAR.multiply_by(bought.units),
+        serving=_estimate_cost(bought, sales),
+        giveaways=_estimate_cost(given, sales),
     )
+
+
+def _estimate_cost(amount: Credits, sales: Sequence[ModelSales]) -> NanoUsd:
+    """What answers for so many Credits cost at suppliers, as those of the period did; while there
+    were none, as the formula prices them."""
+    charge, cost = sum(one.charge.units for one in sales), sum(one.cost.units for one in sales)
+    if not charge:
+        return PAR.multiply_by(amount.units).share_down(100, 100 + MARKUP_PERCENT)
+    return NanoUsd(amount.units * cost // charge)

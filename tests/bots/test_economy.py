@@ -7,7 +7,7 @@ from dataclasses import replace
 from pydantic import SecretStr
 
 from bots.chat.i18n import render
-from bots.commands.admin.economy_texts import list_economy_lines
+from bots.commands.admin.economy_texts import describe_economy, list_economy_lines
 from core.admin.abuse_check import EconomySettings, PriceReductions
 from core.earnings.types import SAFE_POLICY
 from core.money import Credits, parse_usd
@@ -25,10 +25,15 @@ def list_lines(economy: EconomySettings) -> list[str]:
     return [render(line, "en") for _, line in list_economy_lines(economy, sums=True)]
 
 
+def describe(economy: EconomySettings) -> str:
+    """What a report says in a sentence."""
+    return render(describe_economy(economy), "en")
+
+
 async def economy_part(owner: Service) -> str:
     """What the button of a report says in full."""
     shown = await owner.screen("/report")
-    assert "button Economy says what" in text_of(shown)
+    assert "the button Economy says what" in text_of(shown)
     return text_of(*await owner.presses(button(shown, "Economy")))
 
 
@@ -49,10 +54,14 @@ async def test_settings_offers_and_history_are_reckoned_with(
         assert "Cashing out, then having the bank take the payment back: $8.10" in told
         assert "Offers:" not in told
         assert len(list_lines(economy)) == 3, "what loses, what stops it, the sum of selling"
+        assert "Withdrawals are paid at once" in describe(economy)
         closed = replace(economy, policy=replace(economy.policy, suppliers=frozenset()))
         assert list_lines(closed) == [
             "Selling: no way loses. 1,000 Credits bring $10.00 at least (sandbox, Starter)."
         ]
+        dear = replace(economy.channels[0], cash=parse_usd("8"))
+        assert "something loses" in describe(replace(economy, channels=[dear]))
+        assert "no farm" in describe(closed)
         safe = replace(economy, policy=replace(SAFE_POLICY, suppliers=economy.policy.suppliers))
         assert [line.partition(":")[0] for line in list_lines(safe)] == [
             "Selling",

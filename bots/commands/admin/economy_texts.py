@@ -74,10 +74,24 @@ def list_economy_lines(
 
 def describe_economy(economy: EconomySettings) -> Phrase:
     """All of it in one sentence."""
-    losing = sum(1 for is_fine, _ in list_economy_lines(economy) if not is_fine)
-    if not losing:
+    if all(is_fine for is_fine, _ in list_economy_lines(economy)):
         return say("Economy: no farm brings cash, and no way of selling loses.")
+    if _only_lacks_hold(economy):
+        return say(
+            "Economy: no way of selling loses. Withdrawals are paid at once, so a buyer could cash"
+            " out and then dispute the payment: the button Economy says what stops that."
+        )
     return say("Economy: something loses money or could be farmed: the button Economy says what.")
+
+
+def _only_lacks_hold(economy: EconomySettings) -> bool:
+    """Whether all that could be farmed comes of paying out at once, as its operator chose."""
+    lowest = calculate_reduced_trade(economy)
+    is_losing = any(trade.is_losing for trade in list_honest_trades(economy)) or (
+        lowest is not None and lowest.is_losing
+    )
+    farms = {one.name for one in list_abuse_scenarios(economy) if one.is_profitable}
+    return not is_losing and farms == {"dispute"} and not economy.policy.payout_hold_days
 
 
 def _sales_line(sales: Sequence[HonestTrade], *, pays_out: bool) -> Phrase:

@@ -29,13 +29,17 @@ from bots.commands.admin.setprice import SetPriceArguments, SetPriceCommands
 from bots.commands.errors import UsageError
 from bots.commands.text import get_supplier_title
 from bots.render.charts import ReportChartData, draw_report_chart
-from bots.services import PricingServices
+from bots.services import Foundation, PricingServices
 from core.admin.abuse_check import EconomySettings
 from core.admin.advice import Advice, Advisor, KeyRunsOut, RaisePrice
-from core.admin.report import DailySales, ModelSales, build_report, list_daily_sales
+from core.admin.report import (
+    DailySales,
+    ModelSales,
+    OperatorReport,
+    build_report,
+    list_daily_sales,
+)
 from core.admin.trial_balance import ReportPeriod
-from core.clock import Clock
-from core.db.database import Database
 from core.money import NanoUsd, format_usd
 from core.pool.pool import Pool
 from core.pricing.formula import PAR
@@ -73,19 +77,19 @@ class ReportCommands:
     def __init__(
         self,
         *,
-        db: Database,
+        base: Foundation,
         pool: Pool,
         pricing: PricingServices,
         advisor: Advisor,
-        clock: Clock,
         set_price_commands: SetPriceCommands,
         read_economy_settings: Callable[[], Awaitable[EconomySettings]],
     ) -> None:
         """`read_economy_settings` gives what the economy check reckons with now."""
         self._read_economy_settings = read_economy_settings
-        self._db, self._pool = db, pool
+        self._db, self._clock, self._pool = base.db, base.clock, pool
+        self._usd_per_star = base.config.telegram.star_usd
         self._catalogue, self._prices = pricing.catalogue, pricing.prices
-        self._advisor, self._clock = advisor, clock
+        self._advisor = advisor
         self._set_price_commands = set_price_commands
 
     @command(
@@ -110,7 +114,7 @@ class ReportCommands:
 
     async def _report_card(self, period: ReportPeriod) -> Reply:
         now = self._clock.now_ms()
-        report = await build_report(self._db, period, now)
+        report = await self._build_report(period, now)
         advice = await self._list_advice(report.sales, now)
         to_do = [
             *describe_disputes(report),
@@ -119,7 +123,7 @@ class ReportCommands:
         lines = [
             *((say("— To do first —"), *to_do) if to_do else ()),
             *list_summary(report),
-            describe_solvency(report),
+            *describe_solvency(report),
             describe_economy(await self._read_economy_settings()),
         ]
         buttons = [choice for one in advice if (choice := self._advice_choice(one)) is not None]
@@ -158,7 +162,7 @@ class ReportCommands:
             economy = await self._read_economy_settings()
             lines = [words for _, words in list_economy_lines(economy, sums=True)]
         else:
-            report = await build_report(self._db, period, self._clock.now_ms())
+            report = await self._build_report(period, self._clock.now_ms())
             lines = {
                 "users": lambda: list_user_layer(report, self._catalogue),
                 "system": lambda: list_system_layer(report, self._catalogue),
@@ -171,6 +175,9 @@ class ReportCommands:
             private=True,
             replace=True,
         )
+
+    async def _build_report(self, period: ReportPeriod, now_ms: int) -> OperatorReport:
+        return await build_report(self._db, period, now_ms, usd_per_star=self._usd_per_star)
 
     async def _list_advice(self, sold: Mapping[str, ModelSales], now: int) -> list[Advice]:
         found = await self._advisor.list_advice(sold, await self._pool.list_keys(), now)
@@ -215,7 +222,7 @@ class ReportCommands:
         """Revenue and cost over time, margin by model, what keys have left."""
         now = self._clock.now_ms()
         period = self._parse_period(str(request.data["days"]))
-        report = await build_report(self._db, period, now)
+        report = await self._build_report(period, now)
         chart_period = (
             period if period.since is not None else ReportPeriod.last_days(_CHART_DAYS_MAX, now)
         )

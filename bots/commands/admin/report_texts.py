@@ -9,7 +9,7 @@ from typing import Final
 from bots.chat.reply import Phrase, plain, say, say_count
 from bots.commands.text import format_credits, get_supplier_title
 from core.admin.advice import Advice, CheaperSupplier, KeyRunsOut, RaisePrice
-from core.admin.report import GatewayCash, ModelSales, OperatorReport, SupplierCosts
+from core.admin.report import GatewayCash, ModelSales, OperatorReport, Solvency, SupplierCosts
 from core.admin.trial_balance import ReportPeriod
 from core.money import Credits, Stars, format_usd
 from core.pricing.catalogue import Catalogue
@@ -73,23 +73,39 @@ def list_summary(report: OperatorReport) -> list[Phrase]:
     ]
 
 
-def describe_solvency(report: OperatorReport) -> Phrase:
-    """Solvency in one sentence."""
+def describe_solvency(report: OperatorReport) -> list[Phrase]:
+    """Solvency in a sentence, and in one more what was given away."""
     solvency = report.solvency
-    claims = solvency.payouts + solvency.serving
-    if solvency.is_covered:
-        return say(
+    cash, claims = format_usd(solvency.available), format_usd(solvency.claims)
+    if solvency.claims.is_zero:
+        told = say("Solvency: nobody has bought or earned Credits, so you owe nothing.")
+    elif solvency.is_covered:
+        told = say(
             "Solvency: {cash} at gateways cover payouts and answers of {claims}.",
-            cash=format_usd(solvency.cash),
-            claims=format_usd(claims),
+            cash=cash,
+            claims=claims,
         )
-    return say(
-        "Solvency: payouts and answers may take {claims}; {cash} are at gateways, so {missing} are"
-        " missing.",
-        claims=format_usd(claims),
-        cash=format_usd(solvency.cash),
-        missing=format_usd(claims - solvency.cash),
-    )
+    else:
+        told = say(
+            "Solvency: payouts and answers may take {claims}; {cash} are at gateways, so {missing}"
+            " are missing.",
+            claims=claims,
+            cash=cash,
+            missing=format_usd(solvency.claims - solvency.available),
+        )
+    return [told, *_list_giveaways(solvency)]
+
+
+def _list_giveaways(solvency: Solvency) -> list[Phrase]:
+    if solvency.giveaways.is_zero:
+        return []
+    return [
+        say(
+            "Given away: Credits for {cost} of answers that nobody pays for. That is a cost of"
+            " yours, as advertising is, and no debt.",
+            cost=format_usd(solvency.giveaways),
+        )
+    ]
 
 
 def describe_disputes(report: OperatorReport) -> list[Phrase]:
@@ -187,8 +203,8 @@ def list_solvency(report: OperatorReport) -> list[Phrase]:
         say("— Solvency —"),
         say("Cash at gateways: {cash}", cash=format_usd(solvency.cash)),
         say(
-            "Paying out all that is earned: {payouts}. Serving every Credit: {serving}. Giving back"
-            " all that is bought: {refunds}.",
+            "Paying out all that is earned: {payouts}. Serving all that is bought: {serving}."
+            " Giving back all that is bought: {refunds}.",
             payouts=format_usd(solvency.payouts),
             serving=format_usd(solvency.serving),
             refunds=format_usd(solvency.refunds),
@@ -197,11 +213,13 @@ def list_solvency(report: OperatorReport) -> list[Phrase]:
         if solvency.is_covered
         else say(
             "Payouts and answers lack {cash}.",
-            cash=format_usd(solvency.payouts + solvency.serving - solvency.cash),
+            cash=format_usd(solvency.claims - solvency.available),
         ),
+        *_list_giveaways(solvency),
     ]
     if not solvency.stars.is_zero:
-        lines.insert(2, say("Stars: {stars}", stars=f"{solvency.stars.units:,} ⭐"))
+        stars, worth = f"{solvency.stars.units:,} ⭐", format_usd(solvency.stars_worth)
+        lines.insert(2, say("Stars: {stars} ≈ {cash}", stars=stars, cash=worth))
     return lines
 
 

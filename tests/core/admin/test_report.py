@@ -248,6 +248,40 @@ def same(told: OperatorReport, plain: dict[str, Any]) -> None:
     assert figures == plain, told.period
 
 
+async def test_what_is_given_away_is_no_debt_and_what_was_paid_for_is(
+    store: Database, ledger: Ledger, clock: TestClock
+) -> None:
+    async def is_covered() -> bool:
+        period = ReportPeriod.whole_history(clock.now_ms())
+        told = await build_report(store, period, clock.now_ms(), usd_per_star=PAR)
+        return told.solvency.is_covered
+
+    year = Year(ledger, clock, random.Random(1))
+    await year.does(chart.give_gift("usr_1", "welcome", Credits(10_000)))
+    assert await is_covered(), "gifts alone are no debt"
+    await year.does(*chart.credit_topup("usr_1", Credits(1_000), Credits(0)))
+    assert not await is_covered(), "Credits that were sold, and no cash for them"
+    # $0.01 ÷ 1.35 each, as there were no answers yet.
+    await year.does(*chart.receive_cash("stars", Stars(740), Stars(0)))
+    assert not await is_covered()
+    await year.does(*chart.receive_cash("stars", Stars(1), Stars(0)))
+    assert await is_covered(), "Stars count as what they bring"
+    period = ReportPeriod.whole_history(clock.now_ms())
+    told = (await build_report(store, period, clock.now_ms())).solvency
+    assert told.giveaways == parse_usd("100").share_down(100, 135)
+
+
+async def test_what_is_earned_is_a_debt(store: Database, ledger: Ledger, clock: TestClock) -> None:
+    year = Year(ledger, clock, random.Random(1))
+    earned = chart.Move(
+        "earned", chart.issued("grant"), chart.pocket("usr_1", "earned"), Credits(9)
+    )
+    await year.does(earned)
+    period = ReportPeriod.whole_history(clock.now_ms())
+    told = (await build_report(store, period, clock.now_ms())).solvency
+    assert (told.claims, told.is_covered) == (parse_usd("0.08"), False)
+
+
 @pytest.mark.parametrize("seed", range(2))
 async def test_every_figure_is_what_transfers_add_up_to(
     store: Database, ledger: Ledger, clock: TestClock, seed: int

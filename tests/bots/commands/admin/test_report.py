@@ -106,7 +106,9 @@ async def test_the_briefs_two_layers(owner: Service, clock: TestClock) -> None:
     ):
         assert line in shown.lines, text_of(shown)
     assert shown.lines[:2] == ("— To do first —", "GPT-4 Turbo is sold under cost: −21 %.")
-    assert len(shown.lines) <= 14, text_of(shown)
+    assert "Solvency: nobody has bought or earned Credits, so you owe nothing." in shown.lines
+    assert "Given away: Credits for $156.87 of answers" in text_of(shown)
+    assert len(shown.lines) <= 15, text_of(shown)
     full = (await owner.presses(button(shown, "System layer")))[-1]
     assert "Really paid: $0.00. Profit: −$1,890.00" in text_of(full)
     assert "gifts of yours 162,450" in text_of(*await owner.presses(button(shown, "User layer"))), (
@@ -118,6 +120,14 @@ async def test_the_briefs_two_layers(owner: Service, clock: TestClock) -> None:
     assert drawn.attachment.content.startswith(b"\x89PNG")
     if folder := os.environ.get("CREDITBOT_TEST_PICTURES"):
         (Path(folder) / "report.png").write_bytes(drawn.attachment.content)
+
+
+async def test_credits_that_were_sold_without_cash_are_told(owner: Service) -> None:
+    sold = chart.credit_topup("usr_alice", Credits(1_350), Credits(0))
+    await owner.app.services.base.ledger.submit(Submission("made/sold", sold))
+    shown = text_of(await owner.screen("/report"))
+    assert "may take $10.00; $0.00 are at gateways, so $10.00 are missing." in shown
+    assert "Given away" not in shown
 
 
 async def test_a_period_counts_its_days_alone(owner: Service, clock: TestClock) -> None:
