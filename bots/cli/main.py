@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import gc
 import os
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, TypeAlias
@@ -30,11 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _perform(arguments: argparse.Namespace) -> int:
-    from bots.cli.output import describe_error, print_line
-    from bots.config.settings import SettingsWrong
-    from core.errors import Refusal
+    with _pause_collector():
+        from bots.cli.output import describe_error, print_line
+        from bots.config.settings import SettingsWrong
+        from core.errors import Refusal
 
-    work: Work = resolve_name(arguments.work)
+        work: Work = resolve_name(arguments.work)
     try:
         return _loop(work(arguments))
     except SettingsWrong as wrong:
@@ -50,6 +53,17 @@ def _perform(arguments: argparse.Namespace) -> int:
             raise
         print_line(f"{failure.filename}: {failure.strerror}. Nothing was done.", error=True)
         return 1
+
+
+@contextlib.contextmanager
+def _pause_collector() -> Iterator[None]:
+    """While modules are loaded: they make many objects, and no garbage to look for among them."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _loop(work: Coroutine[Any, Any, int]) -> int:
@@ -221,16 +235,18 @@ def _kind(command: argparse.ArgumentParser) -> None:
 
 async def run_service(_: argparse.Namespace) -> int:
     """`creditbot run`."""
-    from bots.config.settings import load
-    from bots.run import run
+    with _pause_collector():
+        from bots.config.settings import load
+        from bots.run import run
 
     return await run(load())
 
 
 async def run_demo(_: argparse.Namespace) -> int:
     """`creditbot demo`."""
-    from bots.config.settings import load
-    from bots.demo import demo
+    with _pause_collector():
+        from bots.config.settings import load
+        from bots.demo import demo
 
     return await demo(load())
 

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import psycopg
 import pysqlite3.dbapi2 as sqlite
 import sqlalchemy as sa
 from sqlalchemy import pool
 
 from core.db.errors import DatabaseRefusal, DatabaseUnavailable, ForeignDatabase
+
+if TYPE_CHECKING:
+    import psycopg
 
 BUSY_TIMEOUT_MS = 10_000
 #: 4 MB of WAL between checkpoints. Written over and over it stays in place on the disk; a commit
@@ -49,10 +52,17 @@ _POSTGRES_OPTIONS = (
     f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS}"
 )
 
-#: What a driver raises when the database, not the statement, is at fault or at odds.
-DRIVER_ERRORS: tuple[type[Exception], ...] = (sqlite.Error, psycopg.Error)
-#: The same, and what opening a connection raises.
-UNAVAILABLE_ERRORS: tuple[type[Exception], ...] = (sqlite.Error, psycopg.Error, DatabaseRefusal)
+
+def get_driver_errors() -> tuple[type[Exception], ...]:
+    """What a driver raises when the database, not the statement, is at fault or at odds. What isn't
+    loaded raises nothing: PostgreSQL's driver is, once such a database is opened."""
+    postgres = sys.modules.get("psycopg")
+    return (sqlite.Error,) if postgres is None else (sqlite.Error, postgres.Error)
+
+
+def get_unavailable_errors() -> tuple[type[Exception], ...]:
+    """The same, and what opening a connection raises."""
+    return (*get_driver_errors(), DatabaseRefusal)
 
 
 def open_sqlite(address: DatabaseAddress, *, write: bool) -> Any:
@@ -88,7 +98,10 @@ def _choose_mode(address: DatabaseAddress) -> str:
 
 
 def open_postgres(address: DatabaseAddress) -> psycopg.Connection[Any]:
-    """A connection in autocommit mode: `BEGIN` is a statement."""
+    """A connection in autocommit mode: `BEGIN` is a statement. The driver is loaded here, for
+    whoever has such a database."""
+    import psycopg
+
     try:
         return psycopg.connect(
             address.conninfo,

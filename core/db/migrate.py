@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 
 DatabaseKind = Literal["live", "demo"]
 
-_DRIVER_ERRORS: tuple[type[Exception], ...] = (
-    *connections.DRIVER_ERRORS,
-    sa.exc.DBAPIError,
-)
 _PRODUCT = "creditbot"
 #: Every revision of the schema, the newest last. Named here so that a start on a database that is
 #: up to date costs none of Alembic's 11 MB; a test compares this list with the scripts.
@@ -98,7 +94,7 @@ def upgrade_database(address: DatabaseAddress, kind: DatabaseKind, clock: Clock)
                 born = {"product": _PRODUCT, "kind": kind, "born_at": str(clock.now_ms())}
                 rows = [{"name": name, "value": value} for name, value in born.items()]
                 connection.execute(schema.meta.insert(), rows)
-    except _DRIVER_ERRORS as error:
+    except _get_driver_errors() as error:
         raise _translate_error(error, address) from None
     finally:
         engine.dispose()
@@ -112,7 +108,7 @@ def check_database(engine: sa.Engine, address: DatabaseAddress, kind: DatabaseKi
     try:
         with engine.begin() as connection:
             found = _inspect(connection, address)
-    except _DRIVER_ERRORS as error:
+    except _get_driver_errors() as error:
         raise _translate_error(error, address) from None
     _check_version(found, kind, address)
     if found.kind is None or found.revision != REVISIONS[-1]:
@@ -125,7 +121,7 @@ def _inspect_read_only(address: DatabaseAddress) -> _DatabaseVersion:
     try:
         with engine.begin() as connection:
             return _inspect(connection, address)
-    except _DRIVER_ERRORS as error:
+    except _get_driver_errors() as error:
         raise _translate_error(error, address) from None
     finally:
         engine.dispose()
@@ -146,6 +142,10 @@ def _inspect(connection: sa.Connection, address: DatabaseAddress) -> _DatabaseVe
     if meta.get("product") != _PRODUCT:
         raise ForeignDatabase(address.display_name)
     return _DatabaseVersion(revision, meta.get("kind"))
+
+
+def _get_driver_errors() -> tuple[type[Exception], ...]:
+    return (*connections.get_driver_errors(), sa.exc.DBAPIError)
 
 
 def _check_version(

@@ -84,7 +84,7 @@ class _BatchAttempt:
         except DatabaseRefusal:
             self._session.rollback()
             return [LedgerUnavailable() for _ in self._batch]
-        except connections.DRIVER_ERRORS as error:
+        except connections.get_driver_errors() as error:
             return self._handle_driver_error(error)
         return self._results
 
@@ -214,7 +214,7 @@ class _BatchAttempt:
         written: Mapping[str, WrittenSubmission] = {}
         try:
             written = self._session.recover_written(list(self._receipts))
-        except connections.UNAVAILABLE_ERRORS:
+        except connections.get_unavailable_errors():
             self._session.close()
         return [
             answer

@@ -17,7 +17,6 @@ from core.ledger import prepare
 from core.ledger.batch import PhaseHook
 from core.ledger.book_day import BookClock
 from core.ledger.companion_sql import CompanionStatements
-from core.ledger.postgres import PostgresSession
 from core.ledger.prepare import PreparedSubmission
 from core.ledger.session import LedgerSession
 from core.ledger.sqlite import SqliteSession
@@ -157,6 +156,9 @@ class Ledger:
     def _create_session(self) -> LedgerSession:
         if self._db.dialect == "sqlite":
             return SqliteSession(self._db.address)
+        # It loads PostgreSQL's driver, a tenth of a second that no other database needs.
+        from core.ledger.postgres import PostgresSession
+
         return PostgresSession(self._db.address)
 
     def _new_future(self) -> asyncio.Future[Any]:

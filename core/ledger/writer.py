@@ -135,14 +135,14 @@ class Writer:
     def _read_balances(self, reads: list[BalanceRead]) -> Sequence[Any]:
         try:
             return self._session.read_balances([read.codes for read in reads])
-        except connections.UNAVAILABLE_ERRORS:
+        except connections.get_unavailable_errors():
             self._session.close()
             return [LedgerUnavailable() for _ in reads]
 
     def _correct_day(self, day: BookDay) -> int | LedgerUnavailable:
         try:
             return self._session.correct_day(day)
-        except connections.UNAVAILABLE_ERRORS:
+        except connections.get_unavailable_errors():
             self._session.rollback()
             self._session.close()
             return LedgerUnavailable()
@@ -150,7 +150,7 @@ class Writer:
     def _tidy_up(self) -> None:
         try:
             self._session.tidy_up()
-        except connections.DRIVER_ERRORS:
+        except connections.get_driver_errors():
             self._session.close()
 
     def _call_on_loop(self, callback: Callable[[Any], object], value: object) -> None:

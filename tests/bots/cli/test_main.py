@@ -33,12 +33,23 @@ def test_each_command_names_a_function_that_there_is() -> None:
 
 
 def test_help_loads_nothing_of_the_service() -> None:
-    code = (
-        "import contextlib, io, sys\n"
-        "from bots.cli.main import main\n"
-        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
-        "    main(['--help'])\n"
-        f"print([name for name in {_HEAVY!r} if name in sys.modules])"
+    lines = (
+        "import contextlib, io",
+        "from bots.cli.main import main",
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):",
+        "    main(['--help'])",
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
+    assert _list_loaded(*lines, among=_HEAVY) == "[]"
+
+
+def test_a_ledger_on_sqlite_loads_no_driver_of_postgresql() -> None:
+    assert _list_loaded("import core.ledger.ledger", among=("pysqlite3", "psycopg")) == (
+        "['pysqlite3']"
+    )
+
+
+def _list_loaded(*lines: str, among: tuple[str, ...]) -> str:
+    """Which modules a new process has loaded after these lines."""
+    code = (*lines, f"import sys\nprint([name for name in {among!r} if name in sys.modules])")
+    command = [sys.executable, "-c", "\n".join(code)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
