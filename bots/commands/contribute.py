@@ -24,6 +24,7 @@ from bots.chat.reply import (
     say,
     say_count,
 )
+from bots.commands.arguments import make_usage_error, shorten
 from bots.commands.errors import UsageError
 from bots.commands.text import format_credits, join_names
 from core import ids
@@ -53,6 +54,7 @@ ACCOUNT_FIELD = FormField(
     max_length=32,
     hidden=False,
 )
+_SUPPLIER_CHARS_MAX = 24
 _HOW = say("Write it like this: /contribute, or with a supplier: {known}. Nothing was sent.")
 
 
@@ -116,7 +118,11 @@ class ContributeCommands:
             known = {word: one for one in suppliers for word in (one.name, one.title.casefold())}
             if named not in known:
                 names = join_names(one.name for one in suppliers)
-                raise UsageError(Phrase(_HOW.text, {"known": names}))
+                how = Phrase(_HOW.text, {"known": names})
+                if len(named) > _SUPPLIER_CHARS_MAX:  # perhaps a key: it isn't shown again
+                    raise UsageError(how)
+                wrong = say("“{typed}” is no supplier whose keys are taken.", typed=shorten(named))
+                raise make_usage_error(wrong, how)
             suppliers = [known[named]]
         if len(suppliers) == 1:
             return _make_key_form(suppliers[0])

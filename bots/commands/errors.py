@@ -474,7 +474,8 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     ),
     InvalidFormInput: say("That isn't what was asked for: {labels}. Nothing was kept. Try again."),
     UnknownPerson: say(
-        "I don't know “{query}”. Write it like telegram:123; they must have written to me once."
+        "I don't know “{query}”. Nothing was changed. Write it like telegram:123; they must have"
+        " written to me once."
     ),
     LinkRefused: say(
         "That code is wrong, used or too old. Nothing was changed. Write /link on the other side"
@@ -583,7 +584,9 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         "Dispute {dispute} is decided already, or can't be given up here. Nothing was moved."
     ),
     # Keys, and what they earn.
-    UnknownSupplier: say("{requested_name} is unknown. Known: {known_names}."),
+    UnknownSupplier: say(
+        "“{requested_name}” is no supplier here. Nothing was changed. Suppliers: {known_names}"
+    ),
     KeyRefused: _KEY_REJECTIONS,
     DuplicateKey: say("{supplier} …{tail} is in the pool already. Nothing was changed."),
     BadBudget: say("A budget is dollars above zero, like 50 or 12.5. Nothing was kept."),

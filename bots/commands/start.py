@@ -40,6 +40,8 @@ ZONES = (
 )
 
 
+#: What else people call the languages that there are.
+_LANGUAGE_NAMES = {"en": ("eng", "英语", "英文"), "zh-CN": ("chinese", "中文", "汉语", "zh-hans")}
 #: What people may let themselves spend in a day, in Credits.
 DAILY_LIMITS = (20, 50, 200, 1_000, 5_000, 20_000)
 
@@ -172,7 +174,12 @@ class StartCommands:
         """Buttons, or the language's name or code behind the command."""
         wanted = given.language.casefold()
         for code, name in LANGUAGES.items():
-            if wanted and wanted in {code.casefold(), name.casefold(), code.partition("-")[0]}:
+            if wanted and wanted in {
+                code.casefold(),
+                name.casefold(),
+                code.partition("-")[0],
+                *_LANGUAGE_NAMES.get(code, ()),
+            }:
                 return await self._set_language(request.person, code)
         return Reply(
             title=say("Language"),

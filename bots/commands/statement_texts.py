@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -11,6 +12,7 @@ from typing import Final
 
 from bots.chat.i18n import get_zone, render
 from bots.chat.reply import Phrase, plain, say
+from bots.commands.arguments import normalize
 from bots.commands.text import format_credits
 from core.clock import as_datetime, as_ms
 from core.money import Credits
@@ -26,6 +28,7 @@ from core.users.types import Person
 #: Periods of days that end today, by how they are written.
 DAYS: Final = {"today": 1, "7": 7, "30": 30}
 EVERYTHING: Final = "all"
+_DAYS_PATTERN: Final = re.compile(r"(\d+) ?(?:d|days?|天)")
 
 _KIND_NAMES: Final[dict[MovementKind, Phrase]] = {
     "answer": say("Answers"),
@@ -67,7 +70,9 @@ class NamedPeriod:
 
 def parse_period(text: str, person: Person, now_ms: int) -> NamedPeriod | None:
     """The period that a text names; None for anything else, and for months to come."""
-    today, code = find_today(person, now_ms), text.strip().casefold()
+    today, code = find_today(person, now_ms), normalize(text).casefold()
+    if days_typed := _DAYS_PATTERN.fullmatch(code):
+        code = days_typed[1]
     if code == EVERYTHING:
         return NamedPeriod(code, say("Statement: everything"), StatementPeriod())
     if code in DAYS:

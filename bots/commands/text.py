@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from bots.chat.reply import Phrase, plain, say
 from core.asks.run import AskRun
@@ -22,17 +20,6 @@ from core.pool.suppliers import SUPPLIERS
 from core.pricing.prices import Price
 from payments.types import Cash
 
-#: Commas of both widths, where thousands have them.
-_COUNT: Final = re.compile(r"\d{1,12}|\d{1,3}(?:[,，]\d{3}){1,3}")
-
-
-def parse_count(text: str) -> int | None:
-    """A whole number as people write it, in any script's digits and below a million million; None
-    for anything else."""
-    if _COUNT.fullmatch(typed := text.strip()) is None:
-        return None
-    return int(typed.replace(",", "").replace("，", ""))
-
 
 def format_credits(amount: Credits) -> Phrase:
     """`1 Credit`, `1,234 Credits`."""
@@ -48,11 +35,18 @@ def format_cash(amount: Cash) -> str:
     return format_usd(amount)
 
 
+def _group_digits(number: str) -> str:
+    """`1000.5` → `1,000.5`."""
+    whole, point, fraction = number.partition(".")
+    return f"{int(whole):,}{point}{fraction}"
+
+
 def format_price(price: Price) -> Phrase:
     """`5 Credits / 1K tokens`, or both sides where they differ; `2 Credits / minute` of audio."""
     if price.per == "second":
-        return say("{price} Credits / minute", price=price.format_per_minute())
-    inward, outward = price.format_per_1k()
+        minute = _group_digits(price.format_per_minute())
+        return say("{price} Credits / minute", price=minute)
+    inward, outward = map(_group_digits, price.format_per_1k())
     if inward == outward:
         return say("{price} Credits / 1K tokens", price=inward)
     return say("{inward} in · {outward} out, Credits / 1K tokens", inward=inward, outward=outward)
@@ -61,8 +55,8 @@ def format_price(price: Price) -> Phrase:
 def format_short_price(price: Price) -> Phrase:
     """`5`, `5 · 15`, `2/min`."""
     if price.per == "second":
-        return plain(f"{price.format_per_minute()}/min")
-    inward, outward = price.format_per_1k()
+        return plain(f"{_group_digits(price.format_per_minute())}/min")
+    inward, outward = map(_group_digits, price.format_per_1k())
     return plain(inward if inward == outward else f"{inward} · {outward}")
 
 

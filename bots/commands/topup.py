@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import render
 from bots.chat.reply import Choice, Invoice, Phrase, Reply, make_copy_choice, plain, say, say_count
+from bots.commands.arguments import is_number, normalize, shorten
 from bots.commands.cancel import CONSENT, describe_right, make_cancel_choice
 from bots.commands.errors import UsageError
 from bots.commands.models import ModelCommands
 from bots.commands.receipt import make_receipt_choice
 from bots.commands.terms import PaymentTerms, list_terms
-from bots.commands.text import compute_average_charge, format_cash, format_credits, parse_count
+from bots.commands.text import compute_average_charge, format_cash, format_credits
 from core import ids
 from core.clock import DAY_MS, Clock, as_datetime
 from core.money import Credits, NanoUsd, Stars, format_usd, parse_usd
@@ -27,7 +28,7 @@ from payments.checkout import CheckoutService
 from payments.gateways.base import Gateway
 from payments.gateways.discord_store import DiscordStoreGateway
 from payments.gateways.voucher import VOUCHER_GATEWAY
-from payments.offer import Entitlement, Offer, Pack, from_cents, to_cents
+from payments.offer import BadAmount, Entitlement, Offer, Pack, from_cents, to_cents
 from payments.order_search import CashReceipt, OrderSearch
 from payments.orders import Orders, remaining_cash
 from payments.refunds import refundable_cash
@@ -37,11 +38,13 @@ _AMOUNT = re.compile(
     r"[$＄]?\s*(\d{1,7}|\d{1,3}(?:[,，]\d{3}){1,2})(?:[.．](\d{1,2}))?\s*(?:usd|\$)?",
     re.IGNORECASE,
 )
-_CREDITS = re.compile(r"([\d,，]+)\s*(?:credits?|cr|积分)", re.IGNORECASE)
+#: Dollars that can be read, whether or not they can be paid.
+_ANY_AMOUNT = re.compile(r"\$?\s*[-−]?\d{1,40}(?:\.\d{1,40})?\s*(?:usd|\$)?", re.IGNORECASE)
+_CREDITS = re.compile(r"([\d,]{1,40})\s*(?:credits?|cr|积分)", re.IGNORECASE)
+#: More is read as this.
+_CREDITS_MAX = 10**12
 _ONLY_PACKS = say("Only packs are sold here, no other amounts: /topup. Nothing was ordered.")
 _ORDERS_SHOWN = 10
-#: What is repeated of something that can't be read.
-_TYPED_SHOWN = 40
 
 ChoiceRows = tuple[tuple[Choice, ...], ...]
 
@@ -390,14 +393,32 @@ def _parse_topup(text: str, offer: Offer) -> NanoUsd:
     how = say(
         "“{typed}” isn't an amount in dollars or Credits. Write dollars like this: /topup 25 or"
         " /topup 25.50; Credits like this: /topup 2500 credits. Nothing was ordered.",
-        typed=text.strip()[:_TYPED_SHOWN],
+        typed=shorten(text),
     )
-    named = _CREDITS.fullmatch(text.strip())
+    typed = normalize(text)
+    if _ANY_AMOUNT.fullmatch(typed) and not _AMOUNT.fullmatch(typed):
+        raise BadAmount(offer.min_amount, offer.max_amount)
+    named = _CREDITS.fullmatch(typed)
     if named is None:
-        return parse_amount(text, how)
-    if not (count := parse_count(named[1])):
+        return parse_amount(typed, how)
+    if not is_number(named[1]):
         raise UsageError(how)
-    return offer.find_cash(Credits(count))
+    count = Credits(min(int(named[1].replace(",", "")), _CREDITS_MAX))
+    cash = offer.find_cash(count)
+    try:
+        offer.validate_amount(cash)
+    except BadAmount as bad:
+        raise UsageError(
+            say(
+                "{credits} would be {cash}. Amounts are from {minimum} to {maximum}. Nothing was"
+                " ordered.",
+                credits=format_credits(count),
+                cash=format_usd(cash),
+                minimum=format_usd(bad.minimum),
+                maximum=format_usd(bad.maximum),
+            )
+        ) from None
+    return cash
 
 
 def _describe_entitlement(entitlement: Entitlement) -> Phrase:

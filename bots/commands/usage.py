@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say, say_count
+from bots.commands.arguments import shorten
 from bots.commands.statement_texts import (
     DAYS,
     EVERYTHING,
@@ -311,7 +312,7 @@ def _month_choice(first: date, before: str = "", after: str = "") -> Choice:
 def _unknown_period(text: str) -> Reply:
     return Reply(
         lines=(
-            say("“{period}” isn't a period for a statement.", period=text),
+            say("“{period}” isn't a period for a statement.", period=shorten(text)),
             say("Write: /usage today, /usage 7, /usage 30, /usage 2026-11 or /usage all"),
         ),
         choices=((_statement_choice("30"),),),

@@ -22,9 +22,10 @@ from bots.chat.reply import (
     plain,
     say,
 )
+from bots.commands.arguments import is_number, parse_count, parse_number
 from bots.commands.errors import UsageError
 from bots.commands.payout_texts import compose_payout_notification
-from bots.commands.text import format_credits, get_supplier_title, parse_count
+from bots.commands.text import format_credits, get_supplier_title
 from core import ids
 from core.clock import as_datetime
 from core.earnings.payout_methods import PayoutMethods
@@ -46,6 +47,7 @@ from core.money import Credits, format_usd
 from core.pool.health_tracker import KEY_COOLDOWN
 from core.users.service import Users
 
+_MORE_THAN_ANYBODY_HAS: Final = 1_000_000_000
 _HOW = say("Write it like this: /withdraw, or /withdraw 20000. Nothing was withdrawn.")
 _SHOWN_MAX: Final = 5
 
@@ -361,10 +363,10 @@ def _parse_credits(text: str) -> Credits | None:
     typed = text.strip()
     if not typed:
         return None
-    if (number := parse_count(typed)) is None:
-        wrong = say("“{typed}” is no number of Credits.", typed=typed[:40])
-        raise UsageError(say("{wrong} {how}", wrong=wrong, how=_HOW))
-    return Credits(number)
+    if is_number(typed) and typed[0].isdecimal():
+        count = parse_count(typed)
+        return Credits(_MORE_THAN_ANYBODY_HAS if count is None else count)
+    return Credits(parse_number(typed, _HOW, most=_MORE_THAN_ANYBODY_HAS))
 
 
 def _payout_row(payout: Payout) -> tuple[Phrase, ...]:

@@ -13,8 +13,8 @@ import httpx
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Reply, ReplyStream, say, say_count
-from bots.commands.errors import UsageError
-from bots.commands.text import format_credits, parse_count
+from bots.commands.arguments import parse_number
+from bots.commands.text import format_credits
 from bots.sandbox.answers import CROWD_OPENING
 from bots.services import AskServices, PricingServices
 from core import ids
@@ -87,13 +87,9 @@ class CrowdCommands:
     )
     async def crowd(self, request: Request, given: CrowdArguments) -> ReplyStream:
         """Buys so many Credits, and asks until they are spent."""
-        wanted = parse_count(given.credits) if given.credits else _DEFAULT_CREDITS
-        if wanted is None:
-            wrong = say("“{typed}” is no number of Credits.", typed=given.credits[:40])
-            raise UsageError(say("{wrong} {how}", wrong=wrong, how=_HOW))
-        if not 0 < wanted <= _CREDITS_MAX:
-            wrong = say("They buy from 1 to {most} Credits.", most=_CREDITS_MAX)
-            raise UsageError(say("{wrong} {how}", wrong=wrong, how=_HOW))
+        wanted = _DEFAULT_CREDITS
+        if given.credits:
+            wanted = parse_number(given.credits, _HOW, most=_CREDITS_MAX)
         return ReplyStream(self._run_crowd(request, wanted))
 
     @action("crowd-stop", admin_only=True)

@@ -246,7 +246,7 @@ async def test_init_changes_nothing_when_something_is_wrong(
     for command, words in (
         (("init", "--telegram-token-file", "wrong"), "Telegram refuses that token"),
         (("init", "--telegram-token-file", "missing"), "missing: No such file"),
-        ((*right, "--supplier", "opnai", *key, "--budget", "5"), "opnai is unknown. Known:"),
+        ((*right, "--supplier", "opnai", *key, "--budget", "5"), "“opnai” is no supplier here."),
         ((*right, "--supplier", "openai", *key, "--budget", "lots"), "The budget is dollars"),
         ((*right, "--supplier", "openai", *key), "The budget is dollars"),
         ((*right, "--supplier", "openai", *key, "--budget", "0"), "The budget is dollars"),

@@ -78,7 +78,7 @@ def answer_questions(terminal: Terminal, tokens: dict[str, str]) -> None:
         terminal.type(f"{token}\n")
     terminal.until("Supplier of your first key [openai]: ")
     terminal.type("opnai\n")
-    terminal.until("opnai is unknown. Known: anthropic")
+    terminal.until("“opnai” is no supplier here.")
     terminal.until("[openai]: ")
     terminal.type("\n")
     terminal.until("OpenAI API key (hidden; Enter: later): ")

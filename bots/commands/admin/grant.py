@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Reply, plain, say, say_count
-from bots.commands.errors import UsageError
+from bots.commands.arguments import make_usage_error, parse_number
 from bots.commands.terms import name_clause
-from bots.commands.text import format_credits, parse_count
+from bots.commands.text import format_credits
 from core.admin.audit import audit_books
 from core.clock import Clock
 from core.db.database import Database
@@ -21,8 +21,7 @@ _GRANT_MAX = 100_000_000
 
 _GRANT = say("/grant user Credits reason")
 _GRANT_HOW = say(
-    "Write it like this: /grant telegram:123 500 for the bug report. Whole Credits, above zero."
-    " Nothing was moved."
+    "Write it like this: /grant telegram:123 500 for the bug report. Nothing was moved."
 )
 
 
@@ -62,11 +61,11 @@ class GrantCommands:
     async def grant(self, request: Request, given: GrantArguments) -> Reply:
         """Shows whom and how much, in words; a second tap does it."""
         del request
-        amount = parse_count(given.credits)
-        if amount is None or not 0 < amount <= _GRANT_MAX:
-            raise UsageError(_GRANT_HOW)
+        if not given.credits:
+            raise make_usage_error(say("Say whom, how many Credits, and why."), _GRANT_HOW)
+        amount = parse_number(given.credits, _GRANT_HOW, most=_GRANT_MAX)
         if not given.reason:
-            raise UsageError(say("A grant needs a reason. Nothing was moved."))
+            raise make_usage_error(say("A grant needs a reason."), _GRANT_HOW)
         person = await self._users.find(given.user)
         identities = await self._users.list_identities(person.id)
         credits_given = Credits(amount)

@@ -8,8 +8,9 @@ from typing import Final
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
+from bots.commands.arguments import make_usage_error, parse_number, shorten
 from bots.commands.errors import UsageError
-from bots.commands.text import format_credits, parse_count
+from bots.commands.text import format_credits, join_names
 from core.admin_log import Facts, admin_log_row
 from core.clock import Clock, as_datetime
 from core.db.writes import Insert
@@ -31,8 +32,9 @@ _LIMIT_HOW: Final = say(
 _ROLE_HOW: Final = say(
     "Write it like this: /role telegram:123 admin, or support, or none. Nothing was changed."
 )
-_IDENTITY: Final = re.compile(r"(telegram|discord|console):(\S{1,64})")
+_IDENTITY: Final = re.compile(r"(telegram|discord):\d{1,20}|console:\S{1,64}", re.ASCII)
 _SENTENCE_CHARS_MAX: Final = 300
+_LIMIT_MAX: Final = 1_000_000_000
 _FEATURE_NAMES: Final[dict[PausableFeature, Phrase]] = {
     "asks": say("Asks"),
     "topups": say("Top-ups"),
@@ -79,11 +81,6 @@ class RoleArguments(Arguments):
     role: str = argument(say("admin, support or none"))
 
 
-def _make_limit_error(wrong: Phrase) -> UsageError:
-    """What was wrong, then how it is written."""
-    return UsageError(say("{wrong} {how}", wrong=wrong, how=_LIMIT_HOW))
-
-
 class LimitCommands:
     """The commands that pause features, limit what people may ask, and give roles."""
 
@@ -106,9 +103,16 @@ class LimitCommands:
         """What is paused now; or pauses something, with the sentence that people read."""
         if not given.what:
             return self._pause_card()
+        how = Phrase(_PAUSE_HOW.text, {"what": join_names(PAUSABLE_FEATURES)})
         feature = next((one for one in PAUSABLE_FEATURES if one == given.what.casefold()), None)
-        if feature is None or len(given.sentence) > _SENTENCE_CHARS_MAX:
-            raise UsageError(Phrase(_PAUSE_HOW.text, {"what": ", ".join(PAUSABLE_FEATURES)}))
+        if feature is None:
+            wrong = say("“{typed}” is nothing that can be paused.", typed=shorten(given.what))
+            raise make_usage_error(wrong, how)
+        if given.sentence.casefold() in PAUSABLE_FEATURES:
+            raise make_usage_error(say("One at a time."), how)
+        if len(given.sentence) > _SENTENCE_CHARS_MAX:
+            wrong = say("The sentence is longer than {most} characters.", most=_SENTENCE_CHARS_MAX)
+            raise make_usage_error(wrong, how)
         return await self._pause_feature(request, feature, given.sentence)
 
     @action("pause", admin_only=True)
@@ -206,14 +210,9 @@ class LimitCommands:
     )
     async def limit(self, request: Request, given: LimitArguments) -> Reply:
         """Asks a minute, asks at once, Credits a day, of one person or this group."""
-        number = parse_count(given.number)
-        if number is None or number > 10**9:
-            word = given.number or given.which or given.user
-            raise _make_limit_error(
-                say("“{word}” is no number of asks or Credits.", word=word[:40])
-                if word
-                else say("Say whom, what and how many.")
-            )
+        if not given.number:
+            raise make_usage_error(say("Say whom, what and how many."), _LIMIT_HOW)
+        number = parse_number(given.number, _LIMIT_HOW, least=0, most=_LIMIT_MAX)
         subject = await self._find_subject(request, given.user)
         override = self._user_limits.get_override(subject)
         match given.which.casefold():
@@ -224,9 +223,8 @@ class LimitCommands:
             case "day":
                 new = replace(override, per_day=Credits(number) if number else None)
             case _:
-                raise _make_limit_error(
-                    say("“{word}” is none of minute, once and day.", word=given.which[:40])
-                )
+                wrong = say("“{word}” is none of minute, once and day.", word=shorten(given.which))
+                raise make_usage_error(wrong, _LIMIT_HOW)
         row = self._admin_log_row(
             request, "limit", _allowance_facts(subject, override), _allowance_facts(subject, new)
         )
@@ -267,7 +265,7 @@ class LimitCommands:
     async def _find_subject(self, request: Request, word: str) -> str:
         if word.casefold() == "here":
             if request.place.private:
-                raise _make_limit_error(say("“here” is for a group: write it there."))
+                raise make_usage_error(say("“here” is for a group: write it there."), _LIMIT_HOW)
             return f"{request.place.platform}:{request.place.chat}"
         return (await self._users.find(word)).id
 
@@ -285,11 +283,8 @@ class LimitCommands:
         """Who has one; or asks whether to give one, or to take it away."""
         del request
         if given.user or given.role:
-            identity, role_name = _IDENTITY.fullmatch(given.user), given.role.casefold()
-            wanted: Role | None = next((one for one in ROLES[1:] if one == role_name), None)
-            if identity is None or (wanted is None and role_name != "none"):
-                raise UsageError(_ROLE_HOW)
-            platform, id_ = identity[1], identity[2]
+            wanted = _parse_role(given)
+            platform, _, id_ = given.user.partition(":")
             if self._roles.get_role(platform, id_) == "owner":
                 raise UsageError(
                     say(
@@ -370,6 +365,21 @@ def make_limit_lines(allowance: Allowance) -> tuple[Phrase, ...]:
         else say("Credits a day: no limit"),
     ]
     return tuple(lines)
+
+
+def _parse_role(given: RoleArguments) -> Role | None:
+    """The role that was named, None for none; raises `UsageError`."""
+    if not (given.user and given.role):
+        raise make_usage_error(say("Say who, and which role."), _ROLE_HOW)
+    if _IDENTITY.fullmatch(given.user) is None:
+        wrong = say("“{typed}” is no id like telegram:123.", typed=shorten(given.user))
+        raise make_usage_error(wrong, _ROLE_HOW)
+    name = given.role.casefold()
+    wanted: Role | None = next((one for one in ROLES[1:] if one == name), None)
+    if wanted is None and name != "none":
+        wrong = say("“{typed}” is none of admin, support and none.", typed=shorten(given.role))
+        raise make_usage_error(wrong, _ROLE_HOW)
+    return wanted
 
 
 def _find_feature(request: Request) -> PausableFeature:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
 from bots.chat.reply import Choice, Phrase, Reply, say, say_count
@@ -24,6 +24,11 @@ def describe_coming_end(end: ComingEnd) -> Phrase:
     )
 
 
+def count_coming_ends(ends: Sequence[object]) -> Phrase:
+    """How many end."""
+    return say_count("⏳ {count} model ends soon", "⏳ {count} models end soon", len(ends))
+
+
 def check_coming_ends(
     catalogue: Catalogue, suppliers: Collection[str]
 ) -> list[tuple[bool, Phrase]]:
@@ -41,7 +46,7 @@ async def make_model_end_card(notification: Notification) -> Reply:
     facts = notification.facts
     ends = [facts, *json.loads(str(facts.get("others", "[]")))]
     return Reply(
-        title=say_count("⏳ {count} model ends soon", "⏳ {count} models end soon", len(ends)),
+        title=count_coming_ends(ends),
         lines=tuple(map(_describe_facts, ends)),
         choices=((Choice(say("Suppliers"), "suppliers"),),),
         private=True,

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, FormField, FormRequest, Phrase, Reply, plain, say, say_count
+from bots.commands.arguments import make_usage_error, normalize, shorten
 from bots.commands.errors import UsageError
 from bots.commands.text import get_supplier_title
 from core.admin_log import Facts, admin_log_row
@@ -104,7 +105,7 @@ class PoolCommands:
                 return await self.list_keys(request)
             case ["budget"]:
                 if len(words) != 3:
-                    raise UsageError(_HOW_BUDGET)
+                    raise make_usage_error(say("A key and a budget are needed."), _HOW_BUDGET)
                 card = await self._find_key(words[1], "budget")
                 return await self._set_budget(request, card, _parse_budget(words[2], _HOW_BUDGET))
             case [("pause" | "resume") as act]:
@@ -115,7 +116,7 @@ class PoolCommands:
             case ["add"]:
                 words = words[1:]
         if len(words) != 2:
-            raise UsageError(_HOW)
+            raise make_usage_error(say("A supplier and a budget are needed."), _HOW)
         supplier = self._pool.get_supplier(words[0].casefold())
         return _make_key_form(supplier, _parse_budget(words[1], _HOW))
 
@@ -372,8 +373,18 @@ class PoolCommands:
         """By its id or the end of its secret; of several with the same end none is taken."""
         named = word.removeprefix("…")
         found = [card for card in await self._pool.list_keys() if named in (card.id, card.tail)]
-        if len(found) != 1:
-            raise UsageError(Phrase(_HOW_WHICH.text, {"act": action}))
+        how = Phrase(_HOW_WHICH.text, {"act": action})
+        if not found:
+            wrong = say("No key ends in “{typed}”.", typed=shorten(named))
+            raise make_usage_error(wrong, how)
+        if len(found) > 1:
+            raise UsageError(
+                say(
+                    "Several keys end in {tail}: choose one from the buttons of /pool. Nothing was"
+                    " changed.",
+                    tail=named,
+                )
+            )
         return found[0]
 
     def _admin_log_row(self, request: Request, act: str, before: Facts, after: Facts) -> Insert:
@@ -414,9 +425,15 @@ def _make_key_form(supplier: Supplier, budget: NanoUsd) -> FormRequest:
 
 def _parse_budget(text: str, how: Phrase) -> NanoUsd:
     try:
-        budget = parse_usd(text.removeprefix("$"))
+        budget = parse_usd(normalize(text).removeprefix("$"))
     except ValueError:
-        raise UsageError(how) from None
+        wrong = say("“{typed}” is no amount in dollars.", typed=shorten(text))
+        raise make_usage_error(wrong, how) from None
     if not NanoUsd(0) < budget <= _BUDGET_MAX:
-        raise UsageError(how)
+        wrong = say(
+            "“{typed}” is not above zero and at most {most}.",
+            typed=shorten(text),
+            most=format_usd(_BUDGET_MAX),
+        )
+        raise make_usage_error(wrong, how)
     return budget

@@ -19,7 +19,7 @@ from bots.commands.admin.setprice import (
     is_large_move,
     list_margins,
 )
-from bots.commands.errors import UsageError
+from bots.commands.arguments import make_usage_error, shorten
 from bots.commands.text import format_price, format_short_price
 from core.money import MicroCredits
 from core.pricing.catalogue import Catalogue
@@ -317,7 +317,15 @@ class PriceBoundCommands:
         """`words` follow `/pricing auto`."""
         percent = _parse_bound(words[-1]) if len(words) > 1 else None
         if percent is None:
-            raise UsageError(Phrase(_HOW.text, {"most": MAX_BOUND_PERCENT}))
+            how = Phrase(_HOW.text, {"most": MAX_BOUND_PERCENT})
+            if len(words) < 2:
+                raise make_usage_error(say("A model and a percentage are needed."), how)
+            wrong = say(
+                "“{typed}” is neither off nor a percentage from 1 to {most}.",
+                typed=shorten(words[-1]),
+                most=MAX_BOUND_PERCENT,
+            )
+            raise make_usage_error(wrong, how)
         name = " ".join(words[:-1])
         models = (
             list(self._catalogue.models.values())

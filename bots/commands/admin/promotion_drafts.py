@@ -5,7 +5,6 @@ what of it is wrong, and how it reads.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from typing import Final
 
 from bots.chat.i18n import get_zone
 from bots.chat.reply import Phrase, say, say_count
+from bots.commands.arguments import make_range_error, make_usage_error, normalize, shorten
 from bots.commands.errors import UsageError
 from bots.commands.text import format_credits, join_names
 from core.clock import DAY_MS, as_datetime, as_ms
@@ -42,24 +42,31 @@ PROMOTION_FORMS: Final[tuple[Phrase, ...]] = (
 )
 _CREDITS_MAX: Final = 10_000_000
 _DAYS_MAX: Final = 3_650
+#: A number as somebody may write it, also one that can't be: signed, broken, too long.
+_AMOUNT: Final = r"(?<![\w.\-−])([-−]?\d[\d,.]*(?<![,.]))"
 _DATE: Final = r"(\d{4}-\d{1,2}-\d{1,2}(?:[ T]\d{1,2}:\d{2})?)"
 #: What is taken out of the text, one after another; the rest names models.
 _PART_PATTERNS: Final[Mapping[str, re.Pattern[str]]] = {
     name: re.compile(pattern, re.IGNORECASE)
     for name, pattern in {
-        "off": r"\b(\d{1,3})\s*% ?off\b",
-        "bonus": r"\b(\d{1,3})\s*% ?bonus\b",
-        "gift": r"([\d,]{1,13})\s*credits?\b",
+        "off": rf"{_AMOUNT}\s*% ?off\b",
+        "bonus": rf"{_AMOUNT}\s*% ?bonus\b",
+        "gift": rf"{_AMOUNT}\s*credits?\b",
         "cash": r"\$\s*(\d{1,6}(?:\.\d{1,2})?)",
         "from": rf"\bfrom {_DATE}",
         "until": rf"\b(?:until|till|to) {_DATE}",
-        "days": r"\b(?:for )?(\d{1,4}) ?days?\b",
-        "codes": r"\bcodes ([\d,]{1,7})\b",
-        "code": r"\bcode (\S{4,32})",
-        "total": r"\btotal ([\d,]{1,9})\b",
-        "each": r"\b(?:each|per person) ([\d,]{1,6})\b",
+        "days": rf"(?:\bfor )?{_AMOUNT} ?days?\b",
+        "codes": rf"\bcodes {_AMOUNT}",
+        "code": r"\bcode (\S+)",
+        "total": rf"\btotal {_AMOUNT}",
+        "each": rf"\b(?:each|per person) {_AMOUNT}",
     }.items()
 }
+#: What begins a part: where no model is called so, the part couldn't be read.
+_BEGINNINGS: Final = re.compile(
+    r"(?<!\S)(?:from|until|till|to|codes?|total|each|per person)(?!\S)(?: [^\s,]+)?|\bfor$",
+    re.IGNORECASE,
+)
 _FILLER: Final = re.compile(r"\b(?:on|for|and|all|models?|once)\b|[,;]", re.IGNORECASE)
 #: As a number is written.
 _WRITTEN: Final[Mapping[str, str]] = {
@@ -198,7 +205,7 @@ def describe_codes(draft: PromotionDraft) -> Phrase | None:
 
 def _make_error(wrong: Phrase) -> UsageError:
     """What was wrong, then how it is written."""
-    return UsageError(say("{wrong} {how}", wrong=wrong, how=_HOW))
+    return make_usage_error(wrong, _HOW)
 
 
 def _show_part(found: Mapping[str, str], name: str) -> str:
@@ -209,7 +216,7 @@ def _show_part(found: Mapping[str, str], name: str) -> str:
 def _take_parts(text: str) -> tuple[dict[str, str], str]:
     """Each part by its name, and what is left of the text; raises `UsageError` for a part that
     comes twice."""
-    rest = " ".join(unicodedata.normalize("NFKC", text).split())
+    rest = " ".join(normalize(text).split())
     found = {}
     for name, pattern in _PART_PATTERNS.items():
         matched = pattern.search(rest)
@@ -249,9 +256,7 @@ def _parse_number(found: Mapping[str, str], name: str, most: int) -> int | None:
         return None
     digits = found[name].replace(",", "")
     if not digits.isdecimal() or not 0 < int(digits) <= most:
-        raise _make_error(
-            say("“{typed}” must be from 1 to {most}.", typed=_show_part(found, name), most=most)
-        )
+        raise make_range_error(_show_part(found, name), _HOW, most=most)
     return int(digits)
 
 
@@ -282,6 +287,22 @@ def _parse_moment(text: str, zone: str, *, last: bool) -> int:
 
 def _parse_models(rest: str, catalogue: Catalogue) -> list[str]:
     """Ids of the models that are named, divided by commas or by blanks."""
+    unread = _BEGINNINGS.search(rest)
+    if unread is not None and rest.endswith(" for"):
+        raise _make_unread_error(unread[0])
+    try:
+        return _find_models(rest, catalogue)
+    except UnknownModel:
+        if unread is None:
+            raise
+        raise _make_unread_error(unread[0]) from None
+
+
+def _make_unread_error(part: str) -> UsageError:
+    return _make_error(say("“{typed}” can't be read.", typed=shorten(part)))
+
+
+def _find_models(rest: str, catalogue: Catalogue) -> list[str]:
     ids = []
     for part in filter(None, (part.strip() for part in _FILLER.sub(",", rest).split(","))):
         try:

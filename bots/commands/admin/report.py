@@ -26,7 +26,7 @@ from bots.commands.admin.report_texts import (
     list_user_layer,
 )
 from bots.commands.admin.setprice import SetPriceArguments, SetPriceCommands
-from bots.commands.errors import UsageError
+from bots.commands.arguments import make_usage_error, normalize, shorten
 from bots.commands.text import get_supplier_title
 from bots.render.charts import ReportChartData, draw_report_chart
 from bots.services import Foundation, PricingServices
@@ -48,7 +48,7 @@ _HOW: Final = say(
     "Write it like this: /report, /report today, /report 7d, /report 2026-03-01 2026-03-31. Days"
     " are UTC, at most today."
 )
-_DAYS_PATTERN: Final = re.compile(r"([1-9][0-9]{0,2})d")
+_DAYS_PATTERN: Final = re.compile(r"([1-9][0-9]{0,2}) ?(?:d|days?)?")
 _DATES_PATTERN: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:\s*(?:–|—|\.\.|\s)\s*(\d{4}-\d\d-\d\d))?")
 _ADVICE_SHOWN: Final = 8
 #: Days of the picture of a report without a beginning.
@@ -289,13 +289,14 @@ class ReportCommands:
         try:
             return parse_period(text, self._clock.now_ms())
         except ValueError:
-            raise UsageError(_HOW) from None
+            wrong = say("“{typed}” isn't a period up to today.", typed=shorten(text))
+            raise make_usage_error(wrong, _HOW) from None
 
 
 def parse_period(text: str, now_ms: int) -> ReportPeriod:
     """`today`, `7d`, a date or two of them; empty: from the beginning. Raises ValueError."""
     today = ReportPeriod.last_days(1, now_ms)
-    words = text.strip().casefold()
+    words = normalize(text).casefold()
     if words in {"", "all"}:
         return ReportPeriod.whole_history(now_ms)
     if words == "today":

@@ -16,12 +16,12 @@ from typing import Final, Self
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import get_zone
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
-from bots.commands.errors import UsageError
+from bots.commands.arguments import make_usage_error, shorten
 from bots.commands.text import format_price
 from core.clock import DAY_MS, Clock, as_datetime, as_ms
 from core.jobs.notifications import Notification
 from core.money import MicroCredits
-from core.pricing.catalogue import Catalogue, Model
+from core.pricing.catalogue import Catalogue, Model, UnknownModel
 from core.pricing.prices import NewPrice, Price, PriceBook
 from core.pricing.rates import Per
 from core.repricing.announcements import PriceAnnouncements
@@ -174,8 +174,9 @@ class SetPriceCommands:
         try:
             price_input = parse_price_input(given, self._catalogue, now_ms=now, zone=zone)
         except ValueError:
-            wrong = _describe_wrong(given, now, zone)
-            raise UsageError(say("{wrong} {how}", wrong=wrong, how=_HOW)) from None
+            is_audio = self._is_audio(given.model)
+            wrong = _describe_wrong(given, now, zone, is_audio=is_audio)
+            raise make_usage_error(wrong, _HOW) from None
         new = NewPrice(
             price_input.model.id,
             price_input.input_rate,
@@ -183,6 +184,12 @@ class SetPriceCommands:
             price_input.model.per,
         )
         return new, price_input.at_ms
+
+    def _is_audio(self, name: str) -> bool:
+        try:
+            return self._catalogue.find(name).per == "second"
+        except UnknownModel:
+            return False
 
     def _find_newest_price(self, name: str) -> str:
         newest = self._prices.find_newest(self._catalogue.find(name).id)
@@ -218,6 +225,7 @@ _TIME_PATTERN: Final = re.compile(
     r"|(?P<day>\d{4}-\d\d-\d\d)(?:[ T](?P<hour>\d\d?:\d\d))?"
     r"|(?P<clock>\d\d?:\d\d))$"
 )
+_TIME_WORDS: Final = frozenset({"at", "from", "in"})
 _RATE_UNITS: Final = {"s": "second", "sec": "second", "min": "minute", "1k": "1k"}
 
 
@@ -251,24 +259,41 @@ def parse_price_input(
     return PriceInput(model, rates[0], rates[-1], at_ms)
 
 
-def _describe_wrong(given: SetPriceArguments, now_ms: int, zone: str) -> Phrase:
-    """What of a price that can't be read is wrong."""
+def _describe_wrong(given: SetPriceArguments, now_ms: int, zone: str, *, is_audio: bool) -> Phrase:
+    """What of a price that can't be read is wrong; `is_audio`: it is of a model of audio."""
     if not given.model:
         return say("A model and a price are needed.")
     if given.at:
         try:
             _parse_time(given.at, now_ms, zone)
         except ValueError:
-            return say("“{word}” is no time that is still to come.", word=given.at[:40])
+            return say("“{word}” is no time that is still to come.", word=shorten(given.at))
     if not given.price:
-        return say("“{word}” is no price.", word=given.model.split()[-1][:40])
+        return _describe_no_price(given.model.split())
+    if is_audio and given.price_out:
+        return say("Audio has one price, of a minute.")
+    return _describe_wrong_price(given)
+
+
+def _describe_no_price(words: list[str]) -> Phrase:
+    """Where no price follows the model."""
+    if len(words) == 1:
+        return say("A model and a price are needed.")
+    begins = next((n for n, word in enumerate(words) if n and word in _TIME_WORDS), None)
+    if begins is None:
+        return say("“{word}” is no price.", word=shorten(words[-1]))
+    word = shorten(" ".join(words[begins:]))
+    return say("“{word}” is no time that is still to come.", word=word)
+
+
+def _describe_wrong_price(given: SetPriceArguments) -> Phrase:
     for text in filter(None, (given.price, given.price_out)):
         number = _parse_number(text)
         if number is None:
-            return say("“{word}” is no price.", word=text[:40])
+            return say("“{word}” is no price.", word=shorten(text))
         if number[0] <= 0:
-            return say("A price is above zero, not {price}.", price=text[:40])
-    return say("{price} has too many digits, or is too high.", price=given.price[:40])
+            return say("A price is above zero, not {price}.", price=shorten(text))
+    return say("{price} has too many digits, or is too high.", price=shorten(given.price))
 
 
 def _parse_time(text: str, now_ms: int, zone: str) -> int:

@@ -19,15 +19,16 @@ from typing import Final
 from bots.chat.callbacks import ButtonExpired
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, say, say_count
-from bots.commands.admin.model_ends import describe_coming_end
+from bots.commands.admin.model_ends import count_coming_ends, describe_coming_end
 from bots.commands.admin.setprice import (
     describe_price_change,
     format_margin,
     list_margin_change,
     make_announce_choices,
 )
+from bots.commands.arguments import make_usage_error, normalize, shorten
 from bots.commands.errors import UsageError
-from bots.commands.text import format_price, get_supplier_title
+from bots.commands.text import format_price, get_supplier_title, join_names
 from core.clock import Clock, as_datetime, as_ms
 from core.jobs.notifications import Notification
 from core.money import NanoUsd, format_usd, parse_usd
@@ -49,6 +50,8 @@ from core.repricing.supplier_changes import (
 )
 
 _SHOWN_MAX: Final = 10
+#: More models that end are behind a button.
+_ENDS_SHOWN_MAX: Final = 2
 _HOW: Final = say(
     "Write it like this: /suppliers, or /suppliers absorb gpt-4 14d (or $25, or a date) while a"
     " change of that model waits. Nothing was changed."
@@ -112,7 +115,8 @@ class SupplierCommands:
             describe_absorbed(one, self._get_model_name(one)) for one in absorbed[:_SHOWN_MAX]
         ]
         ends = self._catalogue.list_coming_ends(NOTICE_DAYS)
-        lines += [describe_coming_end(one) for one in ends[:_SHOWN_MAX]]
+        folds_ends = len(ends) > _ENDS_SHOWN_MAX
+        lines += [describe_coming_end(one) for one in (ends[:1] if folds_ends else ends)]
         lines.append(describe_price_data(self._source.describe_data(self._clock.now_ms())))
         play = Choice(say("🧪 The sandbox raises a price"), "supplier-play")
         return Reply(
@@ -120,6 +124,7 @@ class SupplierCommands:
             lines=tuple(lines),
             choices=(
                 *_change_choices(waiting),
+                *(((Choice(count_coming_ends(ends), "supplier-ends"),),) if folds_ends else ()),
                 *(((play,),) if self._cost_commands.is_sandbox else ()),
             ),
             private=True,
@@ -129,6 +134,19 @@ class SupplierCommands:
     async def show_suppliers(self, request: Request) -> Reply:
         """By a button."""
         return replace(await self.suppliers(request, SuppliersArguments()), replace=True)
+
+    @action("supplier-ends", admin_only=True, support_allowed=True)
+    async def show_ends(self, request: Request) -> Reply:
+        """Every model that ends soon."""
+        del request
+        ends = self._catalogue.list_coming_ends(NOTICE_DAYS)
+        return Reply(
+            title=count_coming_ends(ends),
+            lines=tuple(map(describe_coming_end, ends)),
+            choices=((Choice(say("‹ Back"), "suppliers"),),),
+            private=True,
+            replace=True,
+        )
 
     @action("supplier-change", admin_only=True, support_allowed=True)
     async def supplier_change(self, request: Request) -> Reply:
@@ -224,8 +242,11 @@ class SupplierCommands:
                 return await self.suppliers(request, SuppliersArguments())
             case "absorb" if len(words) > 2:
                 return await self._absorb_model(request, " ".join(words[1:-1]), words[-1])
+            case "absorb":
+                raise make_usage_error(say("Say which model, and until when."), _HOW)
             case _:
-                raise UsageError(_HOW)
+                wrong = say("“{typed}” is neither absorb nor cost.", typed=shorten(words[0]))
+                raise make_usage_error(wrong, _HOW)
 
     async def _absorb_model(self, request: Request, name: str, end: str) -> Reply:
         """`absorb gpt-4 14d`: every change of the model that waits."""
@@ -233,7 +254,8 @@ class SupplierCommands:
         try:
             until, cap = parse_absorb_end(end, self._clock.now_ms())
         except ValueError:
-            raise UsageError(_HOW) from None
+            wrong = say("“{typed}” is neither a time nor a sum.", typed=shorten(end))
+            raise make_usage_error(wrong, _HOW) from None
         waiting = [
             one for one in await self._supplier_changes.list_waiting() if one.model == model.id
         ]
@@ -347,16 +369,23 @@ class CostCommands:
         is_reset = bool(rest) and rest[-1].casefold() == "list" and not numbers
         rest = rest[:-1] if is_reset else rest
         if len(rest) < 2:
-            raise UsageError(_HOW_COST)
+            raise make_usage_error(say("A model, a supplier and its price are needed."), _HOW_COST)
+        if not (numbers or is_reset):
+            wrong = say("“{typed}” is no price in dollars.", typed=shorten(rest[-1]))
+            raise make_usage_error(wrong, _HOW_COST)
         model = self._catalogue.find(" ".join(rest[:-1]))
         route = next((one for one in model.routes if one.provider == rest[-1].casefold()), None)
         if route is None:
-            known = ", ".join(sorted({one.provider for one in model.routes}))
-            raise UsageError(_not_served_text(model, rest[-1], known))
+            raise UsageError(_not_served_text(model, rest[-1]))
         if is_reset:
             return route, None
         if len(numbers) != 1 if model.per == "second" else len(numbers) not in {2, 3}:
-            raise UsageError(_HOW_COST)
+            wrong = (
+                say("Audio has one price, of a minute.")
+                if model.per == "second"
+                else say("Two prices are needed, in and out, or three.")
+            )
+            raise make_usage_error(wrong, _HOW_COST)
         return route, _parse_rates(model, numbers)
 
     async def raise_sandbox_cost(self, request: Request) -> Model:
@@ -383,18 +412,19 @@ class CostCommands:
         return model
 
 
-def _not_served_text(model: Model, supplier: str, known: str) -> Phrase:
+def _not_served_text(model: Model, supplier: str) -> Phrase:
+    names = dict.fromkeys(route.provider for route in model.routes)
     return say(
-        "{supplier} doesn't serve {model}: {known} do. Nothing was changed.",
-        supplier=supplier[:40],
+        "“{supplier}” doesn't serve {model}. Its suppliers: {known}. Nothing was changed.",
+        supplier=shorten(supplier),
         model=model.name,
-        known=known,
+        known=join_names(names),
     )
 
 
 def _parse_number(word: str) -> Decimal | None:
     try:
-        number = Decimal(word.removeprefix("$"))
+        number = Decimal(normalize(word).removeprefix("$"))
     except InvalidOperation:
         return None
     return number if number.is_finite() else None
@@ -402,8 +432,14 @@ def _parse_number(word: str) -> Decimal | None:
 
 def _parse_rates(model: Model, dollars: Sequence[Decimal]) -> Rates:
     """Raises `UsageError` for what is no cost; one of zero would be sold for nothing."""
-    if not all(0 < one <= _DOLLARS_MAX for one in dollars):
-        raise UsageError(_HOW_COST)
+    for one in dollars:
+        if not 0 < one <= _DOLLARS_MAX:
+            wrong = say(
+                "A cost is above zero and at most {most}, not {cost}.",
+                most=f"${_DOLLARS_MAX:,}",
+                cost=shorten(f"{one:f}"),
+            )
+            raise make_usage_error(wrong, _HOW_COST)
     if model.per == "second":
         second = Rate(ceil(Fraction(dollars[0]) * 10**12 / 60))
         return Rates(NO_RATE, NO_RATE, NO_RATE, NO_RATE, second=second)

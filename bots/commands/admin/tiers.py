@@ -9,6 +9,13 @@ from typing import Final
 
 from bots.chat.command import Arguments, Request, argument, command
 from bots.chat.reply import Phrase, Reply, plain, say, say_count
+from bots.commands.arguments import (
+    make_range_error,
+    make_usage_error,
+    normalize,
+    parse_count,
+    shorten,
+)
 from bots.commands.errors import UsageError
 from bots.commands.text import format_credits
 from core.admin_log import Facts, admin_log_row
@@ -22,22 +29,46 @@ from core.users.service import Users
 _log = logging.getLogger(__name__)
 
 _HOW: Final = say(
+    "Write it like this: /tier add Gold topups 10000 in 30 days 10% off, /tier remove Gold, /tier"
+    " set telegram:123 Gold. Nothing was changed."
+)
+_HOW_ADD: Final = say(
     "Write it like this: /tier add Gold topups 10000 in 30 days 10% off 5% bonus minute 60 once 10"
-    " day 5000 (or spending instead of topups; what isn't named stays as for everyone), /tier"
-    " remove Gold, /tier set telegram:123 Gold (or none, or auto). Nothing was changed."
+    " day 5000. What isn't named stays as for everyone. Nothing was changed."
+)
+_HOW_SET: Final = say(
+    "Write it like this: /tier set telegram:123 Gold; none takes it away, auto leaves it to what"
+    " they buy or spend. Nothing was changed."
+)
+#: Each form, and what it does.
+_FORMS: Final[tuple[Phrase, ...]] = (
+    say("/tier add Gold topups 10000 in 30 days 10% off — for whoever buys that much"),
+    say("/tier add Pro spending 5000 in 30 days 5% bonus — for whoever spends that much"),
+    say("It may also bring: minute 60, once 10 (asks), day 5000 (Credits)."),
+    say("/tier set telegram:123 Gold — gives it by hand; /tier remove Gold — ends it"),
 )
 _OPERATOR_ONLY: Final = say("That is for the operator only. Nothing was changed.")
 _CONDITION_PATTERN: Final = re.compile(
-    r"(?P<name>\S(?:.{0,30}\S)?)\s+(?P<by>topups?|spending)\s+(?P<least>[\d,]{1,13})"
-    r"(?:\s+credits?)?\s+(?:with)?in\s+(?P<days>\d{1,3})\s*(?:days?|d)\b(?P<rest>.*)",
+    r"(?P<name>\S(?:.{0,30}\S)?)\s+(?P<by>topups?|spending)\s+(?P<least>-?[\d,]{1,40})"
+    r"(?:\s+credits?)?\s+(?:with)?in\s+(?P<days>-?\d{1,40})\s*(?:days?|d)\b(?P<rest>.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _BENEFIT_PATTERN: Final = re.compile(
-    r"\s*,?\s*(?:(?P<discount>\d{1,2})\s*%\s*off|(?P<bonus>\d{1,3})\s*%\s*bonus"
-    r"|minute\s+(?P<per_minute>\d{1,4})|once\s+(?P<at_once>\d{1,4})|day\s+(?P<per_day>\d{1,9}))",
+    r"\s*,?\s*(?:(?P<discount>-?\d{1,40})\s*%\s*off|(?P<bonus>-?\d{1,40})\s*%\s*bonus"
+    r"|minute\s+(?P<per_minute>-?\d{1,40})|once\s+(?P<at_once>-?\d{1,40})"
+    r"|day\s+(?P<per_day>-?\d{1,40}))",
     re.IGNORECASE,
 )
 _DAYS_MAX: Final = 366
+_CREDITS_MAX: Final = 1_000_000_000
+#: The most that each benefit can be.
+_BENEFITS_MAX: Final = {
+    "discount": DISCOUNT_MAX,
+    "bonus": BONUS_MAX,
+    "per_minute": 9_999,
+    "at_once": 9_999,
+    "per_day": _CREDITS_MAX,
+}
 _RESERVED_NAMES: Final = {"none", "auto"}
 
 
@@ -78,7 +109,8 @@ class TierCommands:
             case "set":
                 return await self._assign_tier(request, rest)
             case _:
-                raise UsageError(_HOW)
+                wrong = say("“{typed}” is none of add, remove and set.", typed=shorten(word))
+                raise make_usage_error(wrong, _HOW)
         return await self._own_tier_card(request)
 
     async def _own_tier_card(self, request: Request) -> Reply:
@@ -86,7 +118,7 @@ class TierCommands:
         if not tiers.all:
             lines = [say("There are no tiers here.")]
             if request.is_admin:
-                lines.append(_HOW)
+                lines += _FORMS
             return Reply(title=say("Tier"), lines=tuple(lines), private=True)
         await self._deals.load_person(person, force=True)
         measured, own_tier = await tiers.measure_person(person), self._deals.find_tier(person)
@@ -123,6 +155,8 @@ class TierCommands:
         await self._deals.tiers.save_tier(tier, also=row)
 
     async def _remove_tier(self, request: Request, name: str) -> None:
+        if not name.strip():
+            raise make_usage_error(say("Say which tier."), _HOW)
         tier = self._deals.tiers.find(name)
         row = self._admin_log_row(request, "tier-remove", _tier_facts(tier), {"name": tier.name})
         await self._deals.tiers.remove(tier.name, also=row)
@@ -131,7 +165,7 @@ class TierCommands:
         who, _, wanted = text.strip().partition(" ")
         wanted = wanted.strip()
         if not wanted:
-            raise UsageError(_HOW)
+            raise make_usage_error(say("Say whose tier, and which."), _HOW_SET)
         person, tiers = await self._users.find(who), self._deals.tiers
         word, before = wanted.casefold(), tiers.assigned.get(person.id)
         name = wanted if word in _RESERVED_NAMES else tiers.find(wanted).name
@@ -165,34 +199,60 @@ class TierCommands:
 
 def parse_tier(text: str) -> Tier:
     """A tier as an admin writes it; raises `UsageError`."""
-    matched = _CONDITION_PATTERN.fullmatch(text.strip().replace("％", "%"))
-    if matched is None or matched["name"].casefold() in _RESERVED_NAMES:
-        raise UsageError(_HOW)
-    found: dict[str, int] = {}
-    at, rest = 0, matched["rest"].rstrip()
-    while at < len(rest):
-        benefit = _BENEFIT_PATTERN.match(rest, at)
-        if benefit is None or benefit.lastgroup is None or benefit.lastgroup in found:
-            raise UsageError(_HOW)
-        found[benefit.lastgroup], at = int(benefit[benefit.lastgroup]), benefit.end()
-    per_day, least = found.get("per_day"), int(matched["least"].replace(",", "") or 0)
-    tier = Tier(
+    matched = _CONDITION_PATTERN.fullmatch(normalize(text))
+    if matched is None:
+        wrong = say(
+            "Say its name, then “topups 10000 in 30 days” or “spending 10000 in 30 days”, then what"
+            " it brings."
+        )
+        raise make_usage_error(wrong, _HOW_ADD)
+    if matched["name"].casefold() in _RESERVED_NAMES:
+        wrong = say("A tier can't be called “{name}”.", name=matched["name"])
+        raise make_usage_error(wrong, _HOW_ADD)
+    found = _parse_benefits(matched["rest"].rstrip())
+    per_day = found.get("per_day")
+    return Tier(
         name=matched["name"],
         basis="spending" if matched["by"].casefold() == "spending" else "topups",
-        threshold=Credits(least),
-        days=int(matched["days"]),
+        threshold=Credits(_parse_number(matched["least"], matched["least"], _CREDITS_MAX)),
+        days=_parse_number(matched["days"], f"in {matched['days']} days", _DAYS_MAX),
         discount_percent=found.get("discount", 0),
         bonus_percent=found.get("bonus", 0),
         per_minute=found.get("per_minute"),
         at_once=found.get("at_once"),
         per_day=None if per_day is None else Credits(per_day),
     )
-    is_valid = (
-        0 < tier.days <= _DAYS_MAX and tier.threshold.units > 0 and found and all(found.values())
-    )
-    if not is_valid or tier.discount_percent > DISCOUNT_MAX or tier.bonus_percent > BONUS_MAX:
-        raise UsageError(_HOW)
-    return tier
+
+
+def _parse_benefits(rest: str) -> dict[str, int]:
+    """What a tier brings, by the names of `_BENEFITS_MAX`; raises `UsageError`."""
+    found: dict[str, int] = {}
+    at = 0
+    while at < len(rest):
+        benefit = _BENEFIT_PATTERN.match(rest, at)
+        if benefit is None or benefit.lastgroup is None:
+            wrong = say("A tier can't bring “{typed}”.", typed=shorten(rest[at:]))
+            raise make_usage_error(wrong, _HOW_ADD)
+        name, typed = benefit.lastgroup, benefit[0].strip(" ,")
+        if name in found:
+            wrong = say("“{typed}” is one too many of its kind.", typed=typed)
+            raise make_usage_error(wrong, _HOW_ADD)
+        found[name] = _parse_number(benefit[name], typed, _BENEFITS_MAX[name])
+        at = benefit.end()
+    if not found:
+        wrong = say(
+            "Say what it brings: “10% off”, “5% bonus”, “minute 60”, “once 10” or “day 5000”."
+        )
+        raise make_usage_error(wrong, _HOW_ADD)
+    return found
+
+
+def _parse_number(digits: str, typed: str, most: int) -> int:
+    """From 1 to `most`; raises `UsageError` that shows it as it was `typed`."""
+    number = parse_count(digits)
+    if number is None or not 0 < number <= most:
+        raise make_range_error(typed, _HOW_ADD, most=most)
+    return number
 
 
 def describe_condition(tier: Tier) -> Phrase:

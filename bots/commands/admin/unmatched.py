@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, say
+from bots.commands.arguments import make_usage_error, shorten
 from bots.commands.errors import UsageError
 from bots.commands.text import format_cash, format_credits
 from core.admin_log import admin_log_row
@@ -16,7 +17,7 @@ from core.jobs.notifications import Notification
 from core.users.service import Users
 from payments.gateways.base import Gateway
 from payments.types import UNITS
-from payments.unmatched import UnmatchedPayment, UnmatchedPayments
+from payments.unmatched import NotUnmatched, UnmatchedPayment, UnmatchedPayments
 
 _HOW = say(
     "Write it like this: /unmatched payment telegram:123, with somebody who has written here."
@@ -29,7 +30,7 @@ _PAYER_KNOWN = say("Who paid that is known: /unmatched lists it with its buttons
 class UnmatchedArguments(Arguments):
     """What follows `/unmatched`: nothing, or a payment and who paid it."""
 
-    payment: str = argument(say("The payment's id"), say("[payment user]"))
+    payment: str = argument(say("The payment's id"), say("payment user"))
     user: str = argument(say("Who paid: telegram:123 or discord:456"))
 
 
@@ -77,11 +78,20 @@ class UnmatchedCommands:
 
     async def _confirm_for(self, given: UnmatchedArguments) -> Reply:
         """Of a payment by nobody known, for whom the owner names."""
-        payment = await self._unmatched.find_open(given.payment)
+        try:
+            payment = await self._unmatched.find_open(given.payment)
+        except NotUnmatched:
+            raise UsageError(
+                say(
+                    "No payment “{typed}” waits here. Nothing was credited. /unmatched lists those"
+                    " that do.",
+                    typed=shorten(given.payment),
+                )
+            ) from None
         if payment.payer:
             raise UsageError(_PAYER_KNOWN)
         if not given.user:
-            raise UsageError(_HOW)
+            raise make_usage_error(say("Say who paid."), _HOW)
         person = await self._users.find(given.user)
         identities = await self._users.list_identities(person.id)
         if not identities:

@@ -120,7 +120,10 @@ async def test_a_supplier_that_does_not_answer_is_told(owner: Service) -> None:
         ("/pool add openai 50 " + KEY, "asked for afterwards"),
         *((f"/pool add openai {wrong}", "above zero") for wrong in ("0", "-5", "abc", "1e9", "∞")),
         ("/pool add openai 1000001", "at most"),
-        ("/pool add opnai 50", "opnai is unknown. Known: openai."),
+        (
+            "/pool add opnai 50",
+            "“opnai” is no supplier here. Nothing was changed.",
+        ),
     ],
 )
 async def test_a_wrong_command_asks_for_nothing(owner: Service, command: str, told: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bots.commands.admin.setprice import SetPriceArguments
-from bots.commands.text import parse_count
+from bots.commands.arguments import parse_count
 from core.clock import SystemClock
 from tests.bots.commands.commands_support import text_of
 from tests.support import service
