@@ -20,7 +20,8 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from bots.app import App
-from bots.chat.i18n import find_nearest_language
+from bots.chat.i18n import find_nearest_language, render
+from bots.chat.reply import say
 from bots.cli.output import print_line
 from bots.config.fields import MASTER_KEY_BYTES
 from bots.config.gateways import build_externals
@@ -48,6 +49,10 @@ DEMO: Final = Path(".demo")
 FILES: Final = DEMO / "files"
 #: The demo waits so long for its sandbox's list of models.
 _CHECK_SECONDS_MAX: Final = 10.0
+_ABOUT: Final = say(
+    "A chat with creditbot: write a question, or /help. /admin is the owner's desk. Ctrl-D ends. To"
+    " audit the ledger in another terminal:"
+)
 _WELCOME_CREDITS: Final = 1_000
 #: Each sandbox key of the demo may "cost" this much.
 _KEY_BUDGET: Final = parse_usd("50")
@@ -119,10 +124,7 @@ async def _open_app(config: Config, db: Database, clock: SystemClock, externals:
 async def _chat(app: App, url: str) -> None:
     terminal = sys.stdin.isatty()
     if terminal:
-        about = (
-            "A chat with creditbot: write a question, or /help. /admin is the owner's desk."
-            " Ctrl-D ends. To audit the ledger in another terminal:"
-        )
+        about = render(_ABOUT, read_language())
         command = f"CREDITBOT_DATABASE_URL={url} .venv/bin/creditbot audit"
         for line in (*wrap_text(about, get_terminal_size().columns), f"  {command}", ""):
             print_line(line)

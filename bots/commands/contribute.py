@@ -293,9 +293,10 @@ class ContributeCommands:
         days = self._policy.payout_hold_days
         if not days:
             return say("What others paid for can be withdrawn: /withdraw")
-        return say(
-            "What others paid for can be withdrawn {days} days after it was earned: /withdraw",
-            days=days,
+        return say_count(
+            "What others paid for can be withdrawn {count} day after it was earned: /withdraw",
+            "What others paid for can be withdrawn {count} days after it was earned: /withdraw",
+            days,
         )
 
     def _models_line(self, offer: ContributionProposal) -> Phrase:

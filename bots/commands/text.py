@@ -52,6 +52,12 @@ def format_price(price: Price) -> Phrase:
     return say("{inward} in · {outward} out, Credits / 1K tokens", inward=inward, outward=outward)
 
 
+def format_percent(percent: int, *, signed: bool = False) -> Phrase:
+    """`66 %`; signed `+66 %`, `−21 %`, `0 %`."""
+    number = f"{percent:+,}" if signed and percent else f"{percent:,}"
+    return say("{percent} %", percent=number.replace("-", "−"))
+
+
 def format_short_price(price: Price) -> Phrase:
     """`5`, `5 · 15`, `2/min`."""
     if price.per == "second":

@@ -39,6 +39,7 @@ from bots.chat.types import (
     Sender,
     UndeliveredAnswer,
 )
+from bots.console.layout import end_label
 from bots.console.lines import LineReader
 from bots.console.paper import DIM, ConsolePrinter
 from bots.console.prompt import TerminalPrompt
@@ -295,7 +296,8 @@ class ConsoleAdapter:
 
     async def _read_field(self, field: InputField) -> str | None:
         """What is typed for a field, shown to nobody; None at the end of the input."""
-        label = f"{field.label} ({field.hint}): " if field.hint else f"{field.label}: "
+        named = f"{field.label} ({field.hint})" if field.hint else field.label
+        label = end_label(named)
         if self._prompt is None:
             self._printer.print_line(label.rstrip())
         return await self._line_or_quit(label, hidden=field.hidden)

@@ -34,6 +34,11 @@ _COLUMN_LEAST: Final = 8
 _GAP: Final = 2
 
 
+def end_label(label: str) -> str:
+    """A label with the colon of its script behind it."""
+    return f"{label}: " if label[-1:].isascii() else f"{label}："
+
+
 def wrap_text(text: str, columns: int) -> list[str]:
     """The text's lines, none broken inside a word; a longer word has a line of its own."""
     return [

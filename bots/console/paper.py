@@ -10,6 +10,7 @@ from typing import Final, TextIO, final
 
 from bots.chat.types import Button, ButtonRows, Card, without_copies
 from bots.console.layout import (
+    end_label,
     fit_table,
     flow,
     format_growing,
@@ -67,9 +68,7 @@ class ConsolePrinter:
         """Prints buttons with their numbers, from `first` on, and gives them in that order."""
         all_buttons = [button for row in without_copies(buttons) for button in row]
         for link in (button for button in all_buttons if button.url):
-            label = to_one_line(link.label)
-            colon = ": " if label[-1:].isascii() else "："
-            self.print_line(f"{label}{colon}{link.url}")
+            self.print_line(f"{end_label(to_one_line(link.label))}{link.url}")
         numbered = [button for button in all_buttons if not button.url]
         shown = [f"[{at}] {to_one_line(each.label)}" for at, each in enumerate(numbered, first)]
         if shown and self._prompt is None:

@@ -60,7 +60,7 @@ class Terminal:
             plain = _ESCAPES.sub("", self.shown)
             new = plain[self._seen_to :]
             _, found, rest = new.partition(text)
-            if found and (not at_prompt or (found + rest).rstrip().endswith((">", ":"))):
+            if found and (not at_prompt or (found + rest).rstrip().endswith((">", ":", "："))):
                 self._seen_to = len(plain) if at_prompt else len(plain) - len(rest)
                 return new
             assert time.monotonic() < end, f"{text!r} isn't in {new!r}"

@@ -15,6 +15,7 @@ import pytest
 from bots.chat.i18n import render
 from bots.chat.reply import say
 from bots.commands.withdraw import STATE_NAMES
+from bots.console.layout import end_label
 from bots.render.plain_text import display_width
 from tests.support.size import size
 from tests.system.terminals import Terminal, open_terminal
@@ -87,8 +88,8 @@ def test_the_tour_works_at_a_terminal(tmp_path: Path, columns: int, locale: str)
 
 def _take_tour(screen: Terminal, language: str) -> None:
     labels = {
-        KEY_PROMPT: f"{render(say(KEY_PROMPT), language)}:",
-        NAME_PROMPT: f"{render(say(NAME_PROMPT), language)}:",
+        prompt: end_label(render(say(prompt), language)).rstrip()
+        for prompt in (KEY_PROMPT, NAME_PROMPT)
     }
     for line, shown in TOUR:
         screen.say(line, labels.get(shown, shown))

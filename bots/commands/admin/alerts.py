@@ -126,7 +126,11 @@ _LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
         ),
     ),
     "payout": lambda facts: (
-        say("{count} wait for longer than a day.", count=int(facts["count"])),
+        say_count(
+            "{count} waits for longer than a day.",
+            "{count} wait for longer than a day.",
+            int(facts["count"]),
+        ),
     ),
     "errors": lambda facts: (
         say(

@@ -33,6 +33,11 @@ _ROLE_HOW: Final = say(
     "Write it like this: /role telegram:123 admin, or support, or none. Nothing was changed."
 )
 _IDENTITY: Final = re.compile(r"(telegram|discord):\d{1,20}|console:\S{1,64}", re.ASCII)
+_ROLE_NAMES: Final[dict[Role, Phrase]] = {
+    "owner": say("owner"),
+    "admin": say("admin"),
+    "support": say("support"),
+}
 _SENTENCE_CHARS_MAX: Final = 300
 _LIMIT_MAX: Final = 1_000_000_000
 _FEATURE_NAMES: Final[dict[PausableFeature, Phrase]] = {
@@ -332,7 +337,7 @@ class LimitCommands:
         everyone = self._roles.list_roles()
         return Reply(
             title=say("Roles"),
-            table=tuple((plain(name), plain(role)) for name, role in everyone),
+            table=tuple((plain(name), _ROLE_NAMES[role]) for name, role in everyone),
             lines=(say("Admins can do everything but name others. Support can only read."),),
             private=True,
         )

@@ -49,6 +49,18 @@ _ACCOUNT_FIELD: Final = FormField(
 _BUDGET_FIELD: Final = FormField(
     "budget", say("Dollars that it may cost in all"), max_length=12, hidden=False
 )
+_STATE_NAMES: Final = {
+    "submitted": say("submitted"),
+    "validated": say("validated"),
+    "active": say("active"),
+    "cooling": say("cooling"),
+    "parked": say("parked"),
+    "exhausted": say("exhausted"),
+    "dead": say("dead"),
+    "withdrawn": say("withdrawn"),
+    "paused": say("paused"),
+    "moved": say("address changed"),
+}
 #: Keys that get a button.
 _BUTTONS_MAX: Final = 24
 
@@ -394,7 +406,7 @@ class PoolCommands:
 
 
 def _state_name(card: KeySummary) -> Phrase:
-    return say("address changed") if card.state == "moved" else plain(card.state)
+    return _STATE_NAMES.get(card.state) or plain(card.state)
 
 
 def _key_name(card: KeySummary) -> str:

@@ -248,7 +248,7 @@ def _overview_row(suggestion: PriceSuggestion) -> tuple[Phrase, ...]:
         plain(suggestion.model.name),
         format_short_price(suggestion.current),
         format_short_price(suggestion.suggested_price),
-        plain(format_margin(suggestion.basis.calculate_margin(suggestion.current))),
+        format_margin(suggestion.basis.calculate_margin(suggestion.current)),
     )
 
 

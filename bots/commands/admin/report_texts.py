@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from bots.chat.reply import Phrase, plain, say, say_count
-from bots.commands.text import format_credits, get_supplier_title
+from bots.commands.text import format_credits, format_percent, get_supplier_title
 from core.admin.advice import Advice, CheaperSupplier, KeyRunsOut, RaisePrice
 from core.admin.report import GatewayCash, ModelSales, OperatorReport, Solvency, SupplierCosts
 from core.admin.trial_balance import ReportPeriod
@@ -228,7 +228,7 @@ def describe_advice(advice: Advice, catalogue: Catalogue) -> Phrase:
     match advice:
         case RaisePrice():
             name = catalogue.get_name(advice.model)
-            percent = f"{advice.margin_percent:+,} %".replace("-", "−")
+            percent = format_percent(advice.margin_percent, signed=True)
             if advice.margin_percent < 0:
                 return say("{model} is sold under cost: {percent}.", model=name, percent=percent)
             return say("{model} brings little: {percent}.", model=name, percent=percent)
@@ -308,7 +308,7 @@ def _margin_lines(sold: Mapping[str, ModelSales], catalogue: Catalogue) -> Seque
             "  {model}: {percent} on cost, {count} answers",
             one.answers,
             model=catalogue.get_name(model),
-            percent=f"{one.margin_percent:+,} %".replace("-", "−"),
+            percent=format_percent(one.margin_percent, signed=True),
         )
         for model, one in list(sold.items())[:_MODELS_SHOWN_MAX]
         if one.margin_percent is not None

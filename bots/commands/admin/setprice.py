@@ -15,9 +15,9 @@ from typing import Final, Self
 
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import get_zone
-from bots.chat.reply import Choice, Phrase, Reply, plain, say
+from bots.chat.reply import Choice, Phrase, Reply, plain, say, say_count
 from bots.commands.arguments import make_usage_error, shorten
-from bots.commands.text import format_price
+from bots.commands.text import format_percent, format_price
 from core.clock import DAY_MS, Clock, as_datetime, as_ms
 from core.jobs.notifications import Notification
 from core.money import MicroCredits
@@ -357,11 +357,9 @@ def _parse_rate(model: Model, number: Decimal, unit: str) -> MicroCredits:
     return MicroCredits(int(per_token))
 
 
-def format_margin(margin: int | None) -> str:
+def format_margin(margin: int | None) -> Phrase:
     """`+66 %`, `−21 %`, `0 %`; a dash where it is unknown."""
-    if margin is None:
-        return "–"
-    return f"{margin:+,} %".replace("-", "−") if margin else "0 %"
+    return plain("–") if margin is None else format_percent(margin, signed=True)
 
 
 def describe_price_change(model: Model, old: Price | None, new: Price, *, now_ms: int) -> Phrase:
@@ -390,7 +388,9 @@ def list_margin_change(basis: MarginBasis, new: Price, old: Price | None) -> lis
         return [say("No supplier's cost is known for {model}.", model=basis.model.name)]
     levels = basis.rates
     before = (
-        format_margin(basis.usual_usage.calculate_margin(old, levels)) if old is not None else "–"
+        format_margin(basis.usual_usage.calculate_margin(old, levels))
+        if old is not None
+        else plain("–")
     )
     lines = [
         say(
@@ -403,13 +403,15 @@ def list_margin_change(basis: MarginBasis, new: Price, old: Price | None) -> lis
         before = (
             format_margin(basis.real_usage.calculate_margin(old, levels))
             if old is not None
-            else "–"
+            else plain("–")
         )
         lines.append(
-            say(
-                "On the real mix of the last 30 days ({answers} answers): {percent} (before:"
+            say_count(
+                "On the real mix of the last 30 days ({count} answer): {percent} (before:"
                 " {before})",
-                answers=basis.real_usage.answers,
+                "On the real mix of the last 30 days ({count} answers): {percent} (before:"
+                " {before})",
+                basis.real_usage.answers,
                 percent=format_margin(basis.real_usage.calculate_margin(new, levels)),
                 before=before,
             )
@@ -427,9 +429,10 @@ def list_margins(basis: MarginBasis, price: Price) -> list[Phrase]:
     ]
     if basis.real_usage is not None:
         lines.append(
-            say(
-                "On the real mix of the last 30 days ({answers} answers): {percent}",
-                answers=basis.real_usage.answers,
+            say_count(
+                "On the real mix of the last 30 days ({count} answer): {percent}",
+                "On the real mix of the last 30 days ({count} answers): {percent}",
+                basis.real_usage.answers,
                 percent=format_margin(basis.real_usage.calculate_margin(price, basis.rates)),
             )
         )

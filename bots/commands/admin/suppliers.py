@@ -28,7 +28,7 @@ from bots.commands.admin.setprice import (
 )
 from bots.commands.arguments import make_usage_error, normalize, shorten
 from bots.commands.errors import UsageError
-from bots.commands.text import format_price, get_supplier_title, join_names
+from bots.commands.text import format_percent, format_price, get_supplier_title, join_names
 from core.clock import Clock, as_datetime, as_ms
 from core.jobs.notifications import Notification
 from core.money import NanoUsd, format_usd, parse_usd
@@ -478,8 +478,10 @@ def make_change_card(options: ChangeOptions) -> Reply:
             before=format_margin(options.margin_before),
             after=format_margin(options.calculate_margin()),
         ),
-        say(
-            "By the real mix of the last 30 days: {answers} answers.", answers=options.usage.answers
+        say_count(
+            "By the real mix of the last 30 days: {count} answer.",
+            "By the real mix of the last 30 days: {count} answers.",
+            options.usage.answers,
         )
         if options.usage.is_measured
         else say("By the usual mix: nobody has asked it there lately."),
@@ -651,10 +653,13 @@ def describe_price_data(data: PriceData) -> Phrase:
         )
     if data.max_age_days is None:
         return say("Lists: genai-prices {version}.", version=data.version)
-    return say(
-        "Lists: genai-prices {version}, at most {days} days old.",
+    if data.max_age_days == 0:
+        return say("Lists: genai-prices {version}, of today.", version=data.version)
+    return say_count(
+        "Lists: genai-prices {version}, at most {count} day old.",
+        "Lists: genai-prices {version}, at most {count} days old.",
+        data.max_age_days,
         version=data.version,
-        days=data.max_age_days,
     )
 
 
@@ -668,8 +673,8 @@ def _format_minute(pico: int) -> str:
     return _format_dollars((pico * 60 + 500_000) // 1_000_000)
 
 
-def _format_billed_share(rate: SupplierRate) -> str:
-    return f"{rate.billed_permille * 100 // AS_LISTED} %"
+def _format_billed_share(rate: SupplierRate) -> Phrase:
+    return format_percent(rate.billed_permille * 100 // AS_LISTED)
 
 
 def is_still_offered(data: tuple[int, int], offered: RatePair | None) -> bool:

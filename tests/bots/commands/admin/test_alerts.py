@@ -130,7 +130,7 @@ async def test_withdrawals_that_wait_for_a_day(owner: Service, clock: TestClock)
     clock.advance(seconds=500)
     await owner.app.services.admin.monitor.check_service()
     (card,) = await heard(owner, chats)
-    assert "1 wait for longer than a day" in text_of(card)
+    assert "1 waits for longer than a day" in text_of(card)
     await owner.app.services.base.ledger.record(
         Update(schema.payout, {"id": row["id"]}, {"state": "cancelled"})
     )

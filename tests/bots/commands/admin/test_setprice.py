@@ -132,7 +132,7 @@ async def test_the_margin_on_the_real_mix(owner: Service, clock: TestClock) -> N
     clock.advance(seconds=301)
     told = text_of(await owner.screen("/setprice gpt-4 4 8"))
     assert "Profit on cost at the usual mix: +77 % (before: +66 %)" in told
-    assert "real mix of the last 30 days (1 answers): +77 % (before: +66 %)" in told
+    assert "real mix of the last 30 days (1 answer): +77 % (before: +66 %)" in told
     clock.advance(days=31)
     assert "real mix" not in text_of(await owner.screen("/setprice gpt-4 5"))
 
