@@ -492,7 +492,7 @@ def _operator_groups(services: Services, shared: _Shared, names: PersonNames) ->
         admin=admin,
         base=base,
         export_commands=shared.export,
-        deals=pricing.deals,
+        pricing=pricing,
         ask_history=services.asks.history,
         person_names=names,
     )

@@ -152,6 +152,7 @@ def _facts(told: OperatorReport) -> Mapping[str, object]:
             "payouts": format_decimal(stands.payouts),
             "serving": format_decimal(stands.serving),
             "giveaways": format_decimal(stands.giveaways),
+            "lent": format_decimal(stands.lent),
             "refunds": format_decimal(stands.refunds),
             "covered": stands.is_covered,
         },

@@ -35,7 +35,7 @@ from payments.refunds import refundable_cash
 from payments.types import Order
 
 _AMOUNT = re.compile(
-    r"[$＄]?\s*(\d{1,7}|\d{1,3}(?:[,，]\d{3}){1,2})(?:[.．](\d{1,2}))?\s*(?:usd|\$)?",
+    r"[$＄]?\s*(\d{1,15}|\d{1,3}(?:[,，]\d{3}){1,4})(?:[.．](\d{1,2}))?\s*(?:usd|\$)?",
     re.IGNORECASE,
 )
 #: Dollars that can be read, whether or not they can be paid.
@@ -381,7 +381,7 @@ def _make_buy_choice(label: Phrase, cash: NanoUsd, gateway: str = "") -> Choice:
 
 def parse_amount(text: str, how: Phrase) -> NanoUsd:
     """Dollars as people write them; raises `UsageError` with `how` they are written."""
-    matched = _AMOUNT.fullmatch(text.strip())
+    matched = _AMOUNT.fullmatch(normalize(text))
     if matched is None:
         raise UsageError(how)
     whole = int(matched[1].replace(",", "").replace("，", ""))
@@ -429,7 +429,7 @@ def _describe_entitlement(entitlement: Entitlement) -> Phrase:
     return say("{credits}, {bonus} of them a bonus", credits=told, bonus=entitlement.bonus)
 
 
-_STATE_NAMES = {
+ORDER_STATE_NAMES = {
     "created": say("not paid yet"),
     "pending": say("not paid yet"),
     "processing": say("on its way"),
@@ -451,7 +451,7 @@ def _describe_state(order: Order) -> Phrase:
         return say("taken back by your bank") if is_all else say("partly taken back by your bank")
     if order.paid.units and order.state != "credited":
         return say("partly paid")
-    return _STATE_NAMES[order.state]
+    return ORDER_STATE_NAMES[order.state]
 
 
 def make_checkout_instructions(

@@ -23,8 +23,6 @@ from core.money import Credits, NanoUsd, Stars, sum_amounts
 from core.pricing.formula import MARKUP_PERCENT, PAR
 
 _CONTRIBUTED: Final = "/contributed"
-#: Pockets that can be spent, and that nobody paid for.
-_GIVEN_POCKETS: Final = ("gift", "advance")
 _NO_DOLLARS: Final = NanoUsd(0)
 
 
@@ -82,9 +80,11 @@ class Solvency:
     payouts: NanoUsd
     refunds: NanoUsd
     serving: NanoUsd
-    #: What it costs to serve gifts and what is lent of contributed keys: nobody paid for those, so
-    #: no cash is there for them; the operator gives them away.
+    #: What it costs to serve gifts: nobody paid for those, so no cash is there for them; the
+    #: operator gives them away.
     giveaways: NanoUsd
+    #: What it costs to serve what is lent in advance of contributions: their keys still earn it.
+    lent: NanoUsd
 
     @property
     def available(self) -> NanoUsd:
@@ -382,7 +382,7 @@ def _calculate_solvency(
     stars = Stars(-sum(one.posted for one in cash_sums if one.unit == Stars.NAME))
     nothing = Credits(0)
     bought, earned = circulation.get("bought", nothing), circulation.get("earned", nothing)
-    given = sum_amounts(Credits, (circulation.get(name, nothing) for name in _GIVEN_POCKETS))
+    given, lent = circulation.get("gift", nothing), circulation.get("advance", nothing)
     sales = tuple(sales)
     return Solvency(
         cash=NanoUsd(-sum(one.posted for one in cash_sums if one.unit == NanoUsd.NAME)),
@@ -392,6 +392,7 @@ def _calculate_solvency(
         refunds=PAR.multiply_by(bought.units),
         serving=_estimate_cost(bought, sales),
         giveaways=_estimate_cost(given, sales),
+        lent=_estimate_cost(lent, sales),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from bots.commands.admin.disputes import make_dispute_choices
+from bots.commands.arguments import shorten
 from bots.commands.errors import UsageError
 from bots.commands.text import format_cash, format_credits
 from bots.commands.topup import format_receipt_line, parse_amount
@@ -136,7 +137,9 @@ class RefundCommands:
         if given.amount:
             if not isinstance(refundable, NanoUsd):
                 raise RefundUnsupported(order.id, "whole")
-            amount = parse_amount(given.amount, _REFUND_HOW)
+            wrong = say("“{typed}” is no amount in dollars.", typed=shorten(given.amount))
+            how = say("{wrong} {how}", wrong=wrong, how=_REFUND_HOW)
+            amount = parse_amount(given.amount, how)
         return self._ask_whether(order, amount)
 
     async def _find_order(self, id_: str) -> Order:

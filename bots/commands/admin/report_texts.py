@@ -97,15 +97,23 @@ def describe_solvency(report: OperatorReport) -> list[Phrase]:
 
 
 def _list_giveaways(solvency: Solvency) -> list[Phrase]:
-    if solvency.giveaways.is_zero:
-        return []
-    return [
-        say(
-            "Given away: Credits for {cost} of answers that nobody pays for. That is a cost of"
-            " yours, as advertising is, and no debt.",
-            cost=format_usd(solvency.giveaways),
+    lines = []
+    if not solvency.giveaways.is_zero:
+        lines.append(
+            say(
+                "Given away: Credits for {cost} of answers that nobody pays for. That is a cost of"
+                " yours, as advertising is, and no debt.",
+                cost=format_usd(solvency.giveaways),
+            )
         )
-    ]
+    if not solvency.lent.is_zero:
+        lines.append(
+            say(
+                "Lent: Credits for {cost} of answers, which contributed keys have still to earn.",
+                cost=format_usd(solvency.lent),
+            )
+        )
+    return lines
 
 
 def describe_disputes(report: OperatorReport) -> list[Phrase]:

@@ -4,7 +4,7 @@ erase. Nobody's questions or answers are shown to anyone but them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,18 +22,21 @@ from bots.chat.reply import (
 )
 from bots.commands.admin.limits import make_limit_lines
 from bots.commands.admin.person_names import PersonNames
+from bots.commands.arguments import parse_number
 from bots.commands.erase import list_erasure_losses
 from bots.commands.errors import UsageError
 from bots.commands.export import ExportCommands
-from bots.commands.text import format_credits
-from bots.services import AdminServices, Foundation, UserServices
+from bots.commands.text import format_credits, get_supplier_title
+from bots.commands.topup import ORDER_STATE_NAMES
+from bots.commands.withdraw import STATE_NAMES
+from bots.services import AdminServices, Foundation, PricingServices, UserServices
 from core.admin.user_search import UserDetails
 from core.admin_log import Facts, admin_log_row
 from core.asks.repository import AskHistory
 from core.clock import as_datetime
 from core.db.writes import Insert
+from core.earnings.types import ContributionState
 from core.money import Credits
-from core.pricing.deals import Deals
 from core.users.balances import grant_gift
 from core.users.limits import Allowance
 from core.users.types import Person
@@ -58,6 +61,15 @@ class UsersArguments(Arguments):
     )
 
 
+_PAYOUT_STATE_NAMES: Final = {str(state): name for state, name in STATE_NAMES.items()}
+_CONTRIBUTION_STATE_NAMES: Final[Mapping[ContributionState, Phrase]] = {
+    "offered": say("not yet lent"),
+    "open": say("lent"),
+    "closing": say("being taken back"),
+    "closed": say("ended"),
+}
+
+
 class UserCommands:
     """The commands that list and find people, show their card, and act from it."""
 
@@ -68,11 +80,12 @@ class UserCommands:
         admin: AdminServices,
         base: Foundation,
         export_commands: ExportCommands,
-        deals: Deals,
+        pricing: PricingServices,
         ask_history: AskHistory,
         person_names: PersonNames,
     ) -> None:
-        self._deals, self._ask_history = deals, ask_history
+        self._deals, self._catalogue = pricing.deals, pricing.catalogue
+        self._ask_history = ask_history
         self._users, self._roles, self._user_limits = users.users, users.roles, users.limits
         self._user_search, self._erasure = admin.user_search, admin.erasure
         self._ledger, self._clock = base.ledger, base.clock
@@ -185,7 +198,11 @@ class UserCommands:
             title=plain(await self._get_name(person)),
             lines=() if charges else (say("No answers yet"),),
             table=tuple(
-                (say("{at}", at=as_datetime(one.at)), plain(one.model), format_credits(one.charge))
+                (
+                    say("{at}", at=as_datetime(one.at)),
+                    plain(self._catalogue.get_name(one.model)),
+                    format_credits(one.charge),
+                )
                 for one in charges
             ),
             choices=((Choice(say("‹ Back"), "user", {"person": person.id}),),),
@@ -206,9 +223,9 @@ class UserCommands:
     async def user_grant_now(self, request: Request) -> Reply:
         """Given, once a form."""
         person, entered = await self._get_pressed_person(request), request.entered
-        amount = _parse_number(entered["credits"].get_secret_value(), maximum=_GRANT_MAX)
-        if not amount:
-            raise UsageError(say("Whole Credits, above zero. Nothing was moved."))
+        amount = parse_number(
+            entered["credits"].get_secret_value(), say("Nothing was moved."), most=_GRANT_MAX
+        )
         await grant_gift(
             self._ledger,
             self._clock,
@@ -245,7 +262,12 @@ class UserCommands:
         """Set."""
         person, entered = await self._get_pressed_person(request), request.entered
         minute, once, day = (
-            _parse_number(entered[name].get_secret_value(), maximum=_LIMIT_MAX)
+            parse_number(
+                entered[name].get_secret_value(),
+                say("Nothing was changed."),
+                least=0,
+                most=_LIMIT_MAX,
+            )
             for name in ("minute", "once", "day")
         )
         override = self._user_limits.get_override(person.id)
@@ -376,19 +398,6 @@ class UserCommands:
         )
 
 
-def _parse_number(text: str, *, maximum: int) -> int:
-    """A whole number, 0 or more; raises `UsageError`."""
-    word = text.strip().replace(",", "").replace(" ", "")
-    if (
-        not word.isascii()
-        or not word.isdecimal()
-        or len(word) > len(str(maximum))
-        or int(word) > maximum
-    ):
-        raise UsageError(say("That is no number I can take. Nothing was changed."))
-    return int(word)
-
-
 def _allowance_facts(allowance: Allowance) -> Facts:
     return {
         "per_minute": allowance.per_minute or 0,
@@ -469,15 +478,28 @@ def _activity_lines(details: UserDetails) -> list[Phrase]:
         answers,
         say("Orders: {count}", count=details.order_count),
         *(
-            plain(f"{one.id} · {one.state} · {one.credits.units:,}")
+            _record_line(one.id, ORDER_STATE_NAMES.get(one.state), one.credits)
             for one in details.newest_orders
         ),
         *(
-            plain(f"{one.supplier} …{one.tail} · {one.state} · {one.credited.units:,}")
+            _record_line(
+                f"{get_supplier_title(one.supplier)} …{one.tail}",
+                _CONTRIBUTION_STATE_NAMES[one.state],
+                one.credited,
+            )
             for one in details.keys
         ),
         *(
-            plain(f"{one.id} · {one.state} · {one.credits.units:,}")
+            _record_line(one.id, _PAYOUT_STATE_NAMES.get(one.state), one.credits)
             for one in details.newest_payouts
         ),
     ]
+
+
+def _record_line(what: str, state: Phrase | None, amount: Credits) -> Phrase:
+    return say(
+        "{what} · {state} · {credits}",
+        what=what,
+        state=plain("–") if state is None else state,
+        credits=format_credits(amount),
+    )

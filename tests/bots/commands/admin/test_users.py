@@ -93,7 +93,7 @@ async def test_tier_and_history_without_a_word_of_it(owner: Service) -> None:
     assert "Tier: Gold" in text_of(card)
     history = (await owner.presses(button(card, "History")))[-1]
     assert isinstance(history, Card)
-    assert [row[1:] for row in history.table] == [("gpt-4", "1 Credit")]
+    assert [row[1:] for row in history.table] == [("GPT-4 Turbo", "1 Credit")]
     assert "canary" not in text_of(history)
 
 

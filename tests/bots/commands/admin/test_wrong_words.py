@@ -9,7 +9,8 @@ from pydantic import SecretStr
 
 from bots.commands.terms import PaymentTerms
 from payments.gateways.sandbox import SandboxGateway
-from tests.bots.commands.commands_support import text_of
+from tests.support import service
+from tests.bots.commands.test_commands import button, text_of
 from tests.core.earnings.world import BRIEFS
 from tests.support import service
 from tests.support.databases import TestClock
@@ -158,3 +159,16 @@ async def test_an_id_that_never_was_is_said_to_be_none(owner: Service) -> None:
 async def test_dollars_and_credits_are_both_read(owner: Service) -> None:
     for typed, wanted, told in await list_answers(owner.someone("7"), AMOUNTS):
         assert wanted in told, (typed, told)
+
+
+async def test_what_is_no_sum_to_give_back_is_told(owner: Service) -> None:
+    buyer = owner.someone("7")
+    await buyer.presses(button(await buyer.screen("/topup 10"), "1,000 Credits"))
+    [line] = [line for line in (await owner.screen("/users 7")).lines if line.startswith("ord_")]
+    order, told = line.split(" · ", 1)
+    assert told == "not paid yet · 0 Credits"
+    for amount in ("five", "-5", "1.234"):
+        told = text_of(await owner.screen(f"/refund {order} {amount}")).strip()
+        assert told.startswith(f"“{amount}” is no amount in dollars. Write it like this"), told
+    told = text_of(await owner.screen(f"/refund {order} 99999999999"))
+    assert "Only $0.00 of that order can be given back." in told
