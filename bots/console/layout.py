@@ -122,7 +122,8 @@ def style_text(text: str, style: str) -> str:
 
 
 def fit_table(rows: Sequence[Sequence[str]], columns: int) -> list[str]:
-    """A table's lines; where it is too wide, the cells of its widest columns have several."""
+    """A table's lines; where it is too wide, the cells of its widest columns have several; where a
+    word is too long for that, each row is lines of its own."""
     widths = [
         max((display_width(row[at]) for row in rows if at < len(row)), default=0)
         for at in range(max(map(len, rows), default=0))
@@ -135,7 +136,11 @@ def fit_table(rows: Sequence[Sequence[str]], columns: int) -> list[str]:
     fitted = tuple(
         tuple("\n".join(wrap_text(cell, widths[at])) for at, cell in enumerate(row)) for row in rows
     )
-    return format_table(fitted, header=False).split("\n")
+    lines = format_table(fitted, header=False).split("\n")
+    if all(display_width(line) <= columns for line in lines):
+        return lines
+    flowing = (flow([cell for cell in row if cell], columns - _GAP) for row in rows)
+    return [f"{' ' * _GAP if at else ''}{line}" for row in flowing for at, line in enumerate(row)]
 
 
 def flow(units: Sequence[str], columns: int) -> list[str]:

@@ -91,7 +91,7 @@ class PayoutCommands:
         return Reply(
             title=say("Payouts"),
             table=tuple(_table_row(one) for one in waiting[:_LISTED]),
-            lines=(say("{count} wait for you.", count=len(requested)),),
+            lines=(say_count("{count} waits for you.", "{count} wait for you.", len(requested)),),
             choices=tuple(choices),
             private=True,
         )

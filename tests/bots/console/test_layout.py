@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from bots.console.layout import format_growing, format_markdown
+from bots.console.layout import fit_table, format_growing, format_markdown
 
 ANSWERS = (
     "One *emphasised sentence that goes on over several lines of the terminal* and more of it.",
@@ -31,3 +31,14 @@ def test_what_is_printed_stays(answer: str, columns: int) -> None:
 def test_no_mark_is_left() -> None:
     plain = re.sub(r"\x1b\[\d*m", "", "\n".join(format_markdown(ANSWERS[0], 20)))
     assert "*" not in plain
+
+
+def test_a_table_with_a_word_that_is_too_long_becomes_lines() -> None:
+    """An id of thirty signs stands below what it belongs to, and is copied whole."""
+    rows = [("02:33", "$132.19", "paid", "out_" + "x" * 26), ("02:34", "$1.00", "rejected", "–")]
+    assert len(fit_table(rows, 60)) == 2, "where there is room it is a table"
+    assert fit_table(rows, 50) == [
+        "02:33  $132.19  paid",
+        "  out_" + "x" * 26,
+        "02:34  $1.00  rejected  –",
+    ]
