@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bots.config import conflicts
@@ -518,13 +519,32 @@ def load(environment: Mapping[str, str] | None = None, *, env_file: Path = ENV_F
         for wrong in error.errors(include_url=False, include_input=False):
             if len(wrong["loc"]) == 1:  # a section's own rule: told above, by the setting it lacks
                 continue
-            problems[_name_of(wrong["loc"])] = wrong["msg"].removeprefix("Value error, ")
+            problems[_name_of(wrong["loc"])] = _describe_problem(wrong)
     else:
         problems |= conflicts.find_conflicts(config.sales.offer, config.discord.skus)
     problems |= dict.fromkeys(source.unknown(), "is no setting; docs/settings.md has all of them")
     if problems or config is None:
         raise SettingsWrong({PREFIX + name: what for name, what in problems.items()})
     return config
+
+
+#: What the library's own checks find, in our words.
+_PROBLEMS: Final = {
+    "greater_than": "is above {gt}",
+    "greater_than_equal": "is {ge} or more",
+    "less_than": "is below {lt}",
+    "less_than_equal": "is at most {le}",
+    "int_parsing": "is a whole number",
+    "bool_parsing": "is true or false",
+    "literal_error": "is one of: {expected}",
+}
+
+
+def _describe_problem(wrong: ErrorDetails) -> str:
+    words = _PROBLEMS.get(wrong["type"])
+    if words is None:
+        return wrong["msg"].removeprefix("Value error, ")
+    return words.format(**wrong.get("ctx", {}))
 
 
 def _name_of(location: tuple[int | str, ...]) -> str:

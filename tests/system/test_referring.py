@@ -209,8 +209,8 @@ async def test_the_buyer_reads_what_is_held_each_time_it_goes_on(
             text = text_of(card)
             assert [part for part in parts if part not in text] == []
 
-        held = "10,000 Credits of that payment" if is_english else "该笔付款的 10,000 积分 已冻结"
-        less = "10,000 Credits more are held" if is_english else "另有 10,000 积分 已冻结"
+        held = "10,000 Credits of that payment" if is_english else "该笔付款的 10,000 积分已冻结"
+        less = "10,000 Credits more are held" if is_english else "另有 10,000 积分已冻结"
         await shop.press(url, "dispute")
         await reads(held, order)
         await reads(less, order, told=False)

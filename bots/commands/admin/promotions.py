@@ -132,7 +132,7 @@ class PromotionCommands:
             title=say("It runs")
             if promotion.is_running_at(self._clock.now_ms())
             else say("It is noted"),
-            lines=(describe_promotion(promotion, self._catalogue), plain(promotion.id)),
+            lines=(describe_promotion(promotion, self._catalogue),),
             file=self._codes_file(codes, promotion) if draft.codes else None,
             private=True,
             replace=not draft.codes,

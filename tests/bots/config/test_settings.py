@@ -305,6 +305,18 @@ def test_all_that_is_wrong_is_told_at_once_and_no_value() -> None:
     assert "canary" not in f"{refused.value}{refused.value.__cause__!r}"
 
 
+def test_what_a_value_must_be_is_said_in_words() -> None:
+    wrong = {"WELCOME_CREDITS": "-1", "HTTP_PORT": "x", "TELEGRAM_STARS": "may", "PROFILE": "x"}
+    with pytest.raises(SettingsWrong) as refused:
+        load({PREFIX + name: value for name, value in wrong.items()}, env_file=Path("/nonexistent"))
+    assert refused.value.problems == {
+        f"{PREFIX}WELCOME_CREDITS": "is 0 or more",
+        f"{PREFIX}HTTP_PORT": "is a whole number",
+        f"{PREFIX}TELEGRAM_STARS": "is true or false",
+        f"{PREFIX}PROFILE": "is one of: 'safe' or 'brief'",
+    }
+
+
 def test_suppliers_are_named_by_the_operator() -> None:
     given = {"CREDITBOT_SUPPLIER_DEEPSEEK_URL": "http://127.0.0.1:9/v1/"}
     (supplier,) = load(given, env_file=Path("/nonexistent")).suppliers.items()
