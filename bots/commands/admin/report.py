@@ -233,7 +233,9 @@ class ReportCommands:
             for model, one in list(report.sales.items())[:_BARS_MAX]
             if one.margin_percent is not None
         ]
-        cards = (await self._pool.list_keys())[:_BARS_MAX]
+        keys_by_size = sorted(
+            await self._pool.list_keys(), key=lambda card: -(card.used + card.headroom).units
+        )
 
         def localize(*phrases: Phrase) -> tuple[str, ...]:
             return tuple(render(one, language) for one in phrases)
@@ -273,7 +275,7 @@ class ReportCommands:
                     _to_cents(card.used),
                     _to_cents(card.headroom),
                 )
-                for card in cards
+                for card in keys_by_size[:_BARS_MAX]
             ),
             panels=(over_time, costs, margin, keys),
             lines=(revenue, cost),
