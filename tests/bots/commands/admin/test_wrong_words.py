@@ -131,6 +131,7 @@ AMOUNTS = (
     ("/usage 7 days", "Statement: 7 days"),
     ("/usage ３０", "Statement: 30 days"),
     ("/topup €20", "“€20” isn't an amount in dollars or Credits."),
+    ("/language 中文", "已切换为简体中文。"),
 )
 
 
