@@ -45,7 +45,7 @@ class BroadcastInProgress(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """A broadcast as its row says, with counts of recipients (see `core.db.tables.limits`)."""
+    """A broadcast as its row says, with counts of recipients (see `core.db.tables.admin`)."""
 
     id: str
     text: str

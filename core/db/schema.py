@@ -7,6 +7,7 @@ its own tables; rows of the others are companions of submissions, or go through 
 
 from __future__ import annotations
 
+from core.db.tables.admin import alert as alert, broadcast as broadcast
 from core.db.tables.asks import (
     ask as ask,
     chat_move as chat_move,
@@ -16,20 +17,14 @@ from core.db.tables.asks import (
     usage as usage,
 )
 from core.db.tables.base import meta as meta, metadata as metadata
+from core.db.tables.chat import button as button, chat_update as chat_update, prompt as prompt
 from core.db.tables.earnings import (
     contribution as contribution,
     matured as matured,
     payout as payout,
     payout_method as payout_method,
 )
-from core.db.tables.jobs import (
-    admin_log as admin_log,
-    button as button,
-    chat_update as chat_update,
-    chore as chore,
-    notice as notice,
-    prompt as prompt,
-)
+from core.db.tables.jobs import admin_log as admin_log, chore as chore, notice as notice
 from core.db.tables.ledger import (
     BLOCK as BLOCK,
     account as account,
@@ -40,12 +35,6 @@ from core.db.tables.ledger import (
     hold as hold,
     submission as submission,
     transfer as transfer,
-)
-from core.db.tables.limits import (
-    alert as alert,
-    allowance as allowance,
-    broadcast as broadcast,
-    switch as switch,
 )
 from core.db.tables.payments import (
     cancellation as cancellation,
@@ -78,6 +67,7 @@ from core.db.tables.repricing import (
     supplier_override as supplier_override,
 )
 from core.db.tables.users import (
+    allowance as allowance,
     erased as erased,
     identity as identity,
     invitation as invitation,
@@ -86,4 +76,5 @@ from core.db.tables.users import (
     owner_code as owner_code,
     person as person,
     referral as referral,
+    switch as switch,
 )

@@ -1,4 +1,6 @@
-"""The tables of people: their identities on the platforms, roles, links, referrals."""
+"""The tables of `core.users`: people, their identities on the platforms, roles, links, referrals,
+limits.
+"""
 
 from __future__ import annotations
 
@@ -104,4 +106,32 @@ referral = sa.Table(
     required_column("earned", sa.BigInteger),
     #: When a link made the two one; what was earned was taken back then.
     sa.Column("undone_at", sa.BigInteger),
+)
+
+#: What is paused now: asks, topups, contributions or payouts. No row: it runs.
+switch = sa.Table(
+    "switch",
+    metadata,
+    sa.Column("what", sa.Text, primary_key=True),
+    #: What people read meanwhile; empty: the product's own sentence.
+    required_column("sentence", sa.Text),
+    required_column("since", sa.BigInteger),
+    required_column("by", sa.Text),
+)
+
+#: Limits that differ from everyone's, of a person or a group; null: as everyone.
+allowance = sa.Table(
+    "allowance",
+    metadata,
+    #: `usr_…`, or `<platform>:<chat>` of a group.
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("per_minute", sa.Integer),
+    sa.Column("at_once", sa.Integer),
+    #: Credits a UTC day.
+    sa.Column("per_day", sa.BigInteger),
+    #: When it was blocked; null: it isn't.
+    sa.Column("blocked_at", sa.BigInteger),
+    required_column("reason", sa.Text),
+    required_column("by", sa.Text),
+    required_column("at", sa.BigInteger),
 )

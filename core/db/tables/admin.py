@@ -1,38 +1,10 @@
-"""The tables of what the operator allows and announces: switches, limits, alerts, broadcasts."""
+"""The tables of `core.admin`: alerts and broadcasts."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
 from core.db.tables.base import metadata, partial_index, required_column
-
-#: What is paused now: asks, topups, contributions or payouts. No row: it runs.
-switch = sa.Table(
-    "switch",
-    metadata,
-    sa.Column("what", sa.Text, primary_key=True),
-    #: What people read meanwhile; empty: the product's own sentence.
-    required_column("sentence", sa.Text),
-    required_column("since", sa.BigInteger),
-    required_column("by", sa.Text),
-)
-
-#: Limits that differ from everyone's, of a person or a group; null: as everyone.
-allowance = sa.Table(
-    "allowance",
-    metadata,
-    #: `usr_…`, or `<platform>:<chat>` of a group.
-    sa.Column("subject", sa.Text, primary_key=True),
-    sa.Column("per_minute", sa.Integer),
-    sa.Column("at_once", sa.Integer),
-    #: Credits a UTC day.
-    sa.Column("per_day", sa.BigInteger),
-    #: When it was blocked; null: it isn't.
-    sa.Column("blocked_at", sa.BigInteger),
-    required_column("reason", sa.Text),
-    required_column("by", sa.Text),
-    required_column("at", sa.BigInteger),
-)
 
 #: When operators were last alerted to something, and until when they don't want to be.
 alert = sa.Table(
