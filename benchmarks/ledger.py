@@ -50,6 +50,7 @@ from core.ledger.audit import check_ledger
 from core.ledger.ledger import Ledger
 from core.ledger.types import Move, Settle, Submission
 from core.money import Credits
+from payments.payment_reader import PaymentReader
 
 ROUNDS = 5
 _PEOPLE = 1_000
@@ -172,7 +173,7 @@ async def reported(store: Database) -> float:
     today = ReportPeriod.last_days(1, now)
     began = time.perf_counter()
     for day in (today.until - timedelta(days=1), today.until):
-        await build_report(store, ReportPeriod(day, day), now)
+        await build_report(store, PaymentReader(store), ReportPeriod(day, day), now)
     return time.perf_counter() - began
 
 

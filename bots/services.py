@@ -47,6 +47,7 @@ from core.earnings.withdrawals import Withdrawals
 from core.ledger.account_history import AccountHistory
 from core.ledger.ledger import Ledger
 from core.money import Credits
+from core.payment_records import PaymentRecords
 from core.pool.pool import Pool
 from core.pool.vault import Vault
 from core.pricing.catalogue import Catalogue
@@ -64,6 +65,7 @@ from core.users.roles import Roles
 from core.users.service import Users
 from core.users.statement import Statements
 from core.users.support import SupportDesk
+from payments.payment_reader import PaymentReader
 from payments.payouts import Payouts
 from payments.services import (
     PaymentBase,
@@ -82,6 +84,7 @@ class Foundation:
     clock: Clock
     db: Database
     ledger: Ledger
+    payment_records: PaymentRecords
     #: This process, by a name that no other has: whose asks and jobs are whose.
     process_id: str
 
@@ -251,7 +254,7 @@ async def build_foundation(
     `ledger` of another kind brings it."""
     ledger = ledger or Ledger(db, clock)
     await ledger.start()
-    return Foundation(config, clock, db, ledger, make_process_id(clock.now_ms()))
+    return Foundation(config, clock, db, ledger, PaymentReader(db), make_process_id(clock.now_ms()))
 
 
 def build_vault(config: Config) -> Vault:
@@ -284,7 +287,7 @@ def build_pricing(base: Foundation, externals: Externals) -> PricingServices:
         prices=prices,
         catalogue=catalogue,
         costs=costs,
-        tiers=Tiers(db, record, base.clock),
+        tiers=Tiers(db, record, base.clock, base.payment_records),
         promotions=Promotions(db, record, base.clock),
         clock=base.clock,
         floor_percent=base.config.sales.offer_floor_percent,
@@ -331,7 +334,9 @@ def build_users(base: Foundation, pricing: PricingServices, pool: PoolServices) 
         ),
         balances=Balances(ledger=ledger, list_lending_keys=contributed.list_advance_keys),
         debts=DebtRepayment(db=db, ledger=ledger, clock=clock),
-        referrals=Referrals(db=db, ledger=ledger, clock=clock),
+        referrals=Referrals(
+            db=db, ledger=ledger, clock=clock, payment_records=base.payment_records
+        ),
         statements=Statements(db=db, history=AccountHistory(db)),
         support_desk=SupportDesk(users=users, ledger=ledger, clock=clock),
     )
@@ -375,7 +380,12 @@ def build_earnings(
     )
     payout_methods = PayoutMethods(db=db, ledger=ledger, vault=pool.vault, clock=clock)
     withdrawals = Withdrawals(
-        db=db, ledger=ledger, payout_methods=payout_methods, clock=clock, policy=policy
+        db=db,
+        ledger=ledger,
+        payout_methods=payout_methods,
+        clock=clock,
+        policy=policy,
+        payment_records=base.payment_records,
     )
     return EarningServices(
         policy=policy,
@@ -529,10 +539,12 @@ def build_admin(
             termination=earnings.termination,
             withdrawals=earnings.withdrawals,
             clock=clock,
+            payment_records=base.payment_records,
         ),
         monitor=Monitor(
             alerts=alerts,
             db=db,
+            payment_records=base.payment_records,
             pool=pool.pool,
             outcome_counts=asks.asks.outcome_counts,
             usage_gap_counts=asks.asks.usage_gap_counts,
@@ -544,6 +556,7 @@ def build_admin(
             users=users.users,
             referrals=users.referrals,
             contributions=earnings.contributions,
+            payment_records=base.payment_records,
         ),
         advisor=Advisor(
             db=db, catalogue=pricing.catalogue, costs=pricing.costs, prices=pricing.prices

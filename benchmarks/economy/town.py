@@ -197,7 +197,8 @@ class Town:
     async def decides(self, one: Payout) -> None:
         """The operator pays it, or follows the card's advice."""
         app = self.service.app
-        risk = await assess_payout_risk(app.services.base.db, [one.person], self.clock.now_ms())
+        base, now = app.services.base, self.clock.now_ms()
+        risk = await assess_payout_risk(base.db, base.payment_records, [one.person], now)
         with contextlib.suppress(PayoutStateConflict, WithdrawalBlocked):
             if self.heeds and risk.advises_refusal:
                 await app.services.earnings.withdrawals.reject_payout(

@@ -95,9 +95,9 @@ async def played(
                     await _month_of(here, person)
                 await here.months(1)
             farms = [await _outcome(here, farmer) for farmer in farmers]
-            now = here.clock.now_ms()
+            now, base = here.clock.now_ms(), here.service.app.services.base
             told = await build_report(
-                here.service.app.services.base.db, ReportPeriod.whole_history(now), now
+                base.db, base.payment_records, ReportPeriod.whole_history(now), now
             )
             here.service.farmed = bool(await here.service.findings())
             return Year(

@@ -21,6 +21,7 @@ from core.clock import SystemClock
 from core.ledger.export import write_beancount, write_csv
 from core.money import Credits, format_decimal
 from payments.movements import audit_movements
+from payments.payment_reader import PaymentReader
 
 
 async def audit_ledger(arguments: argparse.Namespace) -> int:
@@ -76,7 +77,9 @@ async def show_report(arguments: argparse.Namespace) -> int:
             "--days is today, 7d, 30d, or two dates like '2026-03-01 2026-03-31'."
         ) from None
     async with open_for_reading(config) as db:
-        told = await build_report(db, period, now, usd_per_star=config.telegram.star_usd)
+        told = await build_report(
+            db, PaymentReader(db), period, now, usd_per_star=config.telegram.star_usd
+        )
     if arguments.json:
         print_line(json.dumps(_facts(told), indent=1))
         return 0

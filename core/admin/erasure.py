@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import sqlalchemy as sa
 
@@ -27,6 +27,7 @@ from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import AtMost, CompanionRefused, Submission
 from core.money import Credits
+from core.payment_records import PaymentRecords
 from core.pool.types import UnknownKey
 from core.users.service import Users
 from core.users.types import Person
@@ -68,10 +69,11 @@ class Erasure:
         termination: ContributionTermination,
         withdrawals: Withdrawals,
         clock: Clock,
+        payment_records: PaymentRecords,
     ) -> None:
         self._db, self._ledger, self._users, self._clock = db, ledger, users, clock
         self._contributions, self._termination = contributions, termination
-        self._withdrawals = withdrawals
+        self._withdrawals, self._payment_records = withdrawals, payment_records
 
     async def get_losses(self, person: Person, *, is_own_request: bool) -> ErasureLosses:
         """What a person would lose; `is_own_request`: they ask for it themselves. Raises
@@ -144,32 +146,19 @@ class Erasure:
     async def _check_erasable(
         self, person: Person, person_ids: Sequence[str], *, is_own_request: bool
     ) -> None:
-        ask, order, payout = schema.ask.c, schema.order.c, schema.payout.c
-        blockers: tuple[tuple[ErasureBlocker, sa.Select[Any]], ...] = (
-            ("asks", sa.select(ask.id).where(ask.person.in_(person_ids), ask.state == "open")),
-            (
-                "order",
-                sa.select(order.id).where(
-                    order.person.in_(person_ids),
-                    order.state.in_(("created", "pending", "processing")),
-                ),
-            ),
-            (
-                "dispute",
-                sa.select(order.id).where(
-                    order.person.in_(person_ids), order.dispute_state == "open"
-                ),
-            ),
-            (
-                "payout",
-                sa.select(payout.id).where(
-                    payout.person.in_(person_ids), payout.state.in_(("approved", "sent"))
-                ),
-            ),
+        ask, payout = schema.ask.c, schema.payout.c
+        open_asks = sa.select(ask.id).where(ask.person.in_(person_ids), ask.state == "open")
+        if await self._db.fetch(open_asks.limit(1)):
+            raise NotErasable("asks")
+        if await self._payment_records.has_unfinished_order(person_ids):
+            raise NotErasable("order")
+        if await self._payment_records.has_open_dispute(person_ids):
+            raise NotErasable("dispute")
+        decided = sa.select(payout.id).where(
+            payout.person.in_(person_ids), payout.state.in_(("approved", "sent"))
         )
-        for reason, statement in blockers:
-            if await self._db.fetch(statement.limit(1)):
-                raise NotErasable(reason)
+        if await self._db.fetch(decided.limit(1)):
+            raise NotErasable("payout")
         names = await self._users.list_identities(person.id)
         if not names:
             raise NotErasable("gone")
@@ -214,7 +203,7 @@ class Erasure:
         rows += (
             UpdateAll(schema.ask, {"person": all_ids}, {**blank, **words, "landed_at": now}),
             UpdateAll(schema.conversation, {"person": all_ids}, {"place": "", "ended_at": now}),
-            UpdateAll(schema.order, {"person": all_ids}, {"place": "", "shown_in": "", "url": ""}),
+            *self._payment_records.build_erasure(person_ids),
             UpdateAll(schema.broadcast, {"by": all_ids}, {"place": "", "shown_in": ""}),
             UpdateAll(schema.payout, {"person": all_ids}, {"hint": "", "sealed": None}),
             Delete(

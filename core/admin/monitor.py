@@ -17,6 +17,7 @@ from core.clock import DAY_MS, Clock
 from core.db import schema
 from core.db.database import Database
 from core.money import NanoUsd
+from core.payment_records import PaymentRecords
 from core.pool.pool import Pool
 from core.pool.types import KeySummary
 from core.pricing.formula import PAR
@@ -66,6 +67,7 @@ class Monitor:
         *,
         alerts: Alerts,
         db: Database,
+        payment_records: PaymentRecords,
         pool: Pool,
         outcome_counts: Mapping[str, int],
         usage_gap_counts: Mapping[str, int],
@@ -74,6 +76,7 @@ class Monitor:
         """`outcome_counts` says how many asks ended in this process, by outcome;
         `usage_gap_counts`, by supplier, how many were told a usage that can't be true."""
         self._alerts, self._db, self._pool = alerts, db, pool
+        self._payment_records = payment_records
         self._outcome_counts, self._clock = outcome_counts, clock
         self._usage_gap_counts = usage_gap_counts
         self.figures = MonitorFigures()
@@ -93,7 +96,7 @@ class Monitor:
         self.figures = MonitorFigures(
             headroom={name: NanoUsd(left) for name, left in headroom.items()},
             keys=Counter((card.supplier, card.state) for card in keys),
-            webhooks=await self._count(schema.webhook, schema.webhook.c.due_at.is_not(None)),
+            webhooks=await self._payment_records.count_waiting_webhooks(),
             notifications=await self._count(schema.notice, schema.notice.c.due_at.is_not(None)),
             payouts=await self._count(
                 schema.payout, schema.payout.c.state.in_(("requested", "approved", "sent"))

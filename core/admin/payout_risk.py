@@ -15,6 +15,7 @@ from core.db.database import Database
 from core.earnings.payouts import convert_to_cash
 from core.earnings.types import DISPUTABLE_DAYS
 from core.money import Credits, NanoUsd
+from core.payment_records import PaymentRecords
 
 _ASKERS_SHOWN = 5
 #: Gateways whose payments no bank takes back: on a blockchain, or by a voucher.
@@ -83,7 +84,9 @@ class PayoutRisk:
         return self.cash >= self.owed
 
 
-async def assess_payout_risk(db: Database, people: Sequence[str], now_ms: int) -> PayoutRisk:
+async def assess_payout_risk(
+    db: Database, payment_records: PaymentRecords, people: Sequence[str], now_ms: int
+) -> PayoutRisk:
     """The risk of paying out to a payee, given by their own id and those merged into it."""
     usage, key = schema.usage, schema.key
     rows = await db.fetch(
@@ -93,15 +96,7 @@ async def assess_payout_risk(db: Database, people: Sequence[str], now_ms: int) -
         .group_by(usage.c.person)
         .order_by(sa.text("paid DESC"))
     )
-    biggest = [await _read_asker(db, row, now_ms) for row in rows[:_ASKERS_SHOWN]]
-    disputes = await db.fetch(
-        sa.select(sa.func.count())
-        .select_from(schema.order)
-        .where(
-            schema.order.c.person.in_([row.person for row in rows]),
-            schema.order.c.dispute_state != "",
-        )
-    )
+    biggest = [await _read_asker(db, payment_records, row, now_ms) for row in rows[:_ASKERS_SHOWN]]
     identity = schema.identity
     names = await db.fetch(
         sa.select(identity.c.platform, identity.c.external_id).where(identity.c.person.in_(people))
@@ -116,7 +111,7 @@ async def assess_payout_risk(db: Database, people: Sequence[str], now_ms: int) -
         paid=Credits(sum(int(row.paid) for row in rows)),
         asker_count=len(rows),
         biggest_askers=tuple(biggest),
-        disputes=int(disputes[0][0]),
+        disputes=await payment_records.count_disputed_orders([row.person for row in rows]),
         names=tuple(f"{row.platform}:{row.external_id}" for row in names),
         dead_keys=int(dead_keys[0][0]),
         cash=cash,
@@ -124,13 +119,11 @@ async def assess_payout_risk(db: Database, people: Sequence[str], now_ms: int) -
     )
 
 
-async def _read_asker(db: Database, row: sa.Row[Any], now_ms: int) -> PayingAsker:
-    order, payment, usage = schema.order, schema.payment, schema.usage.c
-    payments = await db.fetch(
-        sa.select(payment.c.gateway, payment.c.at, order.c.dispute_state)
-        .select_from(payment.join(order, order.c.id == payment.c.order))
-        .where(order.c.person == row.person)
-    )
+async def _read_asker(
+    db: Database, payment_records: PaymentRecords, row: sa.Row[Any], now_ms: int
+) -> PayingAsker:
+    usage = schema.usage.c
+    payments = await payment_records.list_payments([row.person])
     total_paid = await db.fetch(
         sa.select(sa.func.sum(usage.paid).label("paid")).where(usage.person == row.person)
     )
@@ -141,7 +134,7 @@ async def _read_asker(db: Database, row: sa.Row[Any], now_ms: int) -> PayingAske
         paid=Credits(int(row.paid)),
         gateways=tuple(name for name, _ in gateways.most_common()),
         newest_payment_at=max((one.at for one in payments), default=0),
-        disputes=sum(bool(one.dispute_state) for one in payments),
+        disputes=sum(one.is_disputed for one in payments),
         is_captive=int(row.paid) * 100 >= int(total_paid[0].paid) * _CAPTIVE_PERCENT,
         is_disputable=any(
             one.at > since and one.gateway not in _FINAL_GATEWAYS for one in payments

@@ -20,6 +20,7 @@ from core.db import schema
 from core.db.database import Database
 from core.earnings.payouts import convert_to_cash
 from core.money import Credits, NanoUsd, Stars, sum_amounts
+from core.payment_records import PaymentRecords
 from core.pricing.formula import MARKUP_PERCENT, PAR
 
 _CONTRIBUTED: Final = "/contributed"
@@ -216,24 +217,28 @@ async def list_daily_sales(db: Database, period: ReportPeriod) -> list[DailySale
 
 
 async def build_report(
-    db: Database, period: ReportPeriod, now_ms: int, *, usd_per_star: NanoUsd = _NO_DOLLARS
-) -> OperatorReport:
-    """Builds the report of a period from one snapshot; `usd_per_star`: what a Star brings."""
-
-    def read(connection: sa.Connection) -> OperatorReport:
-        return build_report_in_transaction(connection, period, now_ms, usd_per_star=usd_per_star)
-
-    return await db.read_snapshot(read)
-
-
-def build_report_in_transaction(
-    connection: sa.Connection,
+    db: Database,
+    payment_records: PaymentRecords,
     period: ReportPeriod,
     now_ms: int,
     *,
     usd_per_star: NanoUsd = _NO_DOLLARS,
 ) -> OperatorReport:
-    """Builds the report of a period in the transaction of the caller's connection."""
+    """Builds the report of a period from one snapshot; `usd_per_star`: what a Star brings."""
+
+    def read(connection: sa.Connection) -> OperatorReport:
+        return _read_report(connection, payment_records, period, now_ms, usd_per_star)
+
+    return await db.read_snapshot(read)
+
+
+def _read_report(
+    connection: sa.Connection,
+    payment_records: PaymentRecords,
+    period: ReportPeriod,
+    now_ms: int,
+    usd_per_star: NanoUsd,
+) -> OperatorReport:
     is_now = period.to_ms > now_ms
     closing = read_trial_balance(connection, None if is_now else period.until)
     opening = (
@@ -268,7 +273,7 @@ def build_report_in_transaction(
         gateway_fees=changes.get_dollars(chart.gateway_fees(NanoUsd).code),
         paid_out=changes.get_dollars(chart.PAYOUTS.code),
         in_transit=NanoUsd(closing[chart.PAYOUTS_IN_TRANSIT.code].posted),
-        disputes=_count_open_disputes(connection) if is_now else 0,
+        disputes=payment_records.count_open_disputes(connection) if is_now else 0,
         disputed=closing.get_dollars(chart.DISPUTED_CASH.code),
         bad_debt=changes.get_dollars(chart.BAD_DEBT.code),
         solvency=_calculate_solvency(closing, circulation, sales.values(), usd_per_star),
@@ -300,12 +305,6 @@ def _read_undelivered(connection: sa.Connection, period: ReportPeriod) -> tuple[
 def _is_within(period: ReportPeriod) -> tuple[sa.ColumnElement[bool], ...]:
     at = schema.usage.c.at
     return at >= period.from_ms, at < period.to_ms
-
-
-def _count_open_disputes(connection: sa.Connection) -> int:
-    dispute = schema.dispute
-    statement = sa.select(sa.func.count()).select_from(dispute).where(dispute.c.state == "open")
-    return int(connection.execute(statement).scalar_one())
 
 
 def _read_sales(connection: sa.Connection, period: ReportPeriod) -> Mapping[str, ModelSales]:

@@ -15,6 +15,7 @@ from core.earnings.contributions import Contributions
 from core.earnings.types import Contribution
 from core.ledger.ledger import Ledger
 from core.money import Credits
+from core.payment_records import PaymentRecords, RecordLine
 from core.users.referrals import Referrals
 from core.users.service import Users, find_survivor
 from core.users.types import Person, UnknownPerson
@@ -23,16 +24,6 @@ from core.users.types import Person, UnknownPerson
 _TAIL_CHARS = 4
 #: How many orders and payouts the card of a person shows.
 _NEWEST_COUNT = 3
-
-
-@dataclass(frozen=True, slots=True)
-class RecordLine:
-    """An order or a payout of a person, in one line."""
-
-    id: str
-    state: str
-    at: int
-    credits: Credits
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +64,11 @@ class UserSearch:
         users: Users,
         referrals: Referrals,
         contributions: Contributions,
+        payment_records: PaymentRecords,
     ) -> None:
         self._db, self._ledger, self._users = db, ledger, users
         self._referrals, self._contributions = referrals, contributions
+        self._payment_records = payment_records
 
     async def list_newest(self, limit: int, *, before: str = "") -> list[Person]:
         """The newest people; `before` is the id where the last page ended."""
@@ -125,7 +118,6 @@ class UserSearch:
             sa.select(person_columns.erased_at).where(person_columns.id == person.id)
         )
         stats = await self._referrals.get_stats(person)
-        orders = await self._list_newest_lines(schema.order, "bought", person_ids)
         by_pocket = {
             name: balances[account.code]
             for name, account in zip(chart.POCKETS, chart.pockets(person.id), strict=True)
@@ -145,9 +137,11 @@ class UserSearch:
             merged_count=len(person_ids) - 1,
             friend_count=stats.joined_count,
             inviter=await self._referrals.find_inviter(person.id),
-            order_count=await self._count_rows(schema.order, person_ids),
-            newest_orders=orders,
-            newest_payouts=await self._list_newest_lines(schema.payout, "credits", person_ids),
+            order_count=await self._payment_records.count_orders(person_ids),
+            newest_orders=tuple(
+                await self._payment_records.list_newest_orders(person_ids, _NEWEST_COUNT)
+            ),
+            newest_payouts=await self._list_newest_payouts(person_ids),
             keys=tuple(await self._contributions.list_for_contributor(person.id)),
             erased_at=int(person_row[0].erased_at or 0),
         )
@@ -157,16 +151,16 @@ class UserSearch:
     async def _find_person_ids(self, text: str) -> list[str]:
         """People's ids that a text may mean."""
         query = text.strip()
-        person, order, payout = schema.person.c, schema.order.c, schema.payout.c
+        person, payout = schema.person.c, schema.payout.c
         key, name = schema.key.c, schema.identity.c
         prefix = query.partition("_")[0]
         statement: sa.Select[Any]
         if ":" in query:
             return [(await self._users.find(query)).id]
+        if prefix == "ord":
+            return await self._payment_records.find_buyers(query)
         if prefix == "usr":
             statement = sa.select(person.id).where(person.id == query)
-        elif prefix == "ord":
-            statement = sa.select(order.person).where(order.id == query)
         elif prefix == "out":
             statement = sa.select(payout.person).where(payout.id == query)
         else:
@@ -177,23 +171,14 @@ class UserSearch:
                 statement = sa.select(sa.union(statement, contributors).subquery().c.person)
         return [str(row[0]) for row in await self._db.fetch(statement.limit(10))]
 
-    async def _count_rows(self, table: sa.Table, person_ids: Sequence[str]) -> int:
+    async def _list_newest_payouts(self, person_ids: Sequence[str]) -> tuple[RecordLine, ...]:
+        payout = schema.payout.c
         rows = await self._db.fetch(
-            sa.select(sa.func.count()).select_from(table).where(table.c.person.in_(person_ids))
-        )
-        return int(rows[0][0])
-
-    async def _list_newest_lines(
-        self, table: sa.Table, amount: str, person_ids: Sequence[str]
-    ) -> tuple[RecordLine, ...]:
-        rows = await self._db.fetch(
-            sa.select(
-                table.c.id, table.c.state, table.c.created_at, table.c[amount].label("amount")
-            )
-            .where(table.c.person.in_(person_ids))
-            .order_by(table.c.id.desc())
+            sa.select(payout.id, payout.state, payout.created_at, payout.credits)
+            .where(payout.person.in_(person_ids))
+            .order_by(payout.id.desc())
             .limit(_NEWEST_COUNT)
         )
         return tuple(
-            RecordLine(row.id, row.state, row.created_at, Credits(int(row.amount))) for row in rows
+            RecordLine(row.id, row.state, row.created_at, Credits(int(row.credits))) for row in rows
         )

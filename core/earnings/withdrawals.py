@@ -46,7 +46,9 @@ from core.ledger.types import (
 )
 from core.money import Credits, NanoUsd
 from core.notification import OPERATORS, notification_row
+from core.payment_records import PaymentRecords
 from core.pricing.tiers import select_merged_ids
+from core.users.service import list_merged_ids
 
 #: Withdrawals wait this long after a link and after the address changed, so that the person
 #: notices when somebody else did it.
@@ -73,8 +75,10 @@ class Withdrawals:
         payout_methods: PayoutMethods,
         clock: Clock,
         policy: EarningPolicy,
+        payment_records: PaymentRecords,
     ) -> None:
         self._db, self._ledger, self._payout_methods = db, ledger, payout_methods
+        self._payment_records = payment_records
         self._clock, self.policy = clock, policy
         self._state_machine = PayoutStateMachine(db=db, ledger=ledger, clock=clock)
         self._hold_period = HoldPeriod(
@@ -114,18 +118,9 @@ class Withdrawals:
         owed = chart.owed(person)
         if (await self._ledger.read_balances([owed]))[owed.code].posted:
             raise WithdrawalBlocked("owes")
-        order, people = schema.order, schema.person
-        disputed = await self._db.fetch(
-            sa.select(order.c.id)
-            .select_from(order.join(people, people.c.id == order.c.person))
-            .where(
-                sa.or_(people.c.id == person, people.c.merged_into == person),
-                order.c.dispute_state == "open",
-            )
-            .limit(1)
-        )
-        if disputed:
+        if await self._payment_records.has_open_dispute(await list_merged_ids(self._db, person)):
             raise WithdrawalBlocked("disputed")
+        people = schema.person
         linked = await self._db.fetch(
             sa.select(sa.func.max(people.c.merged_at)).where(people.c.merged_into == person)
         )

@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Literal, get_args
 
 import sqlalchemy as sa
 
-from core import ids
 from core.clock import DAY_MS, Clock
 from core.db import schema
 from core.db.writes import Companion, Delete, Insert
 from core.errors import Refusal
 from core.money import Credits
+from core.payment_records import PaymentRecords
 from core.pricing.prices import DatabaseReader, RecordCompanions
 
 TierBasis = Literal["topups", "spending"]
@@ -61,9 +61,16 @@ class Tier:
 class Tiers:
     """`Tiers` keeps all tiers in memory, and the people to whom an admin assigned one."""
 
-    def __init__(self, db: DatabaseReader, record: RecordCompanions, clock: Clock) -> None:
+    def __init__(
+        self,
+        db: DatabaseReader,
+        record: RecordCompanions,
+        clock: Clock,
+        payment_records: PaymentRecords,
+    ) -> None:
         """`record` writes companions (`Ledger.record`)."""
         self._db, self._record, self._clock = db, record, clock
+        self._payment_records = payment_records
         #: All tiers, the best first.
         self.all: tuple[Tier, ...] = ()
         self.assigned: Mapping[str, str] = {}
@@ -173,19 +180,14 @@ class Tiers:
 
     def _sum_within(self, person: str, basis: TierBasis, days: int) -> sa.ScalarSelect[int]:
         since = self._clock.now_ms() - days * DAY_MS
-        if basis == "spending":
-            usage = schema.usage.c
-            summed = sa.select(sa.func.coalesce(sa.func.sum(usage.charge), 0)).where(
-                usage.person.in_(select_merged_ids(person)), usage.at >= since
-            )
-        else:
-            order = schema.order.c
-            summed = sa.select(sa.func.coalesce(sa.func.sum(order.bought), 0)).where(
-                order.person.in_(select_merged_ids(person)),
-                order.id >= ids.min_id("ord", since),
-                order.state == "credited",
-            )
-        return summed.scalar_subquery()
+        if basis == "topups":
+            return self._payment_records.select_bought(select_merged_ids(person), since)
+        usage = schema.usage.c
+        return (
+            sa.select(sa.func.coalesce(sa.func.sum(usage.charge), 0))
+            .where(usage.person.in_(select_merged_ids(person)), usage.at >= since)
+            .scalar_subquery()
+        )
 
 
 def select_merged_ids(person: str | sa.ColumnElement[str]) -> sa.CompoundSelect[str]:

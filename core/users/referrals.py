@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -23,6 +22,7 @@ from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, Entry
 from core.money import Credits
+from core.payment_records import PaymentRecords
 from core.users.service import find_survivor, list_merged_ids
 from core.users.types import Person
 
@@ -55,8 +55,11 @@ class ReferralReversal:
 class Referrals:
     """Creates invitation codes and records who came by whose code."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock) -> None:
+    def __init__(
+        self, *, db: Database, ledger: Ledger, clock: Clock, payment_records: PaymentRecords
+    ) -> None:
         self._db, self._ledger, self._clock = db, ledger, clock
+        self._payment_records = payment_records
 
     async def get_or_create_code(self, person: Person) -> str:
         """A person's code, `ref_…`: created when first asked for, and theirs for good."""
@@ -150,14 +153,9 @@ class Referrals:
         )
         if not identities:
             return False
-        activity: Sequence[sa.Row[Any]] = [
-            *await self._first_row_of(schema.ask, person.id),
-            *await self._first_row_of(schema.order, person.id),
-        ]
-        return not activity
-
-    async def _first_row_of(self, table: sa.Table, person: str) -> Sequence[sa.Row[Any]]:
-        return await self._db.fetch(sa.select(table.c.id).where(table.c.person == person).limit(1))
+        ask = schema.ask.c
+        first_ask = await self._db.fetch(sa.select(ask.id).where(ask.person == person.id).limit(1))
+        return not first_ask and not await self._payment_records.count_orders([person.id])
 
 
 async def plan_referral_reversal(

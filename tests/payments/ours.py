@@ -24,6 +24,7 @@ from payments.gateways.btcpay.payouts import BtcPayPayoutProvider
 from payments.gateways.paypal.checkout import PayPalGateway
 from payments.gateways.paypal.payouts import PayPalPayoutProvider
 from payments.gateways.sandbox import SandboxGateway, SandboxPayoutProvider
+from payments.payment_reader import PaymentReader
 from payments.payouts import PayoutProvider
 from tests.peers import btcpay, paypal, paypal_webhooks
 
@@ -87,4 +88,5 @@ def withdrawals_on(
         payout_methods=addresses,
         clock=clock,
         policy=replace(BRIEF_POLICY, payout_least=Credits(100)),
+        payment_records=PaymentReader(store),
     )

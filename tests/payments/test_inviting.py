@@ -16,6 +16,7 @@ from core.users.links import LinkRefused, Links
 from core.users.referrals import Referrals
 from core.users.service import Users, find_survivor
 from core.users.types import Person, WelcomeGift
+from payments.payment_reader import PaymentReader
 from payments.types import Order, Refund
 from tests.core.users.aged import nothing
 from tests.payments.conftest import Shop
@@ -29,7 +30,7 @@ class Town:
         self.shop, self.people = shop, people
         parts = {"db": shop.store, "ledger": shop.ledger, "clock": shop.clock}
         self.links = Links(users=people, get_withdrawable=nothing, **parts)
-        self.invitations = Referrals(**parts)
+        self.invitations = Referrals(payment_records=PaymentReader(shop.store), **parts)
         self.everyone: list[Person] = []
         self.orders: list[Order] = []
 

@@ -18,6 +18,7 @@ from core.pricing.prices import PriceBook
 from core.pricing.promotions import Promotion, Promotions
 from core.pricing.tiers import Tier, Tiers
 from payments.orders import Orders, PersonalOffers
+from payments.payment_reader import PaymentReader
 from payments.types import Refund
 from tests.payments.conftest import Shop
 from tests.support import brief
@@ -50,7 +51,7 @@ async def opened(shop: Shop) -> Stall:
         prices=PriceBook(store, ledger.record, catalogue, costs, clock),
         catalogue=catalogue,
         costs=costs,
-        tiers=Tiers(store, ledger.record, clock),
+        tiers=Tiers(store, ledger.record, clock, PaymentReader(store)),
         promotions=Promotions(store, ledger.record, clock),
         clock=clock,
     )

@@ -132,11 +132,13 @@ async def test_no_canary_is_anywhere_but_where_it_belongs(
             out = io.StringIO()
             await write(tom.app.services.base.db, out)
             clean(write.__name__, out.getvalue())
-        now = tom.clock.now_ms()
+        base, now = tom.app.services.base, tom.clock.now_ms()
         clean(
             "the report",
             repr(
-                await build_report(tom.app.services.base.db, ReportPeriod.whole_history(now), now)
+                await build_report(
+                    base.db, base.payment_records, ReportPeriod.whole_history(now), now
+                )
             ),
         )
         clean("the keys' cards", repr(await tom.app.services.pool.pool.list_keys()))

@@ -177,6 +177,7 @@ async def _asks_for_more(there: Fair) -> None:
 async def _all_is_clean(there: Fair, url: str, folder: Path) -> None:
     service = there.market.service
     app, now = service.app, service.clock.now_ms()
+    base = app.services.base
     for name, content in await columns(app.services.base.db):
         _clean(name, content)
     for write in (write_beancount, write_csv):
@@ -185,7 +186,9 @@ async def _all_is_clean(there: Fair, url: str, folder: Path) -> None:
         _clean(write.__name__, out.getvalue())
     _clean(
         "the report",
-        repr(await build_report(app.services.base.db, ReportPeriod.whole_history(now), now)),
+        repr(
+            await build_report(base.db, base.payment_records, ReportPeriod.whole_history(now), now)
+        ),
     )
     _clean("the keys' cards", repr(await app.services.pool.pool.list_keys()))
     _clean(

@@ -70,7 +70,7 @@ async def usage(service: Service) -> list[int]:
 async def report_lines(service: Service) -> list[str]:
     base, catalogue = service.app.services.base, service.app.services.pricing.catalogue
     now = service.clock.now_ms()
-    report = await build_report(base.db, parse_period("", now), now)
+    report = await build_report(base.db, base.payment_records, parse_period("", now), now)
     return [render(line, "en") for line in list_user_layer(report, catalogue)]
 
 

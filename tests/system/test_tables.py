@@ -40,7 +40,7 @@ FOREIGN_WRITES: Mapping[str, tuple[str, str]] = {
     "core/admin/broadcasts.py": ("notice", "what is stopped isn't told"),
     "core/admin/erasure.py": (
         (
-            "ask button chat_update conversation erased identity invitation notice order payout"
+            "ask button chat_update conversation erased identity invitation notice payout"
             " payout_method person promotion_holder prompt shown tier_given"
         ),
         "one submission erases everything",
@@ -60,19 +60,13 @@ FOREIGN_WRITES: Mapping[str, tuple[str, str]] = {
 #: Modules that read tables of a room above them, and why.
 UPWARD_READS: Mapping[str, tuple[str, str]] = {
     "core/admin/audit.py": ("order refund", "compares everything"),
-    "core/admin/erasure.py": ("order", "what stands in the way"),
-    "core/admin/monitor.py": ("webhook", "how many wait"),
-    "core/admin/payout_risk.py": ("order payment", "who paid by what means"),
-    "core/admin/report.py": ("dispute", "how many are open"),
-    "core/admin/user_search.py": ("order", "a person's newest"),
     "core/earnings/audit.py": ("order usage", "compares everything"),
     "core/earnings/statistics.py": ("usage", "what keys were used for"),
     "core/earnings/valuation.py": ("usage", "what requests cost"),
-    "core/earnings/withdrawals.py": ("order", "disputes stand in the way"),
     "core/pool/keys.py": ("contribution", "a key and its terms are read at once"),
     "core/pool/vault.py": ("chat_update payout payout_method person webhook", "sealed columns"),
-    "core/pricing/tiers.py": ("order person usage", "what a person bought and spent"),
-    "core/users/referrals.py": ("ask contribution order", "whether somebody is new"),
+    "core/pricing/tiers.py": ("person usage", "what a person bought and spent"),
+    "core/users/referrals.py": ("ask contribution", "whether somebody is new"),
     "core/users/statement_accounts.py": ("contribution", "which accounts are a person's"),
 }
 #: The floor of core's loose modules, which everybody may use.

@@ -15,10 +15,10 @@ from bots.commands.errors import UsageError
 from bots.commands.text import format_credits, join_names, join_phrases
 from bots.commands.topup import GATEWAY_NAMES
 from bots.commands.withdraw import METHOD_NAMES, STATE_NAMES
+from bots.services import Foundation
 from core.admin.payout_risk import PayoutRisk, assess_payout_risk
 from core.admin_log import Facts, admin_log_row
 from core.clock import DAY_MS, Clock, as_datetime
-from core.db.database import Database
 from core.db.writes import Companion
 from core.earnings.payout_methods import PayoutMethods
 from core.earnings.payouts import (
@@ -385,8 +385,7 @@ class PayoutCardBuilder:
         payout_methods: PayoutMethods,
         payouts: Payouts,
         users: Users,
-        db: Database,
-        clock: Clock,
+        base: Foundation,
         person_names: PersonNames,
     ) -> None:
         self._person_names = person_names
@@ -395,7 +394,7 @@ class PayoutCardBuilder:
             payout_methods,
             payouts,
         )
-        self._users, self._db, self._clock = users, db, clock
+        self._users, self._base, self._clock = users, base, base.clock
 
     async def build_card(self, payout: Payout) -> Reply:
         """One, with its risk."""
@@ -416,7 +415,9 @@ class PayoutCardBuilder:
             *((say("Reason: {reason}", reason=payout.reason),) if payout.reason else ()),
             *await self._instruction_lines(payout),
             *await self._risk_lines(
-                await assess_payout_risk(self._db, person_ids, self._clock.now_ms())
+                await assess_payout_risk(
+                    self._base.db, self._base.payment_records, person_ids, self._clock.now_ms()
+                )
             ),
         )
         return Reply(title=plain(payout.id), lines=lines, choices=choices, private=True)

@@ -86,10 +86,10 @@ class ReportCommands:
     ) -> None:
         """`read_economy_settings` gives what the economy check reckons with now."""
         self._read_economy_settings = read_economy_settings
-        self._db, self._clock, self._pool = base.db, base.clock, pool
+        self._base, self._pool = base, pool
         self._usd_per_star = base.config.telegram.star_usd
         self._catalogue, self._prices = pricing.catalogue, pricing.prices
-        self._advisor = advisor
+        self._advisor, self._clock = advisor, base.clock
         self._set_price_commands = set_price_commands
 
     @command(
@@ -114,7 +114,7 @@ class ReportCommands:
 
     async def _report_card(self, period: ReportPeriod) -> Reply:
         now = self._clock.now_ms()
-        report = await self._build_report(period, now)
+        report = await self._build_report(period)
         advice = await self._list_advice(report.sales, now)
         to_do = [
             *describe_disputes(report),
@@ -162,7 +162,7 @@ class ReportCommands:
             economy = await self._read_economy_settings()
             lines = [words for _, words in list_economy_lines(economy, sums=True)]
         else:
-            report = await self._build_report(period, self._clock.now_ms())
+            report = await self._build_report(period)
             lines = {
                 "users": lambda: list_user_layer(report, self._catalogue),
                 "system": lambda: list_system_layer(report, self._catalogue),
@@ -176,8 +176,15 @@ class ReportCommands:
             replace=True,
         )
 
-    async def _build_report(self, period: ReportPeriod, now_ms: int) -> OperatorReport:
-        return await build_report(self._db, period, now_ms, usd_per_star=self._usd_per_star)
+    async def _build_report(self, period: ReportPeriod) -> OperatorReport:
+        base = self._base
+        return await build_report(
+            base.db,
+            base.payment_records,
+            period,
+            self._clock.now_ms(),
+            usd_per_star=self._usd_per_star,
+        )
 
     async def _list_advice(self, sold: Mapping[str, ModelSales], now: int) -> list[Advice]:
         found = await self._advisor.list_advice(sold, await self._pool.list_keys(), now)
@@ -222,11 +229,11 @@ class ReportCommands:
         """Revenue and cost over time, margin by model, what keys have left."""
         now = self._clock.now_ms()
         period = self._parse_period(str(request.data["days"]))
-        report = await self._build_report(period, now)
+        report = await self._build_report(period)
         chart_period = (
             period if period.since is not None else ReportPeriod.last_days(_CHART_DAYS_MAX, now)
         )
-        days = await list_daily_sales(self._db, chart_period)
+        days = await list_daily_sales(self._base.db, chart_period)
         language = request.person.language
         margins = [
             (self._catalogue.get_name(model), one.margin_percent)

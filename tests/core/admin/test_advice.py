@@ -13,6 +13,7 @@ from core.ledger.types import Submission
 from core.money import Credits, NanoUsd, parse_usd
 from core.users.balances import grant_gift
 from core.users.service import find_person
+from payments.payment_reader import PaymentReader
 from tests.support.databases import TestClock
 
 
@@ -38,7 +39,9 @@ async def test_the_two_layers_are_sums_of_the_ledger(
             ),
         )
     )
-    held = await build_report(store, ReportPeriod.whole_history(clock.now_ms()), clock.now_ms())
+    held = await build_report(
+        store, PaymentReader(store), ReportPeriod.whole_history(clock.now_ms()), clock.now_ms()
+    )
     assert held.user_balance == Credits(12_450), "what is held is still theirs"
     await ledger.submit(
         Submission(
@@ -49,7 +52,9 @@ async def test_the_two_layers_are_sums_of_the_ledger(
             ),
         )
     )
-    told = await build_report(store, ReportPeriod.whole_history(clock.now_ms()), clock.now_ms())
+    told = await build_report(
+        store, PaymentReader(store), ReportPeriod.whole_history(clock.now_ms()), clock.now_ms()
+    )
     assert told.circulation == {"gift": Credits(12_390)}
     assert told.issued == {"welcome": Credits(12_450)}
     assert told.spent == {"gpt-4": Credits(60)}

@@ -20,6 +20,7 @@ from core.users.links import Links
 from core.users.referrals import Referrals
 from core.users.service import Users
 from core.users.types import Person, WelcomeGift
+from payments.payment_reader import PaymentReader
 from tests.core.users.aged import nothing
 from tests.support.databases import TestClock
 
@@ -61,7 +62,9 @@ async def circle(store: Database, ledger: Ledger, clock: TestClock) -> AsyncIter
         db=store, ledger=ledger, vault=vault, clock=clock, welcome_gift=WelcomeGift(Credits(0), 0)
     )
     links = Links(db=store, ledger=ledger, users=people, clock=clock, get_withdrawable=nothing)
-    invitations = Referrals(db=store, ledger=ledger, clock=clock)
+    invitations = Referrals(
+        db=store, ledger=ledger, clock=clock, payment_records=PaymentReader(store)
+    )
     ann = await people.get_or_create("telegram", "1", language="en")
     yield Circle(store, ledger, clock, people, links, invitations, ann)
 
