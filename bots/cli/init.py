@@ -221,7 +221,7 @@ def _ask_key(
 def _find_supplier_fault(name: str) -> str:
     if name in SUPPLIERS:
         return ""
-    return f"{name} is unknown. Known: {', '.join(sorted(SUPPLIERS))}."
+    return f"“{name}” is no supplier here. Suppliers: {', '.join(sorted(SUPPLIERS))}."
 
 
 def _find_key_fault(supplier: Supplier, key: str, account: str) -> str:

@@ -124,8 +124,8 @@ class SupplierCommands:
             lines=tuple(lines),
             choices=(
                 *_change_choices(waiting),
-                *(((Choice(count_coming_ends(ends), "supplier-ends"),),) if folds_ends else ()),
                 *(((play,),) if self._cost_commands.is_sandbox else ()),
+                *(((Choice(count_coming_ends(ends), "supplier-ends"),),) if folds_ends else ()),
             ),
             private=True,
         )
