@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bots.chat.i18n import find_nearest_language
+from bots.chat.update_inbox import build_chat_erasure
 from bots.config.settings import Config
 from bots.economy_settings import read_economy_settings
 from bots.externals import Externals
@@ -532,14 +533,13 @@ def build_admin(
         alerts=alerts,
         broadcasts=Broadcasts(db=db, ledger=ledger, clock=clock),
         erasure=Erasure(
-            db=db,
             ledger=ledger,
             users=users.users,
             contributions=earnings.contributions,
             termination=earnings.termination,
             withdrawals=earnings.withdrawals,
-            clock=clock,
             payment_records=base.payment_records,
+            build_chat_erasure=build_chat_erasure,
         ),
         monitor=Monitor(
             alerts=alerts,

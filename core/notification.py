@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from core import ids
 from core.clock import Clock
 from core.db import schema
-from core.db.writes import Insert
+from core.db.writes import Delete, Insert
 
 #: In place of a person's id: everybody who operates the service.
 OPERATORS = "owners"
@@ -42,3 +42,9 @@ def notification_row(
         "due_at": now + delay_ms,
     }
     return Insert(schema.notice, row)
+
+
+def delete_notifications(**where: str | tuple[str, ...]) -> Delete:
+    """Deletes all notifications that match, whether they were delivered or wait: of people, by
+    `person`, or of a `kind`."""
+    return Delete(schema.notice, where)

@@ -16,10 +16,11 @@ from typing import Any, Final, final
 
 import sqlalchemy as sa
 
+from core.admin.erasure import ErasureScope
 from core.clock import DAY_MS, Clock
 from core.db import schema
 from core.db.database import Database
-from core.db.writes import Delete, Insert, Update, UpdateAll
+from core.db.writes import Companion, Delete, Insert, Update, UpdateAll
 from core.errors import Refusal, describe_failure
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
@@ -223,3 +224,14 @@ class UpdateInbox:
                     self._worked.pop()
                 return
             self._worked.difference_update(ids)
+
+
+def build_chat_erasure(scope: ErasureScope) -> list[Companion]:
+    """What front ends keep of people deleted: updates, buttons, forms where they are alone."""
+    senders = tuple(f"{platform}:{id_}" for platform, id_ in scope.identities)
+    places = scope.private_places
+    return [
+        *([Delete(schema.chat_update, {"sender": senders})] if senders else ()),
+        *([Delete(schema.prompt, {"place": places})] if places else ()),
+        Delete(schema.button, {"person": scope.person_ids}),
+    ]

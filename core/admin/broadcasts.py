@@ -15,11 +15,11 @@ from core import ids
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
-from core.db.writes import Companion, Delete, Insert, Update
+from core.db.writes import Companion, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
-from core.notification import OPERATORS, Facts, notification_row
+from core.notification import OPERATORS, Facts, delete_notifications, notification_row
 
 #: The kind of its notifications; their facts name the broadcast.
 BROADCAST: Final = "broadcast"
@@ -119,7 +119,7 @@ class Broadcasts:
         key = {"id": broadcast}
         await self._try_record(  # refused when it has ended
             Update(schema.broadcast, key, {"state": "stopped"}, _SENDING),
-            Delete(schema.notice, {"kind": BROADCAST}),
+            delete_notifications(kind=BROADCAST),
             companion,
         )
         return await self.get(broadcast)

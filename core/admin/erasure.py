@@ -6,7 +6,7 @@ Whoever comes back by the same name is somebody new, without a welcome.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -14,12 +14,12 @@ from typing import ClassVar, Literal
 import sqlalchemy as sa
 
 from core import chart, ids
-from core.clock import Clock
+from core.asks.conversations import build_ask_erasure, list_private_places
 from core.db import schema
-from core.db.database import Database
-from core.db.writes import Companion, Delete, Insert, Update, UpdateAll
+from core.db.writes import Companion, UpdateAll
 from core.earnings.contributions import Contributions
-from core.earnings.payouts import PAYOUT_METHODS, PayoutStateConflict
+from core.earnings.payout_methods import build_payout_erasure
+from core.earnings.payouts import PayoutStateConflict
 from core.earnings.termination import ContributionTermination
 from core.earnings.types import ProposalGone
 from core.earnings.withdrawals import Withdrawals
@@ -27,8 +27,10 @@ from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import AtMost, CompanionRefused, Submission
 from core.money import Credits
+from core.notification import delete_notifications
 from core.payment_records import PaymentRecords
 from core.pool.types import UnknownKey
+from core.pricing.promotions import build_discount_erasure
 from core.users.service import Users
 from core.users.types import Person
 
@@ -56,24 +58,36 @@ class ErasureLosses:
     keys: int
 
 
+@dataclass(frozen=True, slots=True)
+class ErasureScope:
+    """Whom and what an erasure is about: a person with all who were merged into them."""
+
+    person_ids: tuple[str, ...]
+    #: (platform, id there), by which they write.
+    identities: tuple[tuple[str, str], ...]
+    #: Places where nobody else ever wrote to the bot.
+    private_places: tuple[str, ...]
+
+
 class Erasure:
     """Erases people, and forfeits what comes back to them later."""
 
     def __init__(
         self,
         *,
-        db: Database,
         ledger: Ledger,
         users: Users,
         contributions: Contributions,
         termination: ContributionTermination,
         withdrawals: Withdrawals,
-        clock: Clock,
         payment_records: PaymentRecords,
+        build_chat_erasure: Callable[[ErasureScope], Sequence[Companion]],
     ) -> None:
-        self._db, self._ledger, self._users, self._clock = db, ledger, users, clock
-        self._contributions, self._termination = contributions, termination
+        """`build_chat_erasure` gives the rows that front ends keep."""
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
+        self._users, self._contributions, self._termination = users, contributions, termination
         self._withdrawals, self._payment_records = withdrawals, payment_records
+        self._build_chat_erasure = build_chat_erasure
 
     async def get_losses(self, person: Person, *, is_own_request: bool) -> ErasureLosses:
         """What a person would lose; `is_own_request`: they ask for it themselves. Raises
@@ -176,62 +190,21 @@ class Erasure:
     async def _build_companions(self, person: Person, person_ids: Sequence[str]) -> list[Companion]:
         """The rows that are deleted and blanked; ids and amounts stay."""
         now, all_ids = self._clock.now_ms(), tuple(person_ids)
-        rows: list[Companion] = [
-            Update(
-                schema.person,
-                {"id": one},
-                {"erased_at": now, "data_key": None, "model": ""},
-                {"erased_at": None},
-            )
-            for one in person_ids
-        ]
-        for platform, id_ in await self._users.list_identities(person.id):
-            fingerprint = self._users.fingerprint_identity(platform, id_)
-            rows += (
-                Delete(schema.identity, {"platform": platform, "external_id": id_}),
-                Delete(schema.chat_update, {"sender": f"{platform}:{id_}"}),
-                Insert(schema.erased, {"fingerprint": fingerprint, "at": now}, ignore=True),
-            )
-        places = await self._list_private_places(person_ids)
-        if places:
-            rows += (
-                Delete(schema.shown, {"place": places}),
-                Delete(schema.prompt, {"place": places}),
-            )
-        blank = {"place": "", "asked_in": "", "shown_in": ""}
-        words = {"question": None, "answer": None, "edited": None, "way_back": None}
-        rows += (
-            UpdateAll(schema.ask, {"person": all_ids}, {**blank, **words, "landed_at": now}),
-            UpdateAll(schema.conversation, {"person": all_ids}, {"place": "", "ended_at": now}),
-            *self._payment_records.build_erasure(person_ids),
+        scope = ErasureScope(
+            all_ids,
+            tuple(await self._users.list_identities(person.id)),
+            await list_private_places(self._db, person_ids),
+        )
+        return [
+            *self._users.build_erasure(all_ids, scope.identities, now),
+            *build_ask_erasure(all_ids, scope.private_places, now),
+            *self._payment_records.build_erasure(all_ids),
+            *build_payout_erasure(all_ids),
+            *build_discount_erasure(all_ids),
+            *self._build_chat_erasure(scope),
             UpdateAll(schema.broadcast, {"by": all_ids}, {"place": "", "shown_in": ""}),
-            UpdateAll(schema.payout, {"person": all_ids}, {"hint": "", "sealed": None}),
-            Delete(
-                schema.payout_method,
-                {"id": tuple(f"{one}/{method}" for one in person_ids for method in PAYOUT_METHODS)},
-            ),
-            Delete(schema.tier_given, {"person": all_ids}),
-            Delete(schema.promotion_holder, {"person": all_ids}),
-            Delete(schema.button, {"person": all_ids}),
-            Delete(schema.notice, {"person": all_ids}),
-            Delete(schema.invitation, {"person": all_ids}),
-        )
-        return rows
-
-    async def _list_private_places(self, person_ids: Sequence[str]) -> tuple[str, ...]:
-        """The places where nobody else ever wrote to the bot."""
-        table, other = schema.conversation, schema.conversation.alias()
-        rows = await self._db.fetch(
-            sa.select(table.c.place)
-            .where(
-                table.c.person.in_(person_ids),
-                ~sa.exists().where(
-                    other.c.place == table.c.place, other.c.person.not_in(person_ids)
-                ),
-            )
-            .distinct()
-        )
-        return tuple(row.place for row in rows if row.place)
+            delete_notifications(person=all_ids),
+        ]
 
 
 _UNFINISHED_STATES = frozenset({"offered", "open", "closing"})

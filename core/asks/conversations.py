@@ -20,7 +20,7 @@ from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
 from core.db.prepared import PreparedSelect
-from core.db.writes import Companion, Insert, Update
+from core.db.writes import Companion, Delete, Insert, Update, UpdateAll
 from core.ledger.ledger import Ledger
 from core.money import Tokens
 from core.pool.providers.types import ChatMessage
@@ -268,6 +268,34 @@ class Conversations:
             if turn is not None and not (turns and turns[-1][0] == turn[0]):
                 turns.append(turn)  # of a question asked again, the newest answer counts
         return ConversationHistory(tuple(reversed(turns)), all_turns - kept, Tokens(room))
+
+
+async def list_private_places(db: Database, person_ids: Sequence[str]) -> tuple[str, ...]:
+    """The places where nobody but these people ever wrote to the bot."""
+    table, other = schema.conversation, schema.conversation.alias()
+    rows = await db.fetch(
+        sa.select(table.c.place)
+        .where(
+            table.c.person.in_(person_ids),
+            ~sa.exists().where(other.c.place == table.c.place, other.c.person.not_in(person_ids)),
+        )
+        .distinct()
+    )
+    return tuple(row.place for row in rows if row.place)
+
+
+def build_ask_erasure(
+    person_ids: tuple[str, ...], private_places: tuple[str, ...], now_ms: int
+) -> list[Companion]:
+    """The asks and conversations of people without words and places; amounts stay."""
+    blank = {"place": "", "asked_in": "", "shown_in": ""}
+    words = {"question": None, "answer": None, "edited": None, "way_back": None}
+    whose = {"person": person_ids}
+    return [
+        *([Delete(schema.shown, {"place": private_places})] if private_places else ()),
+        UpdateAll(schema.ask, whose, {**blank, **words, "landed_at": now_ms}),
+        UpdateAll(schema.conversation, whose, {"place": "", "ended_at": now_ms}),
+    ]
 
 
 def _choose_window(

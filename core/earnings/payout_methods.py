@@ -10,8 +10,14 @@ from pydantic import SecretStr
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
-from core.db.writes import Companion, Insert, Update
-from core.earnings.payouts import PAYOUT_CHANGED, NoPayoutAddress, Payout, PayoutMethod
+from core.db.writes import Companion, Delete, Insert, Update, UpdateAll
+from core.earnings.payouts import (
+    PAYOUT_CHANGED,
+    PAYOUT_METHODS,
+    NoPayoutAddress,
+    Payout,
+    PayoutMethod,
+)
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
 from core.notification import notification_row
@@ -119,3 +125,12 @@ class PayoutMethods:
                 )
             )
         )
+
+
+def build_payout_erasure(person_ids: tuple[str, ...]) -> tuple[Companion, ...]:
+    """The addresses of people deleted, and their payouts without them; amounts stay."""
+    ids = tuple(f"{person}/{method}" for person in person_ids for method in PAYOUT_METHODS)
+    return (
+        UpdateAll(schema.payout, {"person": person_ids}, {"hint": "", "sealed": None}),
+        Delete(schema.payout_method, {"id": ids}),
+    )

@@ -54,7 +54,8 @@ class Ledger:
         on_phase: PhaseHook = _ignore_phase,
     ) -> None:
         """`queue_max` submissions may wait; `batch_max` share a commit; `on_phase` is for tests."""
-        self._db = db
+        #: The database that it writes, to be read from.
+        self.db = db
         #: What dates everything that is written.
         self.clock = clock
         self._queue_max, self._batch_max, self._on_phase = queue_max, batch_max, on_phase
@@ -128,7 +129,7 @@ class Ledger:
     async def read_balances(self, accounts: Iterable[AnyAccount]) -> dict[str, Balance]:
         """The accounts' balances now, by code; an account that was never used stands at zero."""
         codes = [account.code for account in accounts]
-        if self._db.dialect == "sqlite":
+        if self.db.dialect == "sqlite":
             found: dict[str, Balance] = await self._enqueue(BalanceRead(self._new_future(), codes))
         else:
             found = await self._fetch_balances(codes)
@@ -136,13 +137,13 @@ class Ledger:
 
     async def find_receipt(self, submission_id: str) -> SubmissionReceipt | None:
         """The receipt of a submission, or None when it was never written."""
-        return await self._db.read_snapshot(
+        return await self.db.read_snapshot(
             lambda connection: _find_receipt(connection, submission_id), retry=True
         )
 
     async def _fetch_balances(self, codes: list[str]) -> dict[str, Balance]:
         account = schema.account.c
-        rows = await self._db.fetch(
+        rows = await self.db.fetch(
             sa.select(
                 account.code,
                 account.debits_pending,
@@ -154,12 +155,12 @@ class Ledger:
         return {row.code: Balance(*row[1:]) for row in rows}
 
     def _create_session(self) -> LedgerSession:
-        if self._db.dialect == "sqlite":
-            return SqliteSession(self._db.address)
+        if self.db.dialect == "sqlite":
+            return SqliteSession(self.db.address)
         # It loads PostgreSQL's driver, a tenth of a second that no other database needs.
         from core.ledger.postgres import PostgresSession
 
-        return PostgresSession(self._db.address)
+        return PostgresSession(self.db.address)
 
     def _new_future(self) -> asyncio.Future[Any]:
         if self._writer is None or self._loop is None:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.db import schema
-from core.db.writes import Companion, Insert, Update
+from core.db.writes import Companion, Delete, Insert, Update
 from core.errors import Refusal
 from core.money import Credits
 from core.pricing.prices import DatabaseReader, RecordCompanions
@@ -259,6 +259,12 @@ def _find_free_place(places: int, taken: Collection[int]) -> int:
         if place not in taken:
             return place
     raise PromotionUsedUp
+
+
+def build_discount_erasure(person_ids: tuple[str, ...]) -> tuple[Companion, ...]:
+    """What people were given deleted: tiers, and promotions by a code."""
+    whose = {"person": person_ids}
+    return Delete(schema.tier_given, whose), Delete(schema.promotion_holder, whose)
 
 
 def promotion_from_row(row: sa.Row[Any]) -> Promotion:

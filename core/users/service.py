@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +14,7 @@ from core.clock import DAY_MS, Clock
 from core.db import schema
 from core.db.database import Database
 from core.db.prepared import PreparedSelect
-from core.db.writes import Companion, Insert, Update
+from core.db.writes import Companion, Delete, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, Submission
 from core.money import Credits
@@ -179,6 +180,28 @@ class Users:
     def fingerprint_identity(self, platform: str, external_id: str) -> bytes:
         """The fingerprint by which an erased identity is recognised when it comes back."""
         return self._vault.fingerprint(f"name on {platform}", external_id)
+
+    def build_erasure(
+        self, person_ids: Sequence[str], identities: Iterable[tuple[str, str]], now_ms: int
+    ) -> list[Companion]:
+        """The rows of people who aren't erased yet without names, keys and settings. Whoever comes
+        back by one of those `identities` is recognised."""
+        rows: list[Companion] = [
+            Update(
+                schema.person,
+                {"id": person},
+                {"erased_at": now_ms, "data_key": None, "model": ""},
+                {"erased_at": None},
+            )
+            for person in person_ids
+        ]
+        for platform, id_ in identities:
+            fingerprint = self.fingerprint_identity(platform, id_)
+            rows += (
+                Delete(schema.identity, {"platform": platform, "external_id": id_}),
+                Insert(schema.erased, {"fingerprint": fingerprint, "at": now_ms}, ignore=True),
+            )
+        return [*rows, Delete(schema.invitation, {"person": tuple(person_ids)})]
 
     async def _was_erased(self, platform: str, external_id: str) -> bool:
         fingerprint = self.fingerprint_identity(platform, external_id)

@@ -37,14 +37,6 @@ VARIABLE_WRITES: Mapping[str, str] = {
 #: Modules that write tables of another room, and why.
 FOREIGN_WRITES: Mapping[str, tuple[str, str]] = {
     "bots/readiness.py": ("chore", "a row that shows that writing works"),
-    "core/admin/broadcasts.py": ("notice", "what is stopped isn't told"),
-    "core/admin/erasure.py": (
-        (
-            "ask button chat_update conversation erased identity invitation notice payout"
-            " payout_method person promotion_holder prompt shown tier_given"
-        ),
-        "one submission erases everything",
-    ),
     "core/asks/reversal.py": ("contribution promotion_use", "a guard; what gave nothing"),
     "core/asks/settlement.py": ("promotion_use", "what gave nothing uses nothing up"),
     "core/earnings/contributions.py": ("key", "a key's row goes with its contribution"),
