@@ -8,9 +8,10 @@ the ledger's writer, which the vault needs; `bots.app` starts and stops the rest
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from bots.chat.i18n import find_nearest_language
-from bots.chat.update_inbox import build_chat_erasure
+from bots.chat.update_inbox import KEPT_UPDATES, build_chat_erasure
 from bots.config.settings import Config
 from bots.economy_settings import read_economy_settings
 from bots.externals import Externals
@@ -38,7 +39,7 @@ from core.attachments.reader import FileReader
 from core.clock import Clock
 from core.db.database import Database
 from core.earnings.contributions import Contributions, has_contributions
-from core.earnings.payout_methods import PayoutMethods
+from core.earnings.payout_methods import PAYOUT_ADDRESSES, PayoutMethods
 from core.earnings.payouts import PayoutMethod
 from core.earnings.statistics import ContributionStatistics
 from core.earnings.termination import ContributionTermination
@@ -50,7 +51,7 @@ from core.ledger.ledger import Ledger
 from core.money import Credits
 from core.payment_records import PaymentRecords
 from core.pool.pool import Pool
-from core.pool.vault import Vault
+from core.pool.vault import POOL_SECRETS, Vault
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 from core.pricing.deals import Deals
@@ -63,7 +64,7 @@ from core.users.limits import UserLimits
 from core.users.links import Links
 from core.users.referrals import Referrals
 from core.users.roles import Roles
-from core.users.service import Users
+from core.users.service import PERSON_KEYS, Users
 from core.users.statement import Statements
 from core.users.support import SupportDesk
 from payments.payment_reader import PaymentReader
@@ -75,6 +76,16 @@ from payments.services import (
     build_voucher_service,
 )
 from payments.vouchers import Vouchers, has_vouchers
+from payments.webhooks import KEPT_WEBHOOKS
+
+#: Whatever any room has the vault seal: what is surveyed, and wrapped anew when keys are rotated.
+SEALED_COLUMNS: Final = (
+    *POOL_SECRETS,
+    *PERSON_KEYS,
+    *KEPT_UPDATES,
+    *KEPT_WEBHOOKS,
+    *PAYOUT_ADDRESSES,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from core.db.writes import Delete, Insert, Update
 from core.errors import Refusal, describe_failure
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, LedgerBusy, LedgerUnavailable
-from core.pool.vault import Vault
+from core.pool.vault import SealedColumn, Vault
 from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway, WebhookMessage
 from payments.mismatches import unprocessed_row
@@ -53,6 +53,8 @@ _POLL_SECONDS = 5.0
 _BATCH_SIZE = 100
 #: Who comes back often has the gateway asked no more often than this.
 _RECHECK_INTERVAL_MS = 10_000
+#: What the vault seals of webhooks.
+KEPT_WEBHOOKS = (SealedColumn(schema.webhook, "id", "sealed", lambda row: f"webhook/{row.id}"),)
 
 
 class WebhookInbox:

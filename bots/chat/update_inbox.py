@@ -24,7 +24,7 @@ from core.db.writes import Companion, Delete, Insert, Update, UpdateAll
 from core.errors import Refusal, describe_failure
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
-from core.pool.vault import Vault
+from core.pool.vault import SealedColumn, Vault
 from core.processes import select_abandoned
 
 _log = logging.getLogger(__name__)
@@ -39,6 +39,10 @@ _TRIES_MAX: Final = 20
 #: Older rows are no use to anybody.
 _RETENTION_MS: Final = DAY_MS
 _BATCH_SIZE: Final = 100
+#: What the vault seals of updates.
+KEPT_UPDATES: Final = (
+    SealedColumn(schema.chat_update, "id", "sealed", lambda row: f"update/{row.id}"),
+)
 #: A deletion that fails is tried again by the next renewal.
 _FORGOTTEN_MAX: Final = 10_000
 

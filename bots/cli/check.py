@@ -19,7 +19,7 @@ from bots.config.gateways import build_externals, build_gateways
 from bots.config.settings import Config, PricingConfig, SettingsWrong, load
 from bots.economy_settings import read_economy_settings
 from bots.externals import Externals
-from bots.services import Foundation, build_pricing, build_vault, open_vault
+from bots.services import SEALED_COLUMNS, Foundation, build_pricing, build_vault, open_vault
 from bots.telegram.adapter import fetch_bot_address
 from core.clock import SystemClock
 from core.db.connections import parse_url
@@ -121,7 +121,7 @@ async def _check_economy(config: Config) -> list[Line]:
 
 async def _check_vault(vault: Vault, db: Database) -> tuple[int, list[Line]]:
     """How many secrets there are, and what is to be said of them."""
-    survey = await vault.survey_secrets(db)
+    survey = await vault.survey_secrets(db, SEALED_COLUMNS)
     if survey.unopenable:
         lines = [(False, describe_unopenable(secrets)) for secrets in survey.unopenable]
         return survey.sealed_count, lines

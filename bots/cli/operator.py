@@ -11,7 +11,7 @@ from bots.cli.session import database_url, open_as_asked, open_pool, require_mas
 from bots.cli.terminal import Terminal
 from bots.config.settings import load
 from bots.run import build_app
-from bots.services import build_vault
+from bots.services import SEALED_COLUMNS, build_vault
 from core import ids
 from core.clock import SystemClock, as_utc_day
 from core.db.backup import back_up_database, restore_database
@@ -122,7 +122,7 @@ async def rotate_keys(arguments: argparse.Namespace) -> int:
                 " Nothing was changed. Restart every process with the list as it is now, then"
                 " rotate. One that was killed is forgotten after a minute."
             )
-        sealed = await vault.rotate_master_key(base.db, base.ledger)
+        sealed = await vault.rotate_master_key(base.db, base.ledger, SEALED_COLUMNS)
     print_line(f"{sealed} secrets are sealed by the first master key now.")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Final
 
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -21,10 +22,15 @@ from core.earnings.payouts import (
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
 from core.notification import notification_row
-from core.pool.vault import Unsealable, Vault, VaultLocked
+from core.pool.vault import SealedColumn, Unsealable, Vault, VaultLocked
 
 #: How often saving is tried again when two addresses are given at once.
 _ATTEMPTS_MAX = 8
+#: What the vault seals of payouts.
+PAYOUT_ADDRESSES: Final = (
+    SealedColumn(schema.payout_method, "id", "sealed", lambda row: f"payout-method/{row.id}"),
+    SealedColumn(schema.payout, "id", "sealed", lambda row: f"payout/{row.id}"),
+)
 
 
 class PayoutMethods:

@@ -18,7 +18,7 @@ import hmac
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import sqlalchemy as sa
 from cryptography.exceptions import InvalidTag
@@ -141,16 +141,12 @@ def key_context(id_: str, provider: str, base_url: str) -> str:
     return f"key\0{id_}\0{provider}\0{base_url}"
 
 
-SEALED: tuple[SealedColumn, ...] = (
+#: Those of the pool itself; other rooms declare theirs, and the object graph knows all.
+POOL_SECRETS: Final = (
     SealedColumn(schema.vault_secret, "name", "sealed", lambda row: f"vault/{row.name}"),
     SealedColumn(
         schema.key, "id", "sealed", lambda row: key_context(row.id, row.provider, row.base_url)
     ),
-    SealedColumn(schema.person, "id", "data_key", lambda row: f"person/{row.id}"),
-    SealedColumn(schema.chat_update, "id", "sealed", lambda row: f"update/{row.id}"),
-    SealedColumn(schema.webhook, "id", "sealed", lambda row: f"webhook/{row.id}"),
-    SealedColumn(schema.payout_method, "id", "sealed", lambda row: f"payout-method/{row.id}"),
-    SealedColumn(schema.payout, "id", "sealed", lambda row: f"payout/{row.id}"),
 )
 
 
@@ -232,11 +228,9 @@ class Vault:
         kind = sealed[:1]
         return self._wrap(kind, context, self._unwrap(kind, context, sealed)) + sealed[_HEAD_BYTES:]
 
-    async def survey_secrets(
-        self, db: Database, columns: Sequence[SealedColumn] = SEALED
-    ) -> VaultSurvey:
-        """Tries to open everything that is sealed, and lists what can't be opened. Needs no open
-        vault."""
+    async def survey_secrets(self, db: Database, columns: Sequence[SealedColumn]) -> VaultSurvey:
+        """Tries to open everything that is sealed in these columns, and lists what can't be opened.
+        Needs no open vault."""
         sealed = older = 0
         unopenable = []
         for column in columns:
@@ -270,10 +264,10 @@ class Vault:
         )
 
     async def rotate_master_key(
-        self, db: Database, ledger: Ledger, columns: Sequence[SealedColumn] = SEALED
+        self, db: Database, ledger: Ledger, columns: Sequence[SealedColumn]
     ) -> int:
-        """Wraps everything by the first master key, while the service runs; answers with how many
-        values changed. Afterwards the other master keys can be removed. All or nothing: raises
+        """Wraps everything in these columns by the first master key, while the service runs;
+        answers with how many values changed. Afterwards the other master keys can be removed. All or nothing: raises
         `SecretsUnopenable` before anything is changed. Needs no open vault."""
         surveyed = await self.survey_secrets(db, columns)
         if surveyed.unopenable:

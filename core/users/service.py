@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from cachetools import TTLCache
@@ -18,7 +18,7 @@ from core.db.writes import Companion, Delete, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, Submission
 from core.money import Credits
-from core.pool.vault import DataKey, Vault
+from core.pool.vault import DataKey, SealedColumn, Vault
 from core.users.types import Person, UnknownPerson, WelcomeGift
 
 #: Another process may change a person's settings; what was read is used for this long.
@@ -44,6 +44,11 @@ _COUNT_CREATED = PreparedSelect(
     sa.select(sa.func.count())
     .select_from(schema.person)
     .where(schema.person.c.id >= sa.bindparam("first"))
+)
+
+#: What the vault seals of people.
+PERSON_KEYS: Final = (
+    SealedColumn(schema.person, "id", "data_key", lambda row: f"person/{row.id}"),
 )
 
 

@@ -56,7 +56,6 @@ UPWARD_READS: Mapping[str, tuple[str, str]] = {
     "core/earnings/statistics.py": ("usage", "what keys were used for"),
     "core/earnings/valuation.py": ("usage", "what requests cost"),
     "core/pool/keys.py": ("contribution", "a key and its terms are read at once"),
-    "core/pool/vault.py": ("chat_update payout payout_method person webhook", "sealed columns"),
     "core/pricing/tiers.py": ("person usage", "what a person bought and spent"),
     "core/users/referrals.py": ("ask contribution", "whether somebody is new"),
     "core/users/statement_accounts.py": ("contribution", "which accounts are a person's"),

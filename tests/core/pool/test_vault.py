@@ -7,13 +7,13 @@ import secrets
 import pytest
 import sqlalchemy as sa
 
+from bots.services import SEALED_COLUMNS
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
 from core.db.writes import Insert, Update
 from core.ledger.ledger import Ledger
 from core.pool.vault import (
-    SEALED,
     BadMasterKey,
     SecretsUnopenable,
     UnopenableSecrets,
@@ -103,8 +103,8 @@ async def test_rotating_wraps_everything_anew_and_keeps_every_secret(
     }  # fmt: skip
     await ledger.record(Insert(schema.person, person))
     both = await Vault.open([NEW, OLD], store, ledger)
-    assert await both.rotate_master_key(store, ledger) == 2
-    assert await both.rotate_master_key(store, ledger) == 0
+    assert await both.rotate_master_key(store, ledger, SEALED_COLUMNS) == 2
+    assert await both.rotate_master_key(store, ledger, SEALED_COLUMNS) == 0
     new = await Vault.open([NEW], store, ledger)
     assert new.fingerprint("openai", "sk-x") == fingerprint
     rows = await store.fetch(sa.select(schema.person.c.data_key))
@@ -136,7 +136,7 @@ def test_rotating_forgets_no_column() -> None:
         for column in table.columns
         if isinstance(column.type, sa.LargeBinary)
     }
-    wrapped = {f"{place.table.name}.{place.column}" for place in SEALED}
+    wrapped = {f"{place.table.name}.{place.column}" for place in SEALED_COLUMNS}
     assert wrapped | UNWRAPPED == binary
     assert not wrapped & UNWRAPPED
 
@@ -162,24 +162,26 @@ async def test_what_a_lost_master_key_leaves_shut_is_named_and_nothing_is_change
     lost = UnopenableSecrets(
         "key", 2, 3, (other._first_key_id.hex(),), ("openai …0001", "openai …0002")
     )
-    assert await without.survey_secrets(store) == VaultSurvey(
+    assert await without.survey_secrets(store, SEALED_COLUMNS) == VaultSurvey(
         sealed_count=4, older_key_count=4, unopenable=(lost,)
     )
     with pytest.raises(SecretsUnopenable) as refused:
-        await without.rotate_master_key(store, ledger)
+        await without.rotate_master_key(store, ledger, SEALED_COLUMNS)
     assert refused.value.unopenable == (lost,)
     assert await store.fetch(sa.select(schema.key)) == before
     # Without the key of the vault itself it is told all the same.
-    assert [one.table for one in (await Vault([NEW]).survey_secrets(store)).unopenable] == [
+    assert [
+        one.table for one in (await Vault([NEW]).survey_secrets(store, SEALED_COLUMNS)).unopenable
+    ] == [
         "vault_secret",
         "key",
     ]
     found = Vault([NEW, OLD, OTHER])
-    assert await found.survey_secrets(store) == VaultSurvey(
+    assert await found.survey_secrets(store, SEALED_COLUMNS) == VaultSurvey(
         sealed_count=4, older_key_count=4, unopenable=()
     )
-    assert await found.rotate_master_key(store, ledger) == 4
-    assert await Vault([NEW]).survey_secrets(store) == VaultSurvey(
+    assert await found.rotate_master_key(store, ledger, SEALED_COLUMNS) == 4
+    assert await Vault([NEW]).survey_secrets(store, SEALED_COLUMNS) == VaultSurvey(
         sealed_count=4, older_key_count=0, unopenable=()
     )
 
@@ -192,7 +194,7 @@ async def test_what_was_altered_or_swapped_is_named(store: Database, ledger: Led
     await ledger.record(Update(schema.key, {"id": "key_1"}, elsewhere))
     await ledger.record(Update(schema.key, {"id": "key_2"}, {"sealed": b"\x01"}))
     shut = UnopenableSecrets("key", 2, 3, (), ("openai …0001", "openai …0002"))
-    assert (await vault.survey_secrets(store)).unopenable == (shut,)
+    assert (await vault.survey_secrets(store, SEALED_COLUMNS)).unopenable == (shut,)
 
 
 def test_nothing_of_a_vault_shows_in_its_repr() -> None:
