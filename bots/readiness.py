@@ -9,9 +9,8 @@ from typing import Final, final
 
 from core.admin.alerts import Alerts
 from core.clock import Clock
-from core.db import schema
-from core.db.writes import Insert, UpdateAll
 from core.errors import Refusal
+from core.jobs.scheduler import build_write_probe
 from core.ledger.ledger import Ledger
 
 #: A commit that is so young says that the database can be written to.
@@ -20,8 +19,6 @@ COMMIT_AGE_SECONDS_MAX: Final = 5.0
 _PROBE_SECONDS_MAX: Final = 3.0
 #: A platform that isn't heard for so long is told to operators.
 _SILENCE_SECONDS: Final = 120.0
-#: The row that is written where nothing else was: the same of all processes.
-_PROBE_NAME: Final = "write probe"
 
 
 @final
@@ -87,12 +84,7 @@ class Readiness:
         return is_young and not self._ledger.is_failing
 
     async def _write(self) -> None:
-        row = {"name": _PROBE_NAME, "owner": "", "lease_until": 0, "done_at": 0}
-        changed = {"done_at": self._clock.now_ms()}
         try:
-            await self._ledger.record(
-                Insert(schema.chore, row, ignore=True),
-                UpdateAll(schema.chore, {"name": _PROBE_NAME}, changed),
-            )
+            await self._ledger.record(*build_write_probe(self._clock.now_ms()))
         except Refusal:
             return  # `Ledger.is_failing` says so

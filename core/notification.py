@@ -7,10 +7,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+import sqlalchemy as sa
+
 from core import ids
 from core.clock import Clock
 from core.db import schema
-from core.db.writes import Delete, Insert
+from core.db.database import Database
+from core.db.writes import Delete, Insert, UpdateAll
 
 #: In place of a person's id: everybody who operates the service.
 OPERATORS = "owners"
@@ -42,6 +45,29 @@ def notification_row(
         "due_at": now + delay_ms,
     }
     return Insert(schema.notice, row)
+
+
+def make_lasting(row: Insert, id_: str | None = None, *, is_told: bool = True) -> Insert:
+    """A notification that stays as it is where it was written before, under an id of the caller's
+    if one is given. One that isn't `is_told` is kept as if it had been."""
+    changed = {"id": id_ or row.row["id"], "due_at": row.row["due_at"] if is_told else None}
+    return Insert(schema.notice, {**row.row, **changed}, ignore=True)
+
+
+async def list_undelivered(db: Database, *, kind: str, person: str) -> list[tuple[str, Facts]]:
+    """A person's notifications of a kind that still wait: their ids and facts."""
+    table = schema.notice.c
+    rows = await db.fetch(
+        sa.select(table.id, table.data).where(
+            table.due_at.is_not(None), table.kind == kind, table.person == person
+        )
+    )
+    return [(row.id, json.loads(row.data)) for row in rows]
+
+
+def cancel_notification(id_: str) -> UpdateAll:
+    """Nobody is told any more, if they weren't yet."""
+    return UpdateAll(schema.notice, {"id": id_}, {"due_at": None})
 
 
 def delete_notifications(**where: str | tuple[str, ...]) -> Delete:

@@ -16,7 +16,7 @@ from core.db.database import Database
 from core.db.writes import Insert
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
-from core.notification import OPERATORS, notification_row
+from core.notification import OPERATORS, make_lasting, notification_row
 from core.users.service import find_survivor
 from payments.orders import Orders
 from payments.types import Payment, PaymentMismatch, UnknownOrder
@@ -37,7 +37,7 @@ def unprocessed_row(clock: Clock, message: str, verdict: str, order: str) -> Ins
     row = notification_row(
         clock, cause_id=cause, person=OPERATORS, kind=UNPROCESSED, facts=facts, once=True
     )
-    return Insert(row.table, row.row, ignore=True)
+    return make_lasting(row)
 
 
 class Mismatches:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ from core.earnings.payouts import (
 )
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, Entry, HoldResolved, IdempotencyConflict, Submission
-from core.notification import notification_row
+from core.notification import cancel_notification, list_undelivered, notification_row
 from core.users.service import find_survivor
 
 #: Columns of a payout at its end: its address is deleted, and nothing more is due.
@@ -152,16 +151,9 @@ class PayoutStateMachine:
 
     async def _list_outdated_notifications(self, payout: Payout, person: str) -> list[UpdateAll]:
         """What of a payout nobody was told yet: its next step says it, too."""
-        table = schema.notice.c
-        waiting = await self._db.fetch(
-            sa.select(table.id, table.data).where(
-                table.due_at.is_not(None), table.kind == PAYOUT_CHANGED, table.person == person
-            )
-        )
+        waiting = await list_undelivered(self._db, kind=PAYOUT_CHANGED, person=person)
         return [
-            UpdateAll(schema.notice, {"id": row.id}, {"due_at": None})
-            for row in waiting
-            if json.loads(row.data).get("payout") == payout.id
+            cancel_notification(id_) for id_, facts in waiting if facts.get("payout") == payout.id
         ]
 
     def _build_notification(

@@ -13,20 +13,22 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
-from core.db.writes import Delete, Insert, Update
+from core.db.writes import Companion, Delete, Insert, Update, UpdateAll
 from core.errors import describe_failure
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
 
 log = logging.getLogger(__name__)
 
+#: The row of the probe: the same of all processes.
+_PROBE_NAME: Final = "write probe"
 #: A job that takes longer is cut off; the next turn tries again.
 JOB_SECONDS_MAX = 300.0
 
@@ -140,3 +142,13 @@ async def is_key_on_every_process(db: Database, clock: Clock, master_key: str) -
         )
     )
     return all(master_key in row.name.removeprefix(_REGISTRATION_PREFIX).split(",") for row in rows)
+
+
+def build_write_probe(now_ms: int) -> tuple[Companion, ...]:
+    """A row as of a job that was just done, written anew: it shows that the database can be written
+    to."""
+    row = {"name": _PROBE_NAME, "owner": "", "lease_until": 0, "done_at": 0}
+    return (
+        Insert(schema.chore, row, ignore=True),
+        UpdateAll(schema.chore, {"name": _PROBE_NAME}, {"done_at": now_ms}),
+    )

@@ -267,8 +267,8 @@ class Vault:
         self, db: Database, ledger: Ledger, columns: Sequence[SealedColumn]
     ) -> int:
         """Wraps everything in these columns by the first master key, while the service runs;
-        answers with how many values changed. Afterwards the other master keys can be removed. All or nothing: raises
-        `SecretsUnopenable` before anything is changed. Needs no open vault."""
+        answers with how many values changed. Afterwards the other master keys can be removed. All
+        or nothing: raises `SecretsUnopenable` before anything is changed. Needs no open vault."""
         surveyed = await self.survey_secrets(db, columns)
         if surveyed.unopenable:
             raise SecretsUnopenable(surveyed.unopenable)

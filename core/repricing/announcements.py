@@ -14,7 +14,7 @@ from core.db import schema
 from core.db.database import Database
 from core.db.writes import Insert
 from core.ledger.ledger import Ledger
-from core.notification import Facts, notification_row
+from core.notification import Facts, make_lasting, notification_row
 from core.pricing.prices import Price
 from core.repricing.margins import USAGE_DAYS
 
@@ -63,5 +63,4 @@ class PriceAnnouncements:
             self._clock, cause_id=cause, person=person, kind=PRICE_CHANGED, facts=facts
         )
         # By the price's own time: announced again, it is the same notification.
-        stable_row = {**row.row, "id": ids.derive_id("ntc", new.effective_at, cause)}
-        return Insert(row.table, stable_row, ignore=True)
+        return make_lasting(row, ids.derive_id("ntc", new.effective_at, cause))

@@ -7,7 +7,6 @@ Who ends what, and what stands in for it, is in the catalogue; names lead on by 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from typing import Final
 
@@ -19,7 +18,7 @@ from core.db import schema
 from core.db.database import Database
 from core.db.writes import Insert
 from core.ledger.ledger import Ledger
-from core.notification import OPERATORS, Facts, notification_row
+from core.notification import OPERATORS, Facts, make_lasting, notification_row
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue, ComingEnd
 
@@ -57,19 +56,18 @@ class ModelEndNotices:
         new = {id_: end for id_, end in ends.items() if id_ not in told}
         if new:
             facts = [_list_facts(end) for end in new.values()]
-            rows = [self._build_row(id_, each) for id_, each in zip(new, facts, strict=True)]
-            first = self._build_row(next(iter(new)), facts[0], others=facts[1:])
+            first, *others = facts
+            announced = {**first, "others": json.dumps(others)} if others else first
+            rows = zip(new, (announced, *others), strict=True)
             await self._ledger.record(
-                first, *(Insert(row.table, {**row.row, "due_at": None}, True) for row in rows[1:])
+                *(self._build_row(id_, each, is_told=each is announced) for id_, each in rows)
             )
 
-    def _build_row(self, id_: str, facts: Facts, others: Sequence[Facts] = ()) -> Insert:
-        if others:
-            facts = {**facts, "others": json.dumps(others)}
+    def _build_row(self, id_: str, facts: Facts, *, is_told: bool) -> Insert:
         row = notification_row(
             self._clock, cause_id=id_, person=OPERATORS, kind=MODEL_ENDS, facts=facts
         )
-        return Insert(schema.notice, {**row.row, "id": id_}, ignore=True)
+        return make_lasting(row, id_, is_told=is_told)
 
 
 def _list_facts(end: ComingEnd) -> Facts:

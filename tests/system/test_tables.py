@@ -29,20 +29,14 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
 #: Modules that write a table which a variable holds, and which tables those are.
 VARIABLE_WRITES: Mapping[str, str] = {
     "core/pool/vault.py": "sealed columns, as their owners declare them",
-    "core/repricing/announcements.py": "a notification's row, with another id",
-    "core/repricing/model_ends.py": "a notification's row, not to be told",
     "core/users/limits.py": "its own two, which are written alike",
-    "payments/mismatches.py": "a notification's row that may be there",
 }
 #: Modules that write tables of another room, and why.
 FOREIGN_WRITES: Mapping[str, tuple[str, str]] = {
-    "bots/readiness.py": ("chore", "a row that shows that writing works"),
     "core/asks/reversal.py": ("contribution promotion_use", "a guard; what gave nothing"),
     "core/asks/settlement.py": ("promotion_use", "what gave nothing uses nothing up"),
     "core/earnings/contributions.py": ("key", "a key's row goes with its contribution"),
-    "core/earnings/payout_states.py": ("notice", "what is outdated isn't told"),
     "core/earnings/termination.py": ("key", "a key's row goes with its contribution"),
-    "core/repricing/model_ends.py": ("notice", "ids of its own"),
     "core/users/links.py": ("key matured", "what two people have becomes one's"),
     "core/users/referrals.py": ("contribution", "what two people have becomes one's"),
     "payments/orders.py": ("promotion_use", "what gave nothing uses nothing up"),
