@@ -7,6 +7,7 @@ the ledger's writer, which the vault needs; `bots.app` starts and stops the rest
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +39,7 @@ from core.asks.unpaid_work import UnpaidWorkBudget
 from core.attachments.reader import FileReader
 from core.clock import Clock
 from core.db.database import Database
+from core.db.writes import Companion
 from core.earnings.contributions import Contributions, has_contributions
 from core.earnings.payout_methods import PAYOUT_ADDRESSES, PayoutMethods
 from core.earnings.payouts import PayoutMethod
@@ -48,7 +50,6 @@ from core.earnings.valuation import KeyValuer
 from core.earnings.withdrawals import Withdrawals
 from core.ledger.account_history import AccountHistory
 from core.ledger.ledger import Ledger
-from core.money import Credits
 from core.payment_records import PaymentRecords
 from core.pool.pool import Pool
 from core.pool.vault import POOL_SECRETS, Vault
@@ -154,9 +155,12 @@ class EarningServices:
         """Whether keys may be contributed now."""
         return bool(self.policy.suppliers)
 
-    async def get_withdrawable(self, person: str) -> Credits:
-        """What a person could withdraw now."""
-        return (await self.withdrawals.get_earnings(person)).withdrawable
+    async def plan_merge(self, cause: str, merged: str, survivor: str) -> Sequence[Companion]:
+        """What changes of earnings where one person becomes a part of another."""
+        return (
+            *await self.withdrawals.plan_merge(cause, merged, survivor),
+            *await self.contributions.plan_merge(merged, survivor),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +253,7 @@ async def build(config: Config, *, db: Database, clock: Clock, externals: Extern
             ledger=base.ledger,
             users=users.users,
             clock=base.clock,
-            get_withdrawable=earnings.get_withdrawable,
+            plan_earnings_merge=earnings.plan_merge,
         ),
         repricing=repricing,
         earnings=earnings,

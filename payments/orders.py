@@ -21,13 +21,13 @@ from core import ids
 from core.clock import DAY_MS, Clock
 from core.db import schema
 from core.db.database import Database
-from core.db.writes import Companion, Delete, Insert, Update
+from core.db.writes import Companion, Insert, Update
 from core.earnings.types import DISPUTABLE_DAYS
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, LedgerBusy
 from core.money import Credits, NanoUsd
 from core.pricing.deals import Deals
-from core.pricing.promotions import Promotion, PromotionUsedUp
+from core.pricing.promotions import Promotion, PromotionUsedUp, release_use
 from core.users.service import list_merged_ids
 from payments.offer import Entitlement, Offer, parse_offer
 from payments.types import (
@@ -605,4 +605,4 @@ async def release_promotion(
     if not await db.fetch(sa.select(table.c.cause).where(table.c.cause == order.id)):
         return {}, ()
     without_promotion = replace(order.offer, promotion="", promotion_percent=0)
-    return {"offer": without_promotion.to_json()}, (Delete(table, {"cause": order.id}),)
+    return {"offer": without_promotion.to_json()}, (release_use(order.id),)

@@ -14,12 +14,12 @@ from core import chart, ids
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
-from core.db.writes import Companion, Insert, Update
+from core.db.writes import Companion, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused, IdempotencyConflict, LedgerBusy, Submission
 from core.pricing.deals import Deals
-from core.pricing.promotions import Promotion
+from core.pricing.promotions import Promotion, guard_running, hold_promotion
 from core.users.service import find_survivor
 from core.users.types import Person
 
@@ -97,16 +97,15 @@ class PromoCodes:
                         chart.give_gift(survivor_id, "code", promotion.credits),
                         chart.repay_owed(survivor_id),
                     ),
-                    (_code_use_update(code), _running_guard(promotion), person_guard, *use),
+                    (_code_use_update(code), guard_running(promotion), person_guard, *use),
                 )
             )
 
     async def _give_promotion(
         self, promotion: Promotion, person: Person, code: sa.Row[Any]
     ) -> None:
-        row = {"person": person.id, "promotion": promotion.id, "at": self._clock.now_ms()}
-        holder = Insert(schema.promotion_holder, row)
-        await self._ledger.record(_code_use_update(code), _running_guard(promotion), holder)
+        holder = hold_promotion(promotion, person.id, self._clock.now_ms())
+        await self._ledger.record(_code_use_update(code), guard_running(promotion), holder)
 
     async def _raise_if_final(self, table: str, code: sa.Row[Any]) -> None:
         """What was in the way; raises `CodeRefused` unless trying again can help."""
@@ -126,9 +125,3 @@ def _code_use_update(code: sa.Row[Any]) -> Companion:
     change = {"uses": 1} if code.uses_max else not_voided
     expected = {"uses": 0, **not_voided} if code.uses_max else not_voided
     return Update(schema.code, {"id": code.id}, change, expected)
-
-
-def _running_guard(promotion: Promotion) -> Companion:
-    """Nobody ended it meanwhile."""
-    running = {"ended_at": None}
-    return Update(schema.promotion, {"id": promotion.id}, running, running)

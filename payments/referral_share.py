@@ -16,11 +16,15 @@ import sqlalchemy as sa
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
-from core.db.writes import Companion, Update
+from core.db.writes import Companion
 from core.ledger.types import Entry
 from core.money import Credits
 from core.notification import notification_row
-from core.users.referrals import adjust_referral_bonus, calculate_inviter_share
+from core.users.referrals import (
+    adjust_referral_bonus,
+    build_earned_update,
+    calculate_inviter_share,
+)
 from core.users.service import find_survivor
 from payments.offer import Offer
 from payments.types import Order
@@ -72,12 +76,7 @@ async def compute_referral_share(
         kind=FRIEND_BOUGHT if is_gain else FRIEND_REFUNDED,
         facts={"credits": abs(more.units)},
     )
-    earned = Update(
-        schema.referral,
-        {"person": row.person},
-        {"earned": row.earned + more.units},
-        {"earned": row.earned, "undone_at": None},
-    )
+    earned = build_earned_update(row.person, earned=row.earned, more=more)
     return ReferralShare(
         adjust_referral_bonus(inviter, old_share=order.share, new_share=share_credits),
         (person_guard, earned, notification),

@@ -10,8 +10,9 @@ from bots.chat.types import Notifier, Platform
 from bots.commands.text import format_credits
 from core.db.database import Database
 from core.earnings.contributions import INVITER_PERCENT
+from core.earnings.statistics import sum_contribution_bonuses
 from core.ledger.ledger import Ledger
-from core.users.referrals import Referrals, sum_contribution_bonuses
+from core.users.referrals import Referrals
 from core.users.service import list_merged_ids
 
 _PLATFORMS = {"telegram": "Telegram", "discord": "Discord"}

@@ -21,7 +21,8 @@ from core.asks.unpaid_work import insert_unpaid_work
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
-from core.db.writes import Companion, Delete, Update
+from core.db.writes import Companion, Update
+from core.earnings.contributions import find_open_guard
 from core.ledger.ledger import Ledger
 from core.ledger.types import (
     CompanionRefused,
@@ -31,6 +32,7 @@ from core.ledger.types import (
     TransferKind,
 )
 from core.money import Credits, NanoUsd
+from core.pricing.promotions import release_use
 from core.users.service import find_survivor
 
 log = logging.getLogger(__name__)
@@ -136,19 +138,14 @@ class AskReversal:
             target = chart.pocket(person, "gift")
             if transfer.debit.startswith(_ADVANCE_PREFIX):
                 key = transfer.debit.removeprefix(_ADVANCE_PREFIX).removesuffix(_ADVANCE_SUFFIX)
-                if await self._is_open(key):
+                guard = await find_open_guard(self._db, key)
+                if guard is not None:
                     target = chart.advance(key)
-                    is_open = {"state": "open"}
-                    guards.append(Update(schema.contribution, {"key": key}, is_open, is_open))
+                    guards.append(guard)
             else:
                 target = chart.find_pocket(person, transfer.debit)
             entries.append(chart.return_charge(len(entries) + 1, model, target, amount))
         return entries, guards
-
-    async def _is_open(self, key: str) -> bool:
-        table = schema.contribution
-        rows = await self._db.fetch(sa.select(table.c.state).where(table.c.key == key))
-        return bool(rows) and rows[0].state == "open"
 
     def _build_companions(self, row: sa.Row[Any]) -> list[Companion]:
         now = self._clock.now_ms()
@@ -165,7 +162,7 @@ class AskReversal:
         if row.charge:
             companions.append(Update(schema.usage, {"ask": row.id}, {"charge": 0, "paid": 0}))
             if row.promotion:  # what is given back uses nothing up
-                companions.append(Delete(schema.promotion_use, {"cause": row.id}))
+                companions.append(release_use(row.id))
         if row.cost:
             companions.append(
                 insert_unpaid_work(row.id, row.person, "undelivered", NanoUsd(row.cost), now)

@@ -26,7 +26,7 @@ from core import chart
 from core.asks.types import AskFailure, Outcome, Quote
 from core.asks.unpaid_work import UnpaidCause, insert_unpaid_work
 from core.db import schema
-from core.db.writes import Companion, Delete, Insert, Update
+from core.db.writes import Companion, Insert, Update
 from core.earnings.contributions import DrawnAmounts, build_vesting, calculate_paid_part
 from core.ledger.types import Account, Entry, Submission
 from core.money import Credits, NanoUsd, Seconds, Tokens
@@ -34,6 +34,7 @@ from core.pool.providers.types import Fault, Usage
 from core.pool.types import Candidate, ContributionTerms
 from core.pricing.catalogue import Model
 from core.pricing.costs import Costs
+from core.pricing.promotions import release_use
 
 #: Whoever settles an ask, or claims its delivery, has this long to deliver it before others may.
 DELIVERY_LEASE_SECONDS = 120
@@ -134,7 +135,7 @@ def build_settlement(
             insert_unpaid_work(open_ask.ask, open_ask.person, unpaid_cause, unpaid_cost, at_ms)
         )
     if open_ask.promotion and bill.charge.is_zero:  # what gave nothing uses nothing up
-        companions.append(Delete(schema.promotion_use, {"cause": open_ask.ask}))
+        companions.append(release_use(open_ask.ask))
     return Submission(
         f"ask/{open_ask.ask}/settle",
         tuple(entries),

@@ -43,9 +43,11 @@ from core.ledger.types import (
     Submission,
 )
 from core.money import Credits, NanoUsd
+from core.pool.contributed_keys import activate_offered_key, delete_offered_key
 from core.pool.key_validation import ValidationResult
 from core.pool.pool import Pool
 from core.pool.types import ContributionTerms, DuplicateKey, KeyRefused, UnknownKey
+from core.users.service import list_merged_ids
 from core.users.types import Person
 
 #: An offer waits this long for its contributor's answer, then it is deleted.
@@ -145,9 +147,7 @@ class Contributions:
         if offer.valuation is not None:
             quota = min(quota, offer.valuation.quota)
         valuation = self._require_worth(offer.average.value_quota(quota))
-        key_update = Update(
-            schema.key, {"id": key}, {"state": "active"}, {"state": "validated", "owner": person.id}
-        )
+        key_update = activate_offered_key(key, person.id)
         now = self._clock.now_ms()
         await self._open_contribution(
             key,
@@ -250,6 +250,33 @@ class Contributions:
     async def list_in_state(self, state: ContributionState) -> list[Contribution]:
         """All contributions that are in a state."""
         return await self._list_contributions(schema.contribution.c.state == state)
+
+    async def plan_merge(self, merged: str, survivor: str) -> list[Update]:
+        """What changes where one person becomes a part of another: what contributions of those whom
+        either invited bring from then on goes to the survivor, and to nobody for keys of their
+        own."""
+        people = {
+            *await list_merged_ids(self._db, merged),
+            *await list_merged_ids(self._db, survivor),
+        }
+        table, key = schema.contribution, schema.key
+        rows = await self._db.fetch(
+            sa.select(table.c.key, table.c.inviter, key.c.owner)
+            .join(key, key.c.id == table.c.key)
+            .where(
+                table.c.inviter.in_(people),
+                sa.or_(table.c.inviter == merged, key.c.owner.in_(people)),
+            )
+        )
+        return [
+            Update(
+                table,
+                {"key": row.key},
+                {"inviter": None if row.owner in people else survivor},
+                {"inviter": row.inviter},
+            )
+            for row in rows
+        ]
 
     # --- helpers --------------------------------------------------------------------------------
 
@@ -361,7 +388,7 @@ class Contributions:
 
     async def _delete_proposal(self, key: str) -> None:
         await self._ledger.record(
-            Delete(schema.key, {"id": key, "state": "validated"}),
+            delete_offered_key(key),
             Delete(schema.contribution, {"key": key, "state": "offered"}),
         )
 
@@ -381,6 +408,17 @@ class Contributions:
             .order_by(contribution.c.key)
         )
         return [contribution_from_row(row) for row in rows]
+
+
+async def find_open_guard(db: Database, key: str) -> Update | None:
+    """A companion that refuses its submission where a contribution is no longer open; None where it
+    isn't now."""
+    table = schema.contribution
+    rows = await db.fetch(sa.select(table.c.state).where(table.c.key == key))
+    if not rows or rows[0].state != "open":
+        return None
+    is_open = {"state": "open"}
+    return Update(table, {"key": key}, is_open, is_open)
 
 
 async def has_contributions(db: Database) -> bool:

@@ -134,3 +134,24 @@ class ContributionStatistics:
 def _contributor_share(charged: int) -> int:
     numerator, denominator = chart.CONTRIBUTOR_SHARE
     return charged * numerator // denominator
+
+
+async def sum_contribution_bonuses(
+    db: Database, ledger: Ledger, inviters: Sequence[str]
+) -> Credits:
+    """What these people got, all together, of what friends' contributions have vested: calculated
+    from the counts of use, as `chart.vest_charge` does."""
+    table = schema.contribution
+    rows = await db.fetch(
+        sa.select(table.c.key, table.c.inviting).where(table.c.inviter.in_(inviters))
+    )
+    counts = await ledger.read_balances(
+        chart.key_usage(row.key, use) for row in rows for use in ("paid", "free")
+    )
+    numerator, denominator = chart.INVITER_SHARE
+    earned = 0
+    for row in rows:
+        codes = (chart.key_usage(row.key, "paid").code, chart.key_usage(row.key, "free").code)
+        bonus = sum(counts[code].credits_posted * numerator // denominator for code in codes)
+        earned += min(bonus, row.inviting)
+    return Credits(earned)

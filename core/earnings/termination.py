@@ -33,6 +33,7 @@ from core.ledger.types import (
 )
 from core.money import Credits, NanoUsd
 from core.notification import notification_row
+from core.pool.contributed_keys import end_contributed_key, guard_contributor
 from core.pool.pool import Pool
 from core.pool.types import FINAL_STATES, UnknownKey
 
@@ -175,13 +176,14 @@ class ContributionTermination:
         """Starts to close a contribution; False when it was changed since it was read."""
         now = self._clock.now_ms()
         state = "withdrawn" if reason == "stolen" else reason
-        key_change = {"state": state, "reason": reason, "state_at": now, "sealed": None}
         all_companions = (
-            Update(
-                schema.key,
-                {"id": contribution.key},
-                key_change,
-                {"state": contribution.health, "owner": contribution.contributor},
+            end_contributed_key(
+                contribution.key,
+                reason,
+                now,
+                state=state,
+                was=contribution.health,
+                contributor=contribution.contributor,
             ),
             Update(
                 schema.contribution,
@@ -301,13 +303,7 @@ class ContributionTermination:
         }
         return (
             Update(schema.contribution, {"key": contribution.key}, change, {"state": "closing"}),
-            # The contributor must not have changed since it was read.
-            Update(
-                schema.key,
-                {"id": contribution.key},
-                {"owner": contribution.contributor},
-                {"owner": contribution.contributor},
-            ),
+            guard_contributor(contribution.key, contribution.contributor),
             notification_row(
                 self._clock,
                 cause_id=f"key/{contribution.key}/ended",

@@ -331,6 +331,20 @@ class Withdrawals:
             companions += rows
         return entries, companions
 
+    async def plan_merge(self, cause: str, merged: str, survivor: str) -> list[Insert]:
+        """What of a person's earned Credits is old enough to be withdrawn stays so where they
+        become a part of another, by this `cause`."""
+        withdrawable = (await self.get_earnings(merged)).withdrawable
+        if withdrawable.is_zero:
+            return []
+        row = {
+            "id": cause,
+            "person": survivor,
+            "credits": withdrawable.units,
+            "at": self._clock.now_ms(),
+        }
+        return [Insert(schema.matured, row)]
+
     async def cancel_for_debtors(self) -> None:
         """A job: cancels unsent payouts of people who owe Credits; what comes back repays."""
         payout, person, account = schema.payout, schema.person, schema.account

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import sqlalchemy as sa
 from pydantic import SecretStr
 
 from core.clock import Clock
-from core.db.writes import Insert
+from core.db import schema
+from core.db.database import Database
+from core.db.writes import Delete, Insert, Update
 from core.money import NanoUsd, Tokens
 from core.pool.key_validation import ValidationResult
 from core.pool.keys import KeyRepository
@@ -114,3 +117,37 @@ class ContributedKeys:
         if key not in self.records:
             raise UnknownKey(key)
         return self.records[key]
+
+
+def activate_offered_key(key: str, contributor: str) -> Update:
+    """A key that was validated serves from now on, if it still is its contributor's."""
+    expected = {"state": "validated", "owner": contributor}
+    return Update(schema.key, {"id": key}, {"state": "active"}, expected)
+
+
+def delete_offered_key(key: str) -> Delete:
+    """Nothing is kept of a key that never served."""
+    return Delete(schema.key, {"id": key, "state": "validated"})
+
+
+def end_contributed_key(
+    key: str, reason: str, now_ms: int, *, state: str, was: str, contributor: str
+) -> Update:
+    """A key serves no more and its secret is destroyed, if its state still is what it `was`, and
+    its contributor the same."""
+    change = {"state": state, "reason": reason, "state_at": now_ms, "sealed": None}
+    return Update(schema.key, {"id": key}, change, {"state": was, "owner": contributor})
+
+
+def guard_contributor(key: str, contributor: str) -> Update:
+    """A companion that refuses its submission when a key has another contributor by then."""
+    same = {"owner": contributor}
+    return Update(schema.key, {"id": key}, same, same)
+
+
+async def plan_key_merge(db: Database, merged: str, survivor: str) -> list[Update]:
+    """The keys of a person who becomes a part of another are the other's."""
+    rows = await db.fetch(sa.select(schema.key.c.id).where(schema.key.c.owner == merged))
+    return [
+        Update(schema.key, {"id": row.id}, {"owner": survivor}, {"owner": merged}) for row in rows
+    ]

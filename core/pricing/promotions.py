@@ -261,6 +261,23 @@ def _find_free_place(places: int, taken: Collection[int]) -> int:
     raise PromotionUsedUp
 
 
+def release_use(cause: str) -> Delete:
+    """What gave nothing uses nothing up: somebody else may have its place."""
+    return Delete(schema.promotion_use, {"cause": cause})
+
+
+def guard_running(promotion: Promotion) -> Update:
+    """A companion that refuses its submission when the promotion was ended by then."""
+    running = {"ended_at": None}
+    return Update(schema.promotion, {"id": promotion.id}, running, running)
+
+
+def hold_promotion(promotion: Promotion, person: str, now_ms: int) -> Insert:
+    """A person has a promotion by its code; refused where they have it already."""
+    row = {"person": person, "promotion": promotion.id, "at": now_ms}
+    return Insert(schema.promotion_holder, row)
+
+
 def build_discount_erasure(person_ids: tuple[str, ...]) -> tuple[Companion, ...]:
     """What people were given deleted: tiers, and promotions by a code."""
     whose = {"person": person_ids}

@@ -10,7 +10,7 @@ settings stay; being an admin belongs to a platform id and never moves.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -26,6 +26,7 @@ from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import AtMost, CompanionRefused, IdempotencyConflict, Submission
 from core.money import Credits
+from core.pool.contributed_keys import plan_key_merge
 from core.users.referrals import plan_referral_reversal
 from core.users.service import Users, find_person
 from core.users.types import Person, TooManyAttempts
@@ -51,8 +52,9 @@ class AlreadyLinked(Refusal):
     code: ClassVar[str] = "already_one"
 
 
-#: Gives what of a person's earned Credits is old enough to be withdrawn.
-GetWithdrawable = Callable[[str], Awaitable[Credits]]
+#: Gives the rows of what somebody earned that change where a merged person becomes a part of a
+#: survivor, by a cause.
+PlanEarningsMerge = Callable[[str, str, str], Awaitable[Sequence[Companion]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,10 @@ class Links:
         ledger: Ledger,
         users: Users,
         clock: Clock,
-        get_withdrawable: GetWithdrawable,
+        plan_earnings_merge: PlanEarningsMerge,
     ) -> None:
         self._db, self._ledger, self._users, self._clock = db, ledger, users, clock
-        self._get_withdrawable = get_withdrawable
+        self._plan_earnings_merge = plan_earnings_merge
         self._attempts = AttemptLimiter(clock)
 
     async def create_link_code(self, person: Person) -> str:
@@ -249,7 +251,8 @@ class Links:
             ),
             Update(schema.link, {"id": link}, {"done_at": now}, {"done_at": None}),
             *await self._move_identities(merged.id, survivor.id),
-            *await self._move_matured_credits(link, merged.id, survivor.id),
+            *await plan_key_merge(self._db, merged.id, survivor.id),
+            *await self._plan_earnings_merge(f"link/{link}", merged.id, survivor.id),
             *reversal.companions,
         ]
         entries = (
@@ -267,25 +270,11 @@ class Links:
         self._users.clear_cache()
         return True
 
-    async def _move_matured_credits(self, link: str, merged: str, survivor: str) -> list[Companion]:
-        """What the merged person earned long enough ago to be withdrawn keeps its age."""
-        withdrawable = await self._get_withdrawable(merged)
-        if withdrawable.is_zero:
-            return []
-        row = {
-            "id": f"link/{link}",
-            "person": survivor,
-            "credits": withdrawable.units,
-            "at": self._clock.now_ms(),
-        }
-        return [Insert(schema.matured, row)]
-
     async def _move_identities(self, merged: str, survivor: str) -> list[Companion]:
         identities = await self._users.list_identities(merged)
         merged_earlier = await self._db.fetch(
             sa.select(schema.person.c.id).where(schema.person.c.merged_into == merged)
         )
-        keys = await self._db.fetch(sa.select(schema.key.c.id).where(schema.key.c.owner == merged))
         return [
             *(
                 Update(
@@ -299,10 +288,6 @@ class Links:
             *(
                 Update(schema.person, {"id": row.id}, {"merged_into": survivor})
                 for row in merged_earlier
-            ),
-            *(
-                Update(schema.key, {"id": row.id}, {"owner": survivor}, {"owner": merged})
-                for row in keys
             ),
         ]
 

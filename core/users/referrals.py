@@ -9,7 +9,6 @@ entries of the order's own submission; of contributions `chart.vest_charge` give
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -162,8 +161,7 @@ async def plan_referral_reversal(
     db: Database, at_ms: int, merged: str, survivor_id: str
 ) -> ReferralReversal:
     """What a link undoes, where `merged` becomes a part of `survivor_id`: invitations of either
-    side, or of a part of it, by the other, with what their top-ups earned. What contributions bring
-    from then on goes to the survivor, and to nobody for keys that are their own."""
+    side, or of a part of it, by the other, with what their top-ups earned."""
     table = schema.referral
     merged_ids, survivor_ids = (
         await list_merged_ids(db, merged),
@@ -178,7 +176,7 @@ async def plan_referral_reversal(
             ),
         )
     )
-    updates = [
+    updates = (
         Update(
             table,
             {"person": row.person},
@@ -186,35 +184,19 @@ async def plan_referral_reversal(
             {"undone_at": None, "earned": row.earned},
         )
         for row in rows
-    ]
-    all_ids = {*merged_ids, *survivor_ids}
-    return ReferralReversal(
-        Credits(sum(row.earned for row in rows)),
-        (*updates, *await _move_contributions(db, merged, survivor_id, all_ids)),
     )
+    return ReferralReversal(Credits(sum(row.earned for row in rows)), tuple(updates))
 
 
-async def _move_contributions(
-    db: Database, merged: str, survivor_id: str, all_ids: set[str]
-) -> list[Companion]:
-    contribution, key = schema.contribution, schema.key
-    rows = await db.fetch(
-        sa.select(contribution.c.key, contribution.c.inviter, key.c.owner)
-        .join(key, key.c.id == contribution.c.key)
-        .where(
-            contribution.c.inviter.in_(all_ids),
-            sa.or_(contribution.c.inviter == merged, key.c.owner.in_(all_ids)),
-        )
+def build_earned_update(person: str, *, earned: int, more: Credits) -> Update:
+    """So much more (or less) was earned by inviting a person, if it was `earned` before and that
+    counts."""
+    return Update(
+        schema.referral,
+        {"person": person},
+        {"earned": earned + more.units},
+        {"earned": earned, "undone_at": None},
     )
-    return [
-        Update(
-            contribution,
-            {"key": row.key},
-            {"inviter": None if row.owner in all_ids else survivor_id},
-            {"inviter": row.inviter},
-        )
-        for row in rows
-    ]
 
 
 #: The inviter's share of the Credits of a friend's top-up, in percent; the setting's default.
@@ -234,24 +216,3 @@ def adjust_referral_bonus(
     if new_share >= old_share:
         return chart.give_referral_bonus(inviter, new_share - old_share)
     return chart.reverse_referral_bonus(inviter, old_share - new_share)
-
-
-async def sum_contribution_bonuses(
-    db: Database, ledger: Ledger, inviters: Sequence[str]
-) -> Credits:
-    """What these people got, all together, of what friends' contributions have vested: calculated
-    from the counts of use, as `chart.vest_charge` does."""
-    table = schema.contribution
-    rows = await db.fetch(
-        sa.select(table.c.key, table.c.inviting).where(table.c.inviter.in_(inviters))
-    )
-    counts = await ledger.read_balances(
-        chart.key_usage(row.key, use) for row in rows for use in ("paid", "free")
-    )
-    numerator, denominator = chart.INVITER_SHARE
-    earned = 0
-    for row in rows:
-        codes = (chart.key_usage(row.key, "paid").code, chart.key_usage(row.key, "free").code)
-        bonus = sum(counts[code].credits_posted * numerator // denominator for code in codes)
-        earned += min(bonus, row.inviting)
-    return Credits(earned)

@@ -29,7 +29,7 @@ class Town:
     def __init__(self, shop: Shop, people: Users) -> None:
         self.shop, self.people = shop, people
         parts = {"db": shop.store, "ledger": shop.ledger, "clock": shop.clock}
-        self.links = Links(users=people, get_withdrawable=nothing, **parts)
+        self.links = Links(users=people, plan_earnings_merge=nothing, **parts)
         self.invitations = Referrals(payment_records=PaymentReader(shop.store), **parts)
         self.everyone: list[Person] = []
         self.orders: list[Order] = []

@@ -31,18 +31,6 @@ VARIABLE_WRITES: Mapping[str, str] = {
     "core/pool/vault.py": "sealed columns, as their owners declare them",
     "core/users/limits.py": "its own two, which are written alike",
 }
-#: Modules that write tables of another room, and why.
-FOREIGN_WRITES: Mapping[str, tuple[str, str]] = {
-    "core/asks/reversal.py": ("contribution promotion_use", "a guard; what gave nothing"),
-    "core/asks/settlement.py": ("promotion_use", "what gave nothing uses nothing up"),
-    "core/earnings/contributions.py": ("key", "a key's row goes with its contribution"),
-    "core/earnings/termination.py": ("key", "a key's row goes with its contribution"),
-    "core/users/links.py": ("key matured", "what two people have becomes one's"),
-    "core/users/referrals.py": ("contribution", "what two people have becomes one's"),
-    "payments/orders.py": ("promotion_use", "what gave nothing uses nothing up"),
-    "payments/promo_codes.py": ("promotion promotion_holder", "what a code gives"),
-    "payments/referral_share.py": ("referral", "the share goes with the order"),
-}
 #: Modules that read tables of a room above them, and why.
 UPWARD_READS: Mapping[str, tuple[str, str]] = {
     "core/admin/audit.py": ("order refund", "compares everything"),
@@ -51,7 +39,7 @@ UPWARD_READS: Mapping[str, tuple[str, str]] = {
     "core/earnings/valuation.py": ("usage", "what requests cost"),
     "core/pool/keys.py": ("contribution", "a key and its terms are read at once"),
     "core/pricing/tiers.py": ("person usage", "what a person bought and spent"),
-    "core/users/referrals.py": ("ask contribution", "whether somebody is new"),
+    "core/users/referrals.py": ("ask", "whether somebody is new"),
     "core/users/statement_accounts.py": ("contribution", "which accounts are a person's"),
 }
 #: The floor of core's loose modules, which everybody may use.
@@ -176,7 +164,7 @@ def test_each_table_is_written_by_its_owner_alone(uses: TableUses) -> None:
     foreign = {
         (module, table) for module, table in uses.writes if not module.startswith(owners[table])
     }
-    assert foreign == _pairs(FOREIGN_WRITES)
+    assert foreign == set()
     assert uses.variable == set(VARIABLE_WRITES)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from core.money import Credits
 
-
-async def nothing(person: str) -> Credits:
-    del person
-    return Credits(0)
+async def nothing(cause: str, merged: str, survivor: str) -> tuple[()]:
+    del cause, merged, survivor
+    return ()

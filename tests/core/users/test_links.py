@@ -72,7 +72,7 @@ async def two(store: Database, ledger: Ledger, clock: TestClock) -> AsyncIterato
         clock=clock,
         welcome_gift=WelcomeGift(Credits(20), 100),
     )
-    links = Links(db=store, ledger=ledger, users=people, clock=clock, get_withdrawable=nothing)
+    links = Links(db=store, ledger=ledger, users=people, clock=clock, plan_earnings_merge=nothing)
     tom = await people.get_or_create("telegram", "7", language="en")
     clock.advance(seconds=5)
     tim = await people.get_or_create("discord", "9", language="zh-CN")

@@ -61,7 +61,7 @@ async def circle(store: Database, ledger: Ledger, clock: TestClock) -> AsyncIter
     people = Users(
         db=store, ledger=ledger, vault=vault, clock=clock, welcome_gift=WelcomeGift(Credits(0), 0)
     )
-    links = Links(db=store, ledger=ledger, users=people, clock=clock, get_withdrawable=nothing)
+    links = Links(db=store, ledger=ledger, users=people, clock=clock, plan_earnings_merge=nothing)
     invitations = Referrals(
         db=store, ledger=ledger, clock=clock, payment_records=PaymentReader(store)
     )
