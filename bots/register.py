@@ -477,7 +477,7 @@ def _price_groups(services: Services, shared: _Shared) -> Iterator[object]:
 def _operator_groups(services: Services, shared: _Shared, names: PersonNames) -> Iterator[object]:
     base, admin, users, pricing = services.base, services.admin, services.users, services.pricing
     clock = base.clock
-    yield GrantCommands(db=base.db, ledger=base.ledger, users=users.users, clock=clock)
+    yield GrantCommands(base=base, users=users.users)
     yield ReportCommands(
         base=base,
         pool=services.pool.pool,

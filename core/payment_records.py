@@ -67,5 +67,13 @@ class PaymentRecords(Protocol):
     async def count_waiting_webhooks(self) -> int:
         """How many messages of gateways aren't worked through."""
 
+    def select_referral_shares(self) -> sa.Subquery:
+        """What inviters have of orders: rows of `referral` (whose order counts) and the `sum` of
+        Credits, as a part of the caller's statement."""
+
+    async def audit_refunds(self) -> tuple[int, list[str]]:
+        """How many orders were refunded; and what of more was given back than was paid, or of other
+        than their refunds say."""
+
     def build_erasure(self, people: Sequence[str]) -> Sequence[Companion]:
         """The rows of people without what tells who or where they are; amounts stay."""

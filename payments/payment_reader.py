@@ -15,6 +15,7 @@ from core.money import Credits
 from core.payment_records import ReceivedPayment, RecordLine
 
 _UNFINISHED = ("created", "pending", "processing")
+_FINDINGS_MAX = 100
 _order = schema.order.c
 
 
@@ -90,6 +91,37 @@ class PaymentReader:
     async def count_waiting_webhooks(self) -> int:
         """See `PaymentRecords`."""
         return await self._count(schema.webhook, schema.webhook.c.due_at.is_not(None))
+
+    def select_referral_shares(self) -> sa.Subquery:
+        """See `PaymentRecords`."""
+        return (
+            sa.select(_order.referral, sa.func.sum(_order.share).label("sum"))
+            .where(_order.referral.is_not(None))
+            .group_by(_order.referral)
+            .subquery()
+        )
+
+    async def audit_refunds(self) -> tuple[int, list[str]]:
+        """See `PaymentRecords`."""
+        refund = schema.refund.c
+        given = (
+            sa.select(refund.order, sa.func.sum(refund.amount).label("amount"))
+            .where(refund.failed_at.is_(None))
+            .group_by(refund.order)
+            .subquery()
+        )
+        amount = sa.func.coalesce(given.c.amount, 0)
+        rows = await self._db.fetch(
+            sa.select(_order.id, _order.refunded, _order.paid, amount.label("given"))
+            .select_from(schema.order.outerjoin(given, given.c.order == _order.id))
+            .where(sa.or_(_order.refunded > _order.paid, _order.refunded != amount))
+            .limit(_FINDINGS_MAX)
+        )
+        findings = [
+            f"order {row.id} says {row.refunded} of {row.paid} given back, its refunds {row.given}"
+            for row in rows
+        ]
+        return await self._count(schema.order, _order.refunded > 0), findings
 
     def build_erasure(self, people: Sequence[str]) -> Sequence[Companion]:
         """See `PaymentRecords`."""

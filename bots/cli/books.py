@@ -27,7 +27,7 @@ from payments.payment_reader import PaymentReader
 async def audit_ledger(arguments: argparse.Namespace) -> int:
     """0 when the ledger is what its transfers say, 1 on a finding."""
     async with open_for_reading(load()) as db:
-        audit = await audit_books(db)
+        audit = await audit_books(db, PaymentReader(db))
         findings = [*audit.findings, *await audit_movements(db)]
     found, asks, promise = audit.ledger, audit.asks, audit.promise
     if arguments.json:

@@ -16,6 +16,7 @@ from core.db.database import Database
 from core.earnings.audit import audit_earnings
 from core.ledger.audit import AuditResult, check_ledger
 from core.ledger.types import TransferKind
+from core.payment_records import PaymentRecords
 
 PromiseClause = Literal["nothing-unseen", "never-above", "no-expiry", "refunds"]
 
@@ -51,10 +52,11 @@ class BooksAudit:
     findings: tuple[str, ...]
 
 
-async def audit_books(db: Database) -> BooksAudit:
+async def audit_books(db: Database, payment_records: PaymentRecords) -> BooksAudit:
     """Compares everything with everything. Raises DatabaseUnavailable."""
     ledger, asks = await check_ledger(db), await audit_asks(db)
-    earnings, promise = await audit_earnings(db), await audit_promise(db)
+    earnings = await audit_earnings(db, payment_records)
+    promise = await audit_promise(db, payment_records)
     return BooksAudit(
         ledger,
         asks,
@@ -68,9 +70,10 @@ async def audit_books(db: Database) -> BooksAudit:
     )
 
 
-async def audit_promise(db: Database) -> tuple[ClauseResult, ...]:
+async def audit_promise(db: Database, payment_records: PaymentRecords) -> tuple[ClauseResult, ...]:
     """Compares each clause with what was charged, moved and given back. Raises
     DatabaseUnavailable."""
+    refunded, wrong_refunds = await payment_records.audit_refunds()
     answers = await _count(db, schema.usage, schema.usage.c.charge > 0)
     return (
         ClauseResult("nothing-unseen", answers, tuple(await _find_unseen(db))),
@@ -82,8 +85,8 @@ async def audit_promise(db: Database) -> tuple[ClauseResult, ...]:
         ),
         ClauseResult(
             "refunds",
-            await _count(db, schema.order, schema.order.c.refunded > 0),
-            tuple(await _find_wrong_refunds(db)),
+            refunded,
+            tuple(f"promise, refunds by the rule: {finding}" for finding in wrong_refunds),
         ),
     )
 
@@ -160,28 +163,5 @@ async def _find_lost_credits(db: Database) -> list[str]:
     )
     return [
         f"promise, Credits don't expire: {row.id} took from {row.pocket} to {row.counter}"
-        for row in rows
-    ]
-
-
-async def _find_wrong_refunds(db: Database) -> list[str]:
-    """Orders of which more was given back than was paid, or other than their refunds say."""
-    order, refund = schema.order.c, schema.refund.c
-    given = (
-        sa.select(refund.order, sa.func.sum(refund.amount).label("amount"))
-        .where(refund.failed_at.is_(None))
-        .group_by(refund.order)
-        .subquery()
-    )
-    amount = sa.func.coalesce(given.c.amount, 0)
-    rows = await db.fetch(
-        sa.select(order.id, order.refunded, order.paid, amount.label("given"))
-        .select_from(schema.order.outerjoin(given, given.c.order == order.id))
-        .where(sa.or_(order.refunded > order.paid, order.refunded != amount))
-        .limit(_FINDINGS_MAX)
-    )
-    return [
-        f"promise, refunds by the rule: order {row.id} says {row.refunded} of {row.paid} given"
-        f" back, its refunds {row.given}"
         for row in rows
     ]

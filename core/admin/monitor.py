@@ -137,7 +137,7 @@ class Monitor:
         transfers = sa.select(schema.transfer.c.seq).order_by(schema.transfer.c.seq)
         if await self._db.fetch(transfers.offset(_AUDITED_MOST).limit(1)):
             return
-        findings = (await audit_books(self._db)).findings
+        findings = (await audit_books(self._db, self._payment_records)).findings
         if findings:
             await self._alerts.send_alert(
                 "audit", "", {"count": len(findings), "first": findings[0]}

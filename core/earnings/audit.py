@@ -14,13 +14,17 @@ from core.db import schema
 from core.db.database import Database
 from core.ledger.types import TransferKind
 from core.money import Credits
+from core.payment_records import PaymentRecords
 
 _FINDINGS_MAX = 100
 
 
-async def audit_earnings(db: Database) -> list[str]:
+async def audit_earnings(db: Database, payment_records: PaymentRecords) -> list[str]:
     """Everything that is wrong with referrals, contributions and payouts."""
-    return [*await audit_referrals(db), *await db.read_snapshot(_audit_contributions_and_payouts)]
+    return [
+        *await audit_referrals(db, payment_records),
+        *await db.read_snapshot(_audit_contributions_and_payouts),
+    ]
 
 
 def _audit_contributions_and_payouts(connection: sa.Connection) -> list[str]:
@@ -204,16 +208,11 @@ def _sum_returned_by_key(connection: sa.Connection) -> dict[str, tuple[int, int]
     return {row.key: (int(row.paid), int(row.all) - int(row.paid)) for row in rows}
 
 
-async def audit_referrals(db: Database) -> list[str]:
+async def audit_referrals(db: Database, payment_records: PaymentRecords) -> list[str]:
     """Compares each referral with the orders that count to it, and their sum with what was issued.
     Each in one statement: one snapshot, also beside a running service."""
-    order, referral, account = schema.order, schema.referral, schema.account
-    shares = (
-        sa.select(order.c.referral, sa.func.sum(order.c.share).label("sum"))
-        .where(order.c.referral.is_not(None))
-        .group_by(order.c.referral)
-        .subquery()
-    )
+    referral, account = schema.referral, schema.account
+    shares = payment_records.select_referral_shares()
     expected = sa.func.coalesce(shares.c.sum, 0)
     rows = await db.fetch(
         sa.select(referral.c.person, referral.c.earned, expected.label("shares"))

@@ -24,6 +24,7 @@ from payments.fulfillment import Fulfillment
 from payments.gateways.base import Gateway
 from payments.offer import Offer
 from payments.orders import Orders
+from payments.payment_reader import PaymentReader
 from payments.types import Cash, InvalidSignature, Order, Payment
 from payments.webhooks import WebhookInbox
 from tests.payments.nursery import Nursery, opened
@@ -145,7 +146,7 @@ class Shop:
     async def audited(self) -> None:
         """The ledger is right, referrals are what orders say, and circulation is what was issued
         less what was spent and paid out."""
-        assert (await audit_books(self.store)).findings == ()
+        assert (await audit_books(self.store, PaymentReader(self.store))).findings == ()
         sums = dict.fromkeys(("pockets", "owed", "issued", "spent", "redeemed", "fee"), 0)
         for row in await self.store.fetch(schema.account.select()):
             kind = row.code.partition("/")[0]

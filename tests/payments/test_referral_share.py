@@ -13,6 +13,7 @@ from core.earnings.audit import audit_earnings
 from core.money import Credits, NanoUsd, Stars, parse_usd
 from payments.offer import Offer
 from payments.orders import Orders
+from payments.payment_reader import PaymentReader
 from payments.referral_share import FRIEND_BOUGHT, FRIEND_REFUNDED
 from payments.types import Dispute, Order, Payment, Refund
 from tests.payments.conftest import Shop
@@ -217,12 +218,12 @@ async def test_the_audit_sees_what_was_changed_by_hand(shop: Shop) -> None:
     ann = await shop.person()
     bob = await shop.friend(ann)
     order = await shop.pay(await shop.order(bob, parse_usd("90")))
-    assert await audit_earnings(shop.store) == []
+    assert await audit_earnings(shop.store, PaymentReader(shop.store)) == []
     altered = Update(schema.order, {"id": order.id}, {"share": 999})
     await shop.ledger.record(altered)
-    (finding,) = await audit_earnings(shop.store)
+    (finding,) = await audit_earnings(shop.store, PaymentReader(shop.store))
     assert (bob in finding, "1000" in finding, "999" in finding) == (True, True, True)
     earned = Update(schema.referral, {"person": bob}, {"earned": 999})
     await shop.ledger.record(earned)
-    (finding,) = await audit_earnings(shop.store)
+    (finding,) = await audit_earnings(shop.store, PaymentReader(shop.store))
     assert finding == "referrals earned 999 Credits, the ledger issued 1000"

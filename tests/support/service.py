@@ -188,7 +188,8 @@ class Service:
 
     async def findings(self) -> list[str]:
         """What all audits find."""
-        return list((await audit_books(self.app.services.base.db)).findings)
+        base = self.app.services.base
+        return list((await audit_books(base.db, base.payment_records)).findings)
 
 
 @contextlib.asynccontextmanager

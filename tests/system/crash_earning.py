@@ -18,6 +18,7 @@ from core.db.database import Database
 from core.earnings.audit import audit_earnings
 from core.ledger.audit import check_ledger
 from core.money import parse_usd
+from payments.payment_reader import PaymentReader
 from tests.core.earnings.world import THOUSAND
 from tests.peers.suppliers import FakeSupplier, Hang
 from tests.support.databases import NOON_MS
@@ -201,7 +202,8 @@ class World:
     async def _is_whole(self, life: Life, state: str) -> None:
         """The audits are clean, and a life's key with all that belongs to it is in this state."""
         found = await check_ledger(self._store)
-        assert [*found.findings, *await audit_earnings(self._store)] == []
+        earnings = await audit_earnings(self._store, PaymentReader(self._store))
+        assert [*found.findings, *earnings] == []
         given, key = schema.contribution, schema.key
         rows = await self._store.fetch(
             sa.select(given.c.state, given.c.credited, key.c.state.label("health"), key.c.sealed)

@@ -33,8 +33,7 @@ VARIABLE_WRITES: Mapping[str, str] = {
 }
 #: Modules that read tables of a room above them, and why.
 UPWARD_READS: Mapping[str, tuple[str, str]] = {
-    "core/admin/audit.py": ("order refund", "compares everything"),
-    "core/earnings/audit.py": ("order usage", "compares everything"),
+    "core/earnings/audit.py": ("usage", "compares everything"),
     "core/earnings/statistics.py": ("usage", "what keys were used for"),
     "core/earnings/valuation.py": ("usage", "what requests cost"),
     "core/pool/keys.py": ("contribution", "a key and its terms are read at once"),

@@ -9,10 +9,8 @@ from bots.chat.reply import Choice, Reply, plain, say, say_count
 from bots.commands.arguments import make_usage_error, parse_number
 from bots.commands.terms import name_clause
 from bots.commands.text import format_credits
+from bots.services import Foundation
 from core.admin.audit import audit_books
-from core.clock import Clock
-from core.db.database import Database
-from core.ledger.ledger import Ledger
 from core.money import Credits
 from core.users.balances import grant_gift
 from core.users.service import Users
@@ -41,13 +39,10 @@ class GrantCommands:
     def __init__(
         self,
         *,
-        db: Database,
-        ledger: Ledger,
+        base: Foundation,
         users: Users,
-        clock: Clock,
     ) -> None:
-        self._db, self._ledger, self._users = db, ledger, users
-        self._clock = clock
+        self._base, self._users = base, users
 
     # --- Credits ------------------------------------------------------------------------------
 
@@ -104,8 +99,8 @@ class GrantCommands:
         person = await self._users.find(str(request.data["person"]))
         amount = Credits(int(request.data["credits"]))
         receipt = await grant_gift(
-            self._ledger,
-            self._clock,
+            self._base.ledger,
+            self._base.clock,
             cause=request.button,
             person=person,
             amount=amount,
@@ -144,7 +139,7 @@ class GrantCommands:
     async def audit(self, request: Request) -> Reply:
         """The ledger recomputed from its transfers, and the asks against it."""
         del request
-        audit = await audit_books(self._db)
+        audit = await audit_books(self._base.db, self._base.payment_records)
         totals = say(
             "{accounts} accounts, {transfers} transfers, {holds} holds, {open} asks running.",
             accounts=audit.ledger.accounts,

@@ -33,7 +33,8 @@ async def shop(database_url: str, clock: TestClock) -> AsyncIterator[Market]:
 
 async def list_broken(shop: Market) -> dict[PromiseClause, int]:
     """The clauses that the audit finds broken."""
-    results = await audit_promise(shop.service.app.services.base.db)
+    base = shop.service.app.services.base
+    results = await audit_promise(base.db, base.payment_records)
     assert tuple(result.clause for result in results) == CLAUSES
     return {result.clause: len(result.findings) for result in results if result.findings}
 

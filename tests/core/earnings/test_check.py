@@ -34,17 +34,18 @@ async def test_what_was_changed_by_hand_is_found(
         await bobs.gets("tom", 300)
         await bobs.asks("tom", 60)
         app, bob = bobs.service.app, await bobs.person("bob")
+        base = app.services.base
         await app.services.earnings.payout_methods.save_address(
             bob.id, "manual", SecretStr("Bob, GB33"), "GB••33"
         )
         await app.services.earnings.withdrawals.request_payout(
             bob.id, Credits(100), "manual", cause="one", at_ms=clock.now_ms()
         )
-        assert await audit_earnings(app.services.base.db) == []
+        assert await audit_earnings(base.db, base.payment_records) == []
         # By the product's own SQLite: two copies in one process drop each other's locks.
         engine = create_engine(parse_url(sqlite_url), write=True, size=1)
         with engine.begin() as connection:
             connection.execute(sa.text(ALTERATIONS[what]))
         engine.dispose()
-        assert await audit_earnings(app.services.base.db) != []
+        assert await audit_earnings(base.db, base.payment_records) != []
         bobs.service.farmed = True
