@@ -53,6 +53,8 @@ class TableUses:
     writes: set[tuple[str, str]] = field(default_factory=set)
     #: Modules with writes of which the text doesn't say what table they are for.
     variable: set[str] = field(default_factory=set)
+    #: Modules that have tables by another name than `schema.<table>`.
+    renamed: set[str] = field(default_factory=set)
 
 
 class TableVisitor(ast.NodeVisitor):
@@ -106,6 +108,14 @@ class TableVisitor(ast.NodeVisitor):
             self.uses.writes.add((self.module, table))
         for argument in (*node.args[1:], *node.keywords):
             self.visit(argument)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        module = node.module or ""
+        renamed = {alias.name for alias in node.names if alias.asname or alias.name == "writes"}
+        if module.startswith(("core.db.schema", "core.db.tables")) or (
+            module in {"core.db", "core.db.writes"} and renamed & {"schema", "writes", *WRITES}
+        ):
+            self.uses.renamed.add(self.module)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if isinstance(node.value, ast.Name) and node.value.id == "schema":
@@ -165,6 +175,7 @@ def test_each_table_is_written_by_its_owner_alone(uses: TableUses) -> None:
     }
     assert foreign == set()
     assert uses.variable == set(VARIABLE_WRITES)
+    assert uses.renamed == set()
 
 
 def test_rooms_read_what_is_theirs_or_below_them(uses: TableUses) -> None:
