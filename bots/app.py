@@ -130,9 +130,7 @@ async def build(config: Config, *, db: Database, clock: Clock, externals: Extern
         services=services,
         chat=chat,
         scheduler=Scheduler(
-            db=db,
             ledger=services.base.ledger,
-            clock=clock,
             process_id=services.base.process_id,
             jobs=tuple(_list_jobs(services, chat)),
         ),
@@ -141,11 +139,11 @@ async def build(config: Config, *, db: Database, clock: Clock, externals: Extern
 
 def _build_chat(services: Services) -> Chat:
     base, payments = services.base, services.payments
-    db, ledger, clock = base.db, base.ledger, base.clock
+    ledger = base.ledger
     #: Front ends that reach people by themselves, by platform, as they start.
     notifiers: dict[str, Notifier] = {}
-    buttons = ButtonRepository(db=db, ledger=ledger, clock=clock)
-    forms = Forms(db=db, ledger=ledger, clock=clock, buttons=buttons)
+    buttons = ButtonRepository(ledger=ledger)
+    forms = Forms(ledger=ledger, buttons=buttons)
     commands = build_commands(services, buttons=buttons, forms=forms, notifiers=notifiers)
     answers = AnswerRenderer(
         ask_service=services.asks.asks,
@@ -170,7 +168,7 @@ def _build_chat(services: Services) -> Chat:
         buttons=buttons,
         forms=forms,
         answer_renderer=answers,
-        clock=clock,
+        clock=base.clock,
         hear_time=ledger.hear_time,
     )
     return Chat(
@@ -178,9 +176,7 @@ def _build_chat(services: Services) -> Chat:
         buttons=buttons,
         forms=forms,
         notifications=NotificationQueue(
-            db=db,
             ledger=ledger,
-            clock=clock,
             deliver=sender.send_notification,
             list_operators=services.users.roles.list_operators,
         ),
@@ -191,14 +187,10 @@ def _build_chat(services: Services) -> Chat:
             notifiers=notifiers,
         ),
         update_inbox=UpdateInbox(
-            db=db,
-            ledger=ledger,
-            vault=services.pool.vault,
-            clock=clock,
-            process_id=base.process_id,
+            ledger=ledger, vault=services.pool.vault, process_id=base.process_id
         ),
         update_policy=UpdatePolicy(commands.registry, forms, dispatcher.work_budget),
-        readiness=Readiness(ledger, clock, PlatformStates(services.admin.alerts)),
+        readiness=Readiness(ledger, PlatformStates(services.admin.alerts)),
         stars=_build_stars(services),
         store_purchases=_build_store_purchases(services),
     )

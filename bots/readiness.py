@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Final, final
 
 from core.admin.alerts import Alerts
-from core.clock import Clock
 from core.errors import Refusal
 from core.jobs.scheduler import build_write_probe
 from core.ledger.ledger import Ledger
@@ -52,8 +51,8 @@ class PlatformStates:
 class Readiness:
     """The readiness of a process, as `/readyz` tells it."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, platform_states: PlatformStates) -> None:
-        self._ledger, self._clock = ledger, clock
+    def __init__(self, ledger: Ledger, platform_states: PlatformStates) -> None:
+        self._ledger, self._clock = ledger, ledger.clock
         self.platform_states = platform_states
         #: One write at once, however many ask.
         self._probe: asyncio.Task[None] | None = None

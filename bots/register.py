@@ -238,7 +238,6 @@ def _build_shared(services: Services) -> _Shared:
             cancellations=services.payments.cancellations,
             orders=services.payments.orders,
             ledger=base.ledger,
-            clock=base.clock,
         ),
     )
 
@@ -375,7 +374,6 @@ def _payment_groups(
     if services.rewards_inviters:
         yield ReferCommands(
             referrals=services.users.referrals,
-            db=base.db,
             ledger=base.ledger,
             percent=payments.inviter_percent,
             has_contributions=services.earnings.takes_keys,
@@ -413,7 +411,6 @@ def _payment_groups(
                 terms="\n".join(render(line, "en") for line in list_terms(terms)),
             ),
             ledger=base.ledger,
-            clock=base.clock,
         )
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bots.config.settings import PricingConfig
-from core.clock import Clock
-from core.db.database import Database
 from core.ledger.ledger import Ledger
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue
@@ -51,9 +49,7 @@ class RepricingServices:
 
 def build_repricing(
     *,
-    db: Database,
     ledger: Ledger,
-    clock: Clock,
     settings: PricingConfig,
     catalogue: Catalogue,
     costs: Costs,
@@ -61,17 +57,18 @@ def build_repricing(
     pool: Pool,
 ) -> RepricingServices:
     """Margins, suggestions, and what suppliers change."""
+    clock = ledger.clock
     source = PriceSource(
         costs, clock, may_fetch=settings.price_updates, url=settings.price_updates_url
     )
     margins = Margins(
         catalogue=catalogue,
         costs=costs,
-        recent_usage=RecentUsage(db=db, clock=clock),
+        recent_usage=RecentUsage(db=ledger.db, clock=clock),
         pool=pool,
         clock=clock,
     )
-    demand = DemandTracker(db=db, ledger=ledger, catalogue=catalogue, pool=pool, clock=clock)
+    demand = DemandTracker(ledger=ledger, catalogue=catalogue, pool=pool)
     price_changes = PriceChanges(prices=prices, clock=clock)
     suggestions = PriceSuggestions(
         margins=margins,
@@ -85,35 +82,24 @@ def build_repricing(
         suggestions=suggestions,
         price_changes=price_changes,
         automatic_pricing=AutomaticPricing(
-            db=db,
             ledger=ledger,
             prices=prices,
             suggestions=suggestions,
             price_changes=price_changes,
-            clock=clock,
             limits=settings.repricing_limits,
         ),
         demand=demand,
-        cost_overrides=CostOverrides(db=db, ledger=ledger, costs=costs, clock=clock),
+        cost_overrides=CostOverrides(ledger=ledger, costs=costs),
         supplier_changes=SupplierChanges(
-            db=db,
             ledger=ledger,
             catalogue=catalogue,
             prices=prices,
             price_changes=price_changes,
             margins=margins,
-            clock=clock,
         ),
         cost_watch=CostWatch(
-            db=db,
-            ledger=ledger,
-            catalogue=catalogue,
-            margins=margins,
-            clock=clock,
-            is_ready=lambda: source.is_ready,
+            ledger=ledger, catalogue=catalogue, margins=margins, is_ready=lambda: source.is_ready
         ),
-        announcements=PriceAnnouncements(db=db, ledger=ledger, clock=clock),
-        model_ends=ModelEndNotices(
-            db=db, ledger=ledger, catalogue=catalogue, pool=pool, clock=clock
-        ),
+        announcements=PriceAnnouncements(ledger=ledger),
+        model_ends=ModelEndNotices(ledger=ledger, catalogue=catalogue, pool=pool),
     )

@@ -94,12 +94,20 @@ class Foundation:
     """What every part stands on: settings, the clock, an open database, the ledger."""
 
     config: Config
-    clock: Clock
-    db: Database
     ledger: Ledger
     payment_records: PaymentRecords
     #: This process, by a name that no other has: whose asks and jobs are whose.
     process_id: str
+
+    @property
+    def db(self) -> Database:
+        """The database that the ledger writes."""
+        return self.ledger.db
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that dates what is written."""
+        return self.ledger.clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +239,7 @@ async def build(config: Config, *, db: Database, clock: Clock, externals: Extern
     pool = build_pool(base, externals, pricing, vault)
     users = build_users(base, pricing, pool)
     repricing = build_repricing(
-        db=base.db,
         ledger=base.ledger,
-        clock=base.clock,
         settings=config.pricing,
         catalogue=pricing.catalogue,
         costs=pricing.costs,
@@ -248,13 +254,7 @@ async def build(config: Config, *, db: Database, clock: Clock, externals: Extern
         pricing=pricing,
         pool=pool,
         users=users,
-        links=Links(
-            db=base.db,
-            ledger=base.ledger,
-            users=users.users,
-            clock=base.clock,
-            plan_earnings_merge=earnings.plan_merge,
-        ),
+        links=Links(ledger=base.ledger, users=users.users, plan_earnings_merge=earnings.plan_merge),
         repricing=repricing,
         earnings=earnings,
         payments=build_payments(base, externals, pricing, vault, users, is_trading=is_trading),
@@ -270,7 +270,7 @@ async def build_foundation(
     `ledger` of another kind brings it."""
     ledger = ledger or Ledger(db, clock)
     await ledger.start()
-    return Foundation(config, clock, db, ledger, PaymentReader(db), make_process_id(clock.now_ms()))
+    return Foundation(config, ledger, PaymentReader(db), make_process_id(clock.now_ms()))
 
 
 def build_vault(config: Config) -> Vault:
@@ -316,12 +316,10 @@ def build_pool(
 ) -> PoolServices:
     """Keys that an opened vault seals."""
     pool = Pool(
-        db=base.db,
         ledger=base.ledger,
         vault=vault,
         catalogue=pricing.catalogue,
         costs=pricing.costs,
-        clock=base.clock,
         suppliers=externals.suppliers,
     )
     return PoolServices(vault, pool)
@@ -329,43 +327,26 @@ def build_pool(
 
 def build_users(base: Foundation, pricing: PricingServices, pool: PoolServices) -> UserServices:
     """People and what belongs to them."""
-    db, ledger, clock, config = base.db, base.ledger, base.clock, base.config
+    db, ledger, config = base.db, base.ledger, base.config
     contributed = pool.pool.contributed_keys
-    users = Users(
-        db=db,
-        ledger=ledger,
-        vault=pool.vault,
-        clock=clock,
-        welcome_gift=config.users.welcome,
-    )
+    users = Users(ledger=ledger, vault=pool.vault, welcome_gift=config.users.welcome)
     return UserServices(
         users=users,
         roles=build_roles(base),
         limits=UserLimits(
-            db=db,
-            ledger=ledger,
-            clock=clock,
-            default_allowance=config.users.allowance,
-            deals=pricing.deals,
+            ledger=ledger, default_allowance=config.users.allowance, deals=pricing.deals
         ),
         balances=Balances(ledger=ledger, list_lending_keys=contributed.list_advance_keys),
-        debts=DebtRepayment(db=db, ledger=ledger, clock=clock),
-        referrals=Referrals(
-            db=db, ledger=ledger, clock=clock, payment_records=base.payment_records
-        ),
+        debts=DebtRepayment(ledger=ledger),
+        referrals=Referrals(ledger=ledger, payment_records=base.payment_records),
         statements=Statements(db=db, history=AccountHistory(db)),
-        support_desk=SupportDesk(users=users, ledger=ledger, clock=clock),
+        support_desk=SupportDesk(users=users, ledger=ledger),
     )
 
 
 def build_roles(base: Foundation) -> Roles:
     """Who runs the service."""
-    return Roles(
-        db=base.db,
-        ledger=base.ledger,
-        clock=base.clock,
-        operators=base.config.operator.admins,
-    )
+    return Roles(ledger=base.ledger, operators=base.config.operator.admins)
 
 
 def build_earnings(
@@ -380,7 +361,6 @@ def build_earnings(
     """Contributions of keys, and cashing out."""
     db, ledger, clock, policy = base.db, base.ledger, base.clock, base.config.earnings.policy
     contributions = Contributions(
-        db=db,
         ledger=ledger,
         pool=pool.pool,
         valuer=KeyValuer(
@@ -390,16 +370,13 @@ def build_earnings(
             costs=pricing.costs,
             clock=clock,
         ),
-        clock=clock,
         policy=policy,
         find_inviter=users.referrals.find_inviter,
     )
-    payout_methods = PayoutMethods(db=db, ledger=ledger, vault=pool.vault, clock=clock)
+    payout_methods = PayoutMethods(ledger=ledger, vault=pool.vault)
     withdrawals = Withdrawals(
-        db=db,
         ledger=ledger,
         payout_methods=payout_methods,
-        clock=clock,
         policy=policy,
         payment_records=base.payment_records,
     )
@@ -410,12 +387,11 @@ def build_earnings(
             contributions=contributions,
             ledger=ledger,
             pool=pool.pool,
-            clock=clock,
             plan_cancellation=withdrawals.plan_cancellation,
         ),
         payout_methods=payout_methods,
         withdrawals=withdrawals,
-        statistics=ContributionStatistics(db=db, ledger=ledger, clock=clock),
+        statistics=ContributionStatistics(ledger=ledger),
         payouts=Payouts(
             withdrawals=withdrawals,
             payout_methods=payout_methods,
@@ -461,9 +437,7 @@ def build_vouchers(base: Foundation, pricing: PricingServices) -> Vouchers:
 def _payment_base(base: Foundation, pricing: PricingServices) -> PaymentBase:
     sales = base.config.sales
     return PaymentBase(
-        base.db,
         base.ledger,
-        base.clock,
         sales.offer,
         pricing.deals,
         withdrawal_days=sales.withdrawal_days,
@@ -476,12 +450,8 @@ def build_asks(
 ) -> AskServices:
     """The road of a question: admitted, streamed, settled; recovered when its process is gone."""
     db, ledger, clock = base.db, base.ledger, base.clock
-    repository = AskRepository(
-        db=db, ledger=ledger, users=users.users, clock=clock, process_id=base.process_id
-    )
-    conversations = Conversations(
-        db=db, ledger=ledger, clock=clock, max_history_tokens=base.config.models.history
-    )
+    repository = AskRepository(ledger=ledger, users=users.users, process_id=base.process_id)
+    conversations = Conversations(ledger=ledger, max_history_tokens=base.config.models.history)
     asks = AskService(
         admission=Admission(
             ledger=ledger,
@@ -492,9 +462,9 @@ def build_asks(
             conversations=conversations,
             process_id=base.process_id,
         ),
-        answer_stream=AnswerStream(pool=pool.pool, ledger=ledger, costs=pricing.costs, clock=clock),
+        answer_stream=AnswerStream(pool=pool.pool, ledger=ledger, costs=pricing.costs),
         repository=repository,
-        heartbeat=Heartbeat(db=db, ledger=ledger, clock=clock, process_id=base.process_id),
+        heartbeat=Heartbeat(ledger=ledger, process_id=base.process_id),
         rate_limiter=RateLimiter(
             limits=users.limits,
             deals=pricing.deals,
@@ -510,25 +480,19 @@ def build_asks(
             ledger=ledger,
             pool=pool.pool,
             costs=pricing.costs,
-            clock=clock,
         ),
         deals=pricing.deals,
     )
     return AskServices(
         asks=asks,
         repository=repository,
-        reversal=AskReversal(db=db, ledger=ledger, clock=clock, process_id=base.process_id),
+        reversal=AskReversal(ledger=ledger, process_id=base.process_id),
         history=AskHistory(db),
         conversations=conversations,
         recovery=AskRecovery(
-            db=db,
-            ledger=ledger,
-            prices=pricing.prices,
-            pool=pool.pool,
-            clock=clock,
-            process_id=base.process_id,
+            ledger=ledger, prices=pricing.prices, pool=pool.pool, process_id=base.process_id
         ),
-        chat_moves=ChatMoves(db=db, ledger=ledger, limits=users.limits, clock=clock),
+        chat_moves=ChatMoves(ledger=ledger, limits=users.limits),
         file_reader=FileReader(),
     )
 
@@ -543,10 +507,10 @@ def build_admin(
 ) -> AdminServices:
     """What operators see and do, beside prices, payments and payouts."""
     db, ledger, clock = base.db, base.ledger, base.clock
-    alerts = Alerts(db=db, ledger=ledger, clock=clock)
+    alerts = Alerts(ledger=ledger)
     return AdminServices(
         alerts=alerts,
-        broadcasts=Broadcasts(db=db, ledger=ledger, clock=clock),
+        broadcasts=Broadcasts(ledger=ledger),
         erasure=Erasure(
             ledger=ledger,
             users=users.users,
@@ -566,7 +530,6 @@ def build_admin(
             clock=clock,
         ),
         user_search=UserSearch(
-            db=db,
             ledger=ledger,
             users=users.users,
             referrals=users.referrals,

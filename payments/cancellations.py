@@ -18,9 +18,8 @@ from typing import Any, ClassVar, Final, Literal
 import sqlalchemy as sa
 
 from core import chart, ids
-from core.clock import DAY_MS, Clock
+from core.clock import DAY_MS
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Insert, Update
 from core.errors import Refusal, describe_failure
 from core.ledger.ledger import Ledger
@@ -116,17 +115,10 @@ class Cancellations:
     """The service by which buyers withdraw from purchases."""
 
     def __init__(
-        self,
-        *,
-        orders: Orders,
-        refunds: Refunds,
-        db: Database,
-        ledger: Ledger,
-        clock: Clock,
-        policy: CancellationPolicy,
+        self, *, orders: Orders, refunds: Refunds, ledger: Ledger, policy: CancellationPolicy
     ) -> None:
-        self._orders, self._refunds, self._db = orders, refunds, db
-        self._ledger, self._clock, self.policy = ledger, clock, policy
+        self._orders, self._refunds, self._db = orders, refunds, ledger.db
+        self._ledger, self._clock, self.policy = ledger, ledger.clock, policy
 
     def may_offer(self, order: Order) -> bool:
         """Whether a purchase that was paid just now shows the way to withdraw from it."""

@@ -14,9 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import chart, ids
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import Entry
@@ -54,9 +52,9 @@ class DisputeStep:
 class DisputeSteps:
     """The service that works out what a step of a dispute moves, on its order as it stands."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock, offer: Offer) -> None:
+    def __init__(self, *, ledger: Ledger, offer: Offer) -> None:
         """`offer` counts for orders that kept none."""
-        self._db, self._ledger, self._clock, self._offer = db, ledger, clock, offer
+        self._db, self._ledger, self._clock, self._offer = ledger.db, ledger, ledger.clock, offer
 
     async def open_dispute(self, order: Order, dispute: Dispute, person: str) -> DisputeStep:
         """Holds what is left of the order; its cash is undecided."""

@@ -16,9 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import chart
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import (
@@ -49,19 +47,12 @@ class Disputes:
     """The service that works out what each step of a dispute does to its order."""
 
     def __init__(
-        self,
-        *,
-        orders: Orders,
-        db: Database,
-        ledger: Ledger,
-        clock: Clock,
-        offer: Offer,
-        gateways: Mapping[str, Gateway],
+        self, *, orders: Orders, ledger: Ledger, offer: Offer, gateways: Mapping[str, Gateway]
     ) -> None:
         """`gateways` are asked again before what ended is taken up on their word."""
-        self._orders, self._db, self._ledger = orders, db, ledger
-        self._clock, self._gateways = clock, gateways
-        self._steps = DisputeSteps(db=db, ledger=ledger, clock=clock, offer=offer)
+        self._orders, self._db, self._ledger = orders, ledger.db, ledger
+        self._clock, self._gateways = ledger.clock, gateways
+        self._steps = DisputeSteps(ledger=ledger, offer=offer)
 
     async def prepare_submission(
         self, order_id: str, dispute: Dispute

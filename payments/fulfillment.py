@@ -14,7 +14,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import chart, ids
-from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
 from core.db.writes import Insert, Update
@@ -82,23 +81,19 @@ class Fulfillment:
         self,
         *,
         orders: Orders,
-        db: Database,
         ledger: Ledger,
-        clock: Clock,
         offer: Offer,
         get_person_id: GetPersonId | None = None,
         gateways: Mapping[str, Gateway] | None = None,
     ) -> None:
         """`offer` counts for orders that kept none; `get_person_id` is needed where platforms' own
         stores sell, `gateways` where disputes go on after their end."""
-        self.orders, self._db, self._ledger = orders, db, ledger
-        self._clock, self._offer, self._get_person_id = clock, offer, get_person_id
-        self.disputes = Disputes(
-            orders=orders, db=db, ledger=ledger, clock=clock, offer=offer, gateways=gateways or {}
-        )
-        self._warnings = PaymentWarnings(orders=orders, ledger=ledger, clock=clock)
-        self._reversals = Reversals(db=db)
-        self._mismatches = Mismatches(orders=orders, db=db, ledger=ledger, clock=clock)
+        self.orders, self._db, self._ledger = orders, ledger.db, ledger
+        self._clock, self._offer, self._get_person_id = ledger.clock, offer, get_person_id
+        self.disputes = Disputes(orders=orders, ledger=ledger, offer=offer, gateways=gateways or {})
+        self._warnings = PaymentWarnings(orders=orders, ledger=ledger)
+        self._reversals = Reversals(db=ledger.db)
+        self._mismatches = Mismatches(orders=orders, ledger=ledger)
 
     async def credit_payment(self, payment: Payment, *, notify: bool = True) -> Order:
         """Credits what a payment brings, once, however often it is reported. Raises `UnknownOrder`,

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Insert
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
@@ -43,8 +42,8 @@ def unprocessed_row(clock: Clock, message: str, verdict: str, order: str) -> Ins
 class Mismatches:
     """The service that tells of payments which don't fit their order."""
 
-    def __init__(self, *, orders: Orders, db: Database, ledger: Ledger, clock: Clock) -> None:
-        self._orders, self._db, self._ledger, self._clock = orders, db, ledger, clock
+    def __init__(self, *, orders: Orders, ledger: Ledger) -> None:
+        self._orders, self._db, self._ledger, self._clock = orders, ledger.db, ledger, ledger.clock
 
     async def report(self, payment: Payment, refused: PaymentMismatch) -> None:
         """Tells operators, and the buyer where they paid something else; each once. The order is

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from core.clock import DAY_MS, Clock
+from core.clock import DAY_MS
 from core.db import schema
 from core.db.database import Database
 from core.db.writes import Companion, Delete, Insert, Update
@@ -70,8 +70,8 @@ class GatewaySums:
 class Movements:
     """The repository of movements, and their comparison with the books."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
 
     async def record(self, movements: Sequence[Movement]) -> None:
         """Keeps each once; one that is told again may have another amount by now."""

@@ -8,9 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.clock import DAY_MS, Clock
+from core.clock import DAY_MS
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Update
 from core.ledger.ledger import Ledger
 from payments.orders import FIRST_CHECK_MS
@@ -53,8 +52,8 @@ def compute_next_check(order: Order, now_ms: int, *, is_listed: bool) -> int | N
 class OrderChecks:
     """The schedule by which orders are asked about."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
 
     async def list_due(self, gateway: str, *, waiting_max: int, paid_max: int) -> list[str]:
         """The ids of a gateway's orders that are due, those first that have waited longest: whose

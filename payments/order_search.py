@@ -9,7 +9,6 @@ import sqlalchemy as sa
 
 from core import chart
 from core.db import schema
-from core.db.database import Database
 from core.ledger.ledger import Ledger
 from core.money import Credits
 from core.pricing.tiers import select_merged_ids
@@ -37,8 +36,8 @@ class CashReceipt:
 class OrderSearch:
     """The search for orders, and for the receipts of what was paid and given back."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, orders: Orders) -> None:
-        self._db, self._ledger, self._orders = db, ledger, orders
+    def __init__(self, *, ledger: Ledger, orders: Orders) -> None:
+        self._db, self._ledger, self._orders = ledger.db, ledger, orders
 
     async def find_order(self, id_: str) -> Order:
         """By the order's id, a receipt of a payment or a refund, a dispute's id, or what its

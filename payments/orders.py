@@ -62,16 +62,14 @@ class Orders:
     def __init__(
         self,
         *,
-        db: Database,
         ledger: Ledger,
-        clock: Clock,
         offer: Offer,
         personal_offers: PersonalOffers | None = None,
         derive_tag: Callable[[str], int] | None = None,
     ) -> None:
         """`offer` is everyone's, `personal_offers` tell what it is for one buyer; `derive_tag`
         makes the end of an order's id of its beginning, by a key of this database's."""
-        self._db, self._ledger, self._clock, self.offer = db, ledger, clock, offer
+        self._db, self._ledger, self._clock, self.offer = ledger.db, ledger, ledger.clock, offer
         self._personal_offers, self._derive_tag = personal_offers, derive_tag
 
     async def get_offer(self, person: str) -> Offer:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from core.clock import Clock
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
 from core.notification import OPERATORS, notification_row
@@ -23,8 +22,8 @@ PAYMENT_WARNED = "payment_warned"
 class PaymentWarnings:
     """The service that passes gateways' warnings on to operators."""
 
-    def __init__(self, *, orders: Orders, ledger: Ledger, clock: Clock) -> None:
-        self._orders, self._ledger, self._clock = orders, ledger, clock
+    def __init__(self, *, orders: Orders, ledger: Ledger) -> None:
+        self._orders, self._ledger, self._clock = orders, ledger, ledger.clock
 
     async def pass_on(self, warning: PaymentWarning) -> None:
         """Tells operators of it, once however often it is told; nothing where nothing was credited.

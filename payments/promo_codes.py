@@ -11,9 +11,7 @@ from typing import Any, ClassVar, Literal
 import sqlalchemy as sa
 
 from core import chart, ids
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
@@ -49,9 +47,9 @@ class RedeemedPromotion:
 class PromoCodes:
     """The service that redeems codes of promotions."""
 
-    def __init__(self, *, deals: Deals, db: Database, ledger: Ledger, clock: Clock) -> None:
-        self._deals, self._db = deals, db
-        self._ledger, self._clock = ledger, clock
+    def __init__(self, *, deals: Deals, ledger: Ledger) -> None:
+        self._deals, self._db = deals, ledger.db
+        self._ledger, self._clock = ledger, ledger.clock
 
     async def redeem_code(self, person: Person, code: sa.Row[Any]) -> RedeemedPromotion:
         """Gives what the promotion of a row of codes gives; raises `CodeRefused`,

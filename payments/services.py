@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from core import ids
-from core.clock import Clock
-from core.db.database import Database
 from core.ledger.ledger import Ledger
 from core.pool.vault import Vault
 from core.pricing.deals import Deals
@@ -61,9 +59,7 @@ class PaymentServices:
 class PaymentBase:
     """What all services of payments stand on."""
 
-    db: Database
     ledger: Ledger
-    clock: Clock
     #: What everyone is offered; `deals` tell what it is for one person.
     offer: Offer
     deals: Deals
@@ -81,9 +77,7 @@ class PaymentBase:
     def build_orders(self, derive_tag: Callable[[str], int] | None = None) -> Orders:
         """The orders of this database; `derive_tag` where their ids are recognized."""
         return Orders(
-            db=self.db,
             ledger=self.ledger,
-            clock=self.clock,
             offer=self.offer,
             personal_offers=PersonalOffers(self.offer, self.deals),
             derive_tag=derive_tag,
@@ -98,9 +92,7 @@ class PaymentBase:
         """What makes Credits of payments; `gateways` where they speak."""
         return Fulfillment(
             orders=orders,
-            db=self.db,
             ledger=self.ledger,
-            clock=self.clock,
             offer=self.offer,
             get_person_id=get_person_id,
             gateways=gateways,
@@ -111,12 +103,8 @@ class PaymentBase:
         return Vouchers(
             orders=orders,
             fulfillment=fulfillment,
-            db=self.db,
             ledger=self.ledger,
-            clock=self.clock,
-            promo_codes=PromoCodes(
-                deals=self.deals, db=self.db, ledger=self.ledger, clock=self.clock
-            ),
+            promo_codes=PromoCodes(deals=self.deals, ledger=self.ledger),
         )
 
 
@@ -138,30 +126,28 @@ def build_payment_services(
     is_trading: bool,
 ) -> PaymentServices:
     """Orders, and what gateways say of them."""
-    db, ledger, clock = base.db, base.ledger, base.clock
+    ledger, db, clock = base.ledger, base.ledger.db, base.ledger.clock
     orders = base.build_orders(order_tags(vault))
     fulfillment = base.build_fulfillment(orders, get_person_id, gateways)
-    movements = Movements(db=db, ledger=ledger, clock=clock)
+    movements = Movements(ledger=ledger)
     everywhere = {**gateways, VOUCHER_GATEWAY: VoucherGateway()}
     refunds = Refunds(
         gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db, clock=clock
     )
     unmatched = UnmatchedPayments(
-        orders=orders, fulfillment=fulfillment, db=db, ledger=ledger, get_person_id=get_person_id
+        orders=orders, fulfillment=fulfillment, ledger=ledger, get_person_id=get_person_id
     )
     disputes = DisputeService(gateways=everywhere, orders=orders, fulfillment=fulfillment, db=db)
     return PaymentServices(
         gateways=gateways,
         orders=orders,
-        order_search=OrderSearch(db=db, ledger=ledger, orders=orders),
+        order_search=OrderSearch(ledger=ledger, orders=orders),
         checkout=CheckoutService(gateways=everywhere, orders=orders),
         refunds=refunds,
         cancellations=Cancellations(
             orders=orders,
             refunds=refunds,
-            db=db,
             ledger=ledger,
-            clock=clock,
             policy=CancellationPolicy(base.withdrawal_days, base.sellers),
         ),
         disputes=disputes,
@@ -170,27 +156,16 @@ def build_payment_services(
             orders=orders,
             fulfillment=fulfillment,
             transaction_listing=TransactionListing(
-                fulfillment=fulfillment,
-                movements=movements,
-                unmatched=unmatched,
-                db=db,
-                ledger=ledger,
+                fulfillment=fulfillment, movements=movements, unmatched=unmatched, ledger=ledger
             ),
-            order_checks=OrderChecks(db=db, ledger=ledger, clock=clock),
+            order_checks=OrderChecks(ledger=ledger),
             intents=OrderIntents(refunds=refunds, disputes=disputes, clock=clock),
             clock=clock,
         ),
         movements=movements,
         unmatched=unmatched,
         vouchers=base.build_vouchers(orders, fulfillment),
-        inbox=WebhookInbox(
-            gateways=gateways,
-            fulfillment=fulfillment,
-            db=db,
-            ledger=ledger,
-            vault=vault,
-            clock=clock,
-        ),
+        inbox=WebhookInbox(gateways=gateways, fulfillment=fulfillment, ledger=ledger, vault=vault),
         is_trading=is_trading,
     )
 

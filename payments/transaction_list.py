@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from core.clock import DAY_MS
 from core.db import schema
-from core.db.database import Database
 from core.db.errors import DatabaseUnavailable
 from core.db.writes import Insert, Update
 from core.errors import Refusal, describe_failure
@@ -58,13 +57,12 @@ class TransactionListing:
         fulfillment: Fulfillment,
         movements: Movements,
         unmatched: UnmatchedPayments,
-        db: Database,
         ledger: Ledger,
     ) -> None:
         """`unmatched` takes the payments that fit no order."""
         self._unmatched = unmatched
         self._fulfillment, self.movements = fulfillment, movements
-        self._db, self._ledger = db, ledger
+        self._db, self._ledger = ledger.db, ledger
 
     async def read_new_transactions(
         self, gateway: SupportsTransactionList, *, pages_max: int = _PAGES_AT_ONCE

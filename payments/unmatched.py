@@ -17,7 +17,6 @@ import sqlalchemy as sa
 from core import ids
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
@@ -67,13 +66,12 @@ class UnmatchedPayments:
         *,
         orders: Orders,
         fulfillment: Fulfillment,
-        db: Database,
         ledger: Ledger,
         get_person_id: GetPersonId | None = None,
     ) -> None:
         """`get_person_id` finds or makes whoever paid."""
         self._orders, self._fulfillment = orders, fulfillment
-        self._db, self._ledger, self._get_person_id = db, ledger, get_person_id
+        self._db, self._ledger, self._get_person_id = ledger.db, ledger, get_person_id
 
     @property
     def _clock(self) -> Clock:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from core import ids
-from core.clock import DAY_MS, Clock
+from core.clock import DAY_MS
 from core.db import schema
 from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
@@ -78,15 +78,13 @@ class Vouchers:
         *,
         orders: Orders,
         fulfillment: Fulfillment,
-        db: Database,
         ledger: Ledger,
-        clock: Clock,
         promo_codes: PromoCodes | None = None,
     ) -> None:
         """`promo_codes` is needed where codes of them are redeemed."""
         self._orders, self._fulfillment, self._promo_codes = orders, fulfillment, promo_codes
-        self._db, self._ledger, self._clock = db, ledger, clock
-        self._attempts = AttemptLimiter(clock)
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
+        self._attempts = AttemptLimiter(ledger.clock)
 
     def generate_vouchers(self, cash: NanoUsd, count: int, days: int | None) -> list[NewCode]:
         """New vouchers worth so much cash each, good for so many days, or for ever; raises

@@ -18,9 +18,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from core.clock import DAY_MS, Clock
+from core.clock import DAY_MS
 from core.db import schema
-from core.db.database import Database
 from core.db.errors import DatabaseUnavailable
 from core.db.writes import Delete, Insert, Update
 from core.errors import Refusal, describe_failure
@@ -66,13 +65,11 @@ class WebhookInbox:
         *,
         gateways: Mapping[str, Gateway],
         fulfillment: Fulfillment,
-        db: Database,
         ledger: Ledger,
         vault: Vault,
-        clock: Clock,
     ) -> None:
         self._gateways, self._fulfillment = gateways, fulfillment
-        self._db, self._ledger, self._vault, self._clock = db, ledger, vault, clock
+        self._db, self._ledger, self._vault, self._clock = ledger.db, ledger, vault, ledger.clock
         self._arrival = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         #: Orders whose payers came back, and when each was last asked about.

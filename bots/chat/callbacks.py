@@ -20,9 +20,7 @@ from bots.chat.reply import Choice, Invoice, Phrase, Reply, say
 from bots.chat.types import Attachment, Button, Card, Place, StarsInvoice
 from core import ids
 from core.asks.chat_moves import is_same_place
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Delete, Insert, Update, UpdateAll
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
@@ -80,8 +78,8 @@ class ButtonRepository:
     """The repository of the rows behind the buttons of cards: it creates, authorises and deletes
     them."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
 
     async def create_buttons(
         self, reply: Reply, *, person: str, place: str

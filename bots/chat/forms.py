@@ -24,9 +24,7 @@ from bots.chat.i18n import render
 from bots.chat.reply import Choice, FormRequest, Phrase, Reply, say
 from bots.chat.types import Button, Form, FormCard, FormSubmission, InputField
 from core import ids
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.prepared import PreparedSelect
 from core.db.writes import Delete, Insert, Update
 from core.errors import Refusal
@@ -118,10 +116,8 @@ class Forms:
     """The repository of forms that wait for an answer, one in a place: a new form replaces the last
     one."""
 
-    def __init__(
-        self, *, db: Database, ledger: Ledger, clock: Clock, buttons: ButtonRepository
-    ) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger, buttons: ButtonRepository) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
         self._buttons = buttons
         #: The locks of places in which a command that opens a form is at work, or somebody waits
         #: for one.

@@ -17,9 +17,8 @@ from typing import Any, Final, final
 import sqlalchemy as sa
 
 from core.admin.erasure import ErasureScope
-from core.clock import DAY_MS, Clock
+from core.clock import DAY_MS
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Delete, Insert, Update, UpdateAll
 from core.errors import Refusal, describe_failure
 from core.ledger.ledger import Ledger
@@ -66,10 +65,8 @@ class UpdateInbox:
     """The inbox stores updates, forgets them when they are worked, and hands over what a process
     left behind."""
 
-    def __init__(
-        self, *, db: Database, ledger: Ledger, vault: Vault, clock: Clock, process_id: str
-    ) -> None:
-        self._db, self._ledger, self._vault, self._clock = db, ledger, vault, clock
+    def __init__(self, *, ledger: Ledger, vault: Vault, process_id: str) -> None:
+        self._db, self._ledger, self._vault, self._clock = ledger.db, ledger, vault, ledger.clock
         self._process_id = process_id
         self._workers: dict[str, WorkUpdate] = {}
         #: Those that are worked here: their rows' leases are renewed.

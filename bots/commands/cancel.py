@@ -12,7 +12,7 @@ from bots.chat.reply import Choice, Phrase, Reply, say
 from bots.commands.errors import explain_refusal
 from bots.commands.text import format_cash, format_credits
 from core.admin_log import admin_log_row
-from core.clock import Clock, as_datetime
+from core.clock import as_datetime
 from core.jobs.notifications import Notification
 from core.ledger.ledger import Ledger
 from core.money import Credits
@@ -29,11 +29,9 @@ from payments.types import Order
 class CancellationCommands:
     """The actions by which a buyer withdraws from a purchase, and an operator decides about it."""
 
-    def __init__(
-        self, *, cancellations: Cancellations, orders: Orders, ledger: Ledger, clock: Clock
-    ) -> None:
+    def __init__(self, *, cancellations: Cancellations, orders: Orders, ledger: Ledger) -> None:
         self._cancellations, self._orders = cancellations, orders
-        self._ledger, self._clock = ledger, clock
+        self._ledger, self._clock = ledger, ledger.clock
 
     @action("cancel-order")
     async def cancel_order(self, request: Request) -> Reply:

@@ -8,7 +8,6 @@ from bots.chat.command import Request, command
 from bots.chat.reply import Phrase, Reply, make_copy_choice, plain, say
 from bots.chat.types import Notifier, Platform
 from bots.commands.text import format_credits
-from core.db.database import Database
 from core.earnings.contributions import INVITER_PERCENT
 from core.earnings.statistics import sum_contribution_bonuses
 from core.ledger.ledger import Ledger
@@ -25,7 +24,6 @@ class ReferCommands:
         self,
         *,
         referrals: Referrals,
-        db: Database,
         ledger: Ledger,
         percent: int,
         has_contributions: bool,
@@ -33,7 +31,7 @@ class ReferCommands:
     ) -> None:
         """`percent` of what friends buy; `has_contributions`: keys may be contributed; `notifiers`
         by platform, as front ends start."""
-        self._referrals, self._db, self._ledger = referrals, db, ledger
+        self._referrals, self._db, self._ledger = referrals, ledger.db, ledger
         self._percent, self._has_contributions = percent, has_contributions
         self._notifiers = notifiers
 

@@ -9,9 +9,7 @@ from typing import Final, Literal
 
 import sqlalchemy as sa
 
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
@@ -40,8 +38,8 @@ MUTE_HOURS: Final = 4
 class Alerts:
     """Sends alerts to operators, and mutes them."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
 
     async def send_alert(
         self, kind: AlertKind, subject: str, facts: Mapping[str, str | int]

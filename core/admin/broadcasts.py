@@ -12,9 +12,7 @@ from typing import Any, ClassVar, Final
 import sqlalchemy as sa
 
 from core import ids
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
@@ -62,8 +60,8 @@ class Broadcast:
 class Broadcasts:
     """Starts, queues and stops broadcasts, one at a time."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
 
     async def count_recipients(self) -> int:
         """How many people a broadcast would reach."""

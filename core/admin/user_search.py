@@ -10,7 +10,6 @@ import sqlalchemy as sa
 
 from core import chart
 from core.db import schema
-from core.db.database import Database
 from core.earnings.contributions import Contributions
 from core.earnings.types import Contribution
 from core.ledger.ledger import Ledger
@@ -59,14 +58,13 @@ class UserSearch:
     def __init__(
         self,
         *,
-        db: Database,
         ledger: Ledger,
         users: Users,
         referrals: Referrals,
         contributions: Contributions,
         payment_records: PaymentRecords,
     ) -> None:
-        self._db, self._ledger, self._users = db, ledger, users
+        self._db, self._ledger, self._users = ledger.db, ledger, users
         self._referrals, self._contributions = referrals, contributions
         self._payment_records = payment_records
 

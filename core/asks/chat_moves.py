@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
 from core.db.writes import Insert, UpdateAll
@@ -20,8 +19,8 @@ class ChatMoves:
     Messages keep their ids at the place where they were shown, since a chat counts anew where it
     moved to; all else is rewritten."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, limits: UserLimits, clock: Clock) -> None:
-        self._db, self._ledger, self._limits, self._clock = db, ledger, limits, clock
+    def __init__(self, *, ledger: Ledger, limits: UserLimits) -> None:
+        self._db, self._ledger, self._limits, self._clock = ledger.db, ledger, limits, ledger.clock
 
     async def record_move(self, platform: str, was: str, chat: str) -> None:
         """Records that chat `was` is now `chat`; the same again changes nothing."""

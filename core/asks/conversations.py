@@ -16,7 +16,6 @@ import sqlalchemy as sa
 from core import ids
 from core.asks.repository import unseal_part
 from core.asks.types import ConversationHistory, Question
-from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
 from core.db.prepared import PreparedSelect
@@ -137,15 +136,8 @@ class Conversations:
     Of a long conversation the newest turns are sent: between half of the most that is sent and all
     of it, since what is left out is left out in blocks."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        ledger: Ledger,
-        clock: Clock,
-        max_history_tokens: Tokens = HISTORY_TOKENS_MAX,
-    ) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger, max_history_tokens: Tokens = HISTORY_TOKENS_MAX) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
         self._max_history_tokens = max_history_tokens
 
     async def find_current(self, person: str, place: str) -> str | None:

@@ -11,9 +11,7 @@ import sqlalchemy as sa
 
 from core.asks.admission import LEASE_SECONDS
 from core.asks.run import AskRun
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Update
 from core.errors import describe_failure
 from core.ledger.ledger import Ledger
@@ -28,8 +26,13 @@ HEARTBEAT_SECONDS = 2.0
 class Heartbeat:
     """Renews the leases of all running asks of this process, in one task."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock, process_id: str) -> None:
-        self._db, self._ledger, self._clock, self._process_id = db, ledger, clock, process_id
+    def __init__(self, *, ledger: Ledger, process_id: str) -> None:
+        self._db, self._ledger, self._clock, self._process_id = (
+            ledger.db,
+            ledger,
+            ledger.clock,
+            process_id,
+        )
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, runs: Mapping[str, AskRun]) -> None:

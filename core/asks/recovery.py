@@ -17,9 +17,7 @@ from core import chart
 from core.asks.admission import LEASE_SECONDS
 from core.asks.settlement import AskBill, OpenAsk, build_settlement
 from core.asks.types import Outcome
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Update
 from core.earnings.contributions import DrawnAmounts
 from core.ledger.ledger import Ledger
@@ -39,18 +37,9 @@ _BATCH_SIZE = 200
 class AskRecovery:
     """Settles asks whose process died; safe to run on any process, any number of times."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        ledger: Ledger,
-        prices: PriceBook,
-        pool: Pool,
-        clock: Clock,
-        process_id: str,
-    ) -> None:
-        self._db, self._ledger, self._prices = db, ledger, prices
-        self._pool, self._clock, self._process_id = pool, clock, process_id
+    def __init__(self, *, ledger: Ledger, prices: PriceBook, pool: Pool, process_id: str) -> None:
+        self._db, self._ledger, self._prices = ledger.db, ledger, prices
+        self._pool, self._clock, self._process_id = pool, ledger.clock, process_id
 
     async def recover_lapsed_asks(self) -> int:
         """Settles every ask whose lease lapsed; returns how many."""

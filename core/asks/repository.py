@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from core.asks.chat_moves import is_same_place, select_former_place
 from core.asks.settlement import AUDIO_DOUBT, DELIVERY_LEASE_SECONDS
 from core.asks.types import AskResult, Outcome
-from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
 from core.db.writes import Insert, Update
@@ -69,11 +68,9 @@ def select_doubted_recordings(since_ms: int) -> sa.Select[Any]:
 class AskRepository:
     """Reads the table of asks and marks their progress: stops, messages, deliveries."""
 
-    def __init__(
-        self, *, db: Database, ledger: Ledger, users: Users, clock: Clock, process_id: str
-    ) -> None:
-        self._db, self._ledger, self._users = db, ledger, users
-        self._clock, self._process_id = clock, process_id
+    def __init__(self, *, ledger: Ledger, users: Users, process_id: str) -> None:
+        self._db, self._ledger, self._users = ledger.db, ledger, users
+        self._clock, self._process_id = ledger.clock, process_id
 
     async def has_ask(self, ask: str) -> bool:
         """Whether this ask was ever admitted."""

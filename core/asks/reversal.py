@@ -18,9 +18,7 @@ import sqlalchemy as sa
 
 from core import chart
 from core.asks.unpaid_work import insert_unpaid_work
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Update
 from core.earnings.contributions import find_open_guard
 from core.ledger.ledger import Ledger
@@ -53,8 +51,8 @@ class _SettledTransfer:
 class AskReversal:
     """The service that gives back what nobody could be shown."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock, process_id: str) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger, process_id: str) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
         self._process_id = process_id
 
     async def reverse(self, ask: str) -> bool:

@@ -23,7 +23,6 @@ from core.asks.types import (
     AskResult,
 )
 from core.asks.unpaid_work import find_unpaid_cause
-from core.clock import Clock
 from core.ledger.ledger import Ledger
 from core.ledger.types import (
     CompanionRefused,
@@ -63,11 +62,10 @@ class AskSettler:
         ledger: Ledger,
         pool: Pool,
         costs: Costs,
-        clock: Clock,
     ) -> None:
         self._repository, self._balances = repository, balances
         self._ledger, self._pool = ledger, pool
-        self._costs, self._clock = costs, clock
+        self._costs, self._clock = costs, ledger.clock
         #: How many answers in this process were told a usage that can't be true, by supplier.
         self.usage_gap_counts: Counter[str] = Counter()
 

@@ -11,7 +11,6 @@ from core.asks.admission import find_min_answer
 from core.asks.run import AskRun
 from core.asks.settlement import MAYBE_BILLED, AnswerEnding, build_failover
 from core.asks.types import AskFailure, Outcome
-from core.clock import Clock
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import InsufficientFunds
@@ -65,8 +64,8 @@ _OUTCOMES = {
 class AnswerStream:
     """Streams answers from the pool's keys into running asks."""
 
-    def __init__(self, *, pool: Pool, ledger: Ledger, costs: Costs, clock: Clock) -> None:
-        self._pool, self._ledger, self._costs, self._clock = pool, ledger, costs, clock
+    def __init__(self, *, pool: Pool, ledger: Ledger, costs: Costs) -> None:
+        self._pool, self._ledger, self._costs, self._clock = pool, ledger, costs, ledger.clock
 
     async def stream_into(self, run: AskRun, *, end_user: str) -> AnswerEnding:
         """Streams into `run` until the answer's end, trying other keys while nothing was

@@ -16,7 +16,6 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from core import chart
-from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
 from core.db.writes import Companion, Delete, Insert, Update
@@ -69,16 +68,14 @@ class Contributions:
     def __init__(
         self,
         *,
-        db: Database,
         ledger: Ledger,
         pool: Pool,
         valuer: KeyValuer,
-        clock: Clock,
         policy: EarningPolicy,
         find_inviter: FindInviter,
     ) -> None:
-        self._db, self._ledger, self._pool = db, ledger, pool
-        self._valuer, self._clock, self.policy = valuer, clock, policy
+        self._db, self._ledger, self._pool = ledger.db, ledger, pool
+        self._valuer, self._clock, self.policy = valuer, ledger.clock, policy
         self._find_inviter = find_inviter
 
     # --- offering -------------------------------------------------------------------------------

@@ -8,9 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Delete, Insert, Update, UpdateAll
 from core.earnings.payouts import (
     PAYOUT_CHANGED,
@@ -36,8 +34,8 @@ PAYOUT_ADDRESSES: Final = (
 class PayoutMethods:
     """Keeps people's payout addresses, sealed; only whoever sends a payout ever sees one again."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, vault: Vault, clock: Clock) -> None:
-        self._db, self._ledger, self._vault, self._clock = db, ledger, vault, clock
+    def __init__(self, *, ledger: Ledger, vault: Vault) -> None:
+        self._db, self._ledger, self._vault, self._clock = ledger.db, ledger, vault, ledger.clock
 
     async def save_address(
         self, person: str, method: PayoutMethod, address: SecretStr, hint: str

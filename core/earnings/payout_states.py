@@ -8,9 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from core import chart
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Insert, Update, UpdateAll
 from core.earnings.payouts import (
     PAYOUT_CHANGED,
@@ -34,8 +32,8 @@ _PASSING_STEP_DELAY_MS: Final = 60_000
 class PayoutStateMachine:
     """Reads payouts and moves each from one state to the next."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
 
     async def list_payouts(
         self, *where: sa.ColumnElement[bool], limit: int = 1, oldest_first: bool = False

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import chart
-from core.clock import DAY_MS, Clock
+from core.clock import DAY_MS
 from core.db import schema
 from core.db.database import Database
 from core.earnings.types import Contribution
@@ -49,8 +49,8 @@ class ContributionProgress:
 class ContributionStatistics:
     """Reads what contributions have vested, in all and day by day; changes nothing."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
 
     async def get_progress(self, contribution: Contribution) -> ContributionProgress:
         """How far a contribution is now."""

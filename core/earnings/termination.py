@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from core import chart
-from core.clock import Clock
 from core.db import schema
 from core.db.writes import Companion, Update
 from core.earnings.contributions import Contributions
@@ -88,11 +87,10 @@ class ContributionTermination:
         contributions: Contributions,
         ledger: Ledger,
         pool: Pool,
-        clock: Clock,
         plan_cancellation: PlanCancellation,
     ) -> None:
         self._contributions, self._ledger, self._pool = contributions, ledger, pool
-        self._clock, self._plan_cancellation = clock, plan_cancellation
+        self._clock, self._plan_cancellation = ledger.clock, plan_cancellation
 
     async def withdraw_contribution(self, key: str, contributor: str) -> None:
         """The contributor takes the key back: its secret is deleted at once, the contribution ends

@@ -15,9 +15,8 @@ from typing import Any, Final, Literal
 import sqlalchemy as sa
 
 from core import chart, ids
-from core.clock import DAY_MS, Clock, as_datetime, as_ms, as_utc_day
+from core.clock import DAY_MS, as_datetime, as_ms, as_utc_day
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.earnings.payout_methods import PayoutMethods
 from core.earnings.payout_states import PayoutStateMachine
@@ -70,20 +69,16 @@ class Withdrawals:
     def __init__(
         self,
         *,
-        db: Database,
         ledger: Ledger,
         payout_methods: PayoutMethods,
-        clock: Clock,
         policy: EarningPolicy,
         payment_records: PaymentRecords,
     ) -> None:
-        self._db, self._ledger, self._payout_methods = db, ledger, payout_methods
+        self._db, self._ledger, self._payout_methods = ledger.db, ledger, payout_methods
         self._payment_records = payment_records
-        self._clock, self.policy = clock, policy
-        self._state_machine = PayoutStateMachine(db=db, ledger=ledger, clock=clock)
-        self._hold_period = HoldPeriod(
-            db=db, ledger=ledger, clock=clock, hold_days=policy.payout_hold_days
-        )
+        self._clock, self.policy = ledger.clock, policy
+        self._state_machine = PayoutStateMachine(ledger=ledger)
+        self._hold_period = HoldPeriod(ledger=ledger, hold_days=policy.payout_hold_days)
 
     # --- what there is --------------------------------------------------------------------------
 
@@ -422,8 +417,8 @@ def _operator_facts(payout: Payout, reason: str) -> dict[str, str | int]:
 class HoldPeriod:
     """Knows which earned Credits are old enough to be withdrawn."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock, hold_days: int) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger, hold_days: int) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
         self._hold_days = hold_days
 
     async def get_earnings(self, person: str) -> Earnings:

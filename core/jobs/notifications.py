@@ -15,9 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import ids
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Insert, Update
 from core.errors import describe_failure
 from core.ledger.ledger import Ledger
@@ -51,15 +49,18 @@ class NotificationQueue:
     def __init__(
         self,
         *,
-        db: Database,
         ledger: Ledger,
-        clock: Clock,
         deliver: Callable[[Notification], Awaitable[None]],
         list_operators: Callable[[], Sequence[str]],
     ) -> None:
         """`deliver` shows a notification and raises when it couldn't; `list_operators` gives the
         operators by the names by which they write."""
-        self._db, self._ledger, self._clock, self._deliver = db, ledger, clock, deliver
+        self._db, self._ledger, self._clock, self._deliver = (
+            ledger.db,
+            ledger,
+            ledger.clock,
+            deliver,
+        )
         self._list_operators = list_operators
 
     async def deliver_due(self) -> None:

@@ -49,10 +49,8 @@ class Job:
 class Scheduler:
     """Runs jobs, one task for each, until it is stopped."""
 
-    def __init__(
-        self, *, db: Database, ledger: Ledger, clock: Clock, process_id: str, jobs: Sequence[Job]
-    ) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger, process_id: str, jobs: Sequence[Job]) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
         self._process_id, self._jobs = process_id, tuple(jobs)
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -41,8 +41,8 @@ def _ignore_phase(_phase: str) -> None:
 
 
 class Ledger:
-    """The ledger is the one way to write to the database. Start it, submit from any task of that
-    event loop, stop it."""
+    """The ledger is the one way to write to the database; whoever writes reads from its `db` and
+    dates by its `clock`. Start it, submit from any task of that event loop, stop it."""
 
     def __init__(
         self,

@@ -17,9 +17,8 @@ from typing import Any, cast
 import psycopg
 from psycopg import errors
 
-from core.db import connections
+from core.db import connections, schema
 from core.db.connections import DatabaseAddress
-from core.db.schema import BLOCK
 from core.ledger import day_correction
 from core.ledger.book_day import BookDay
 from core.ledger.companion_sql import PreparedStatement
@@ -353,7 +352,7 @@ class PostgresSession:
 
     def write_rows(self, write_set: WriteSet) -> None:
         """See `LedgerSession`. `commit` sends the rows."""
-        assert len(write_set.transfers) < BLOCK * TRANSFER_WIDTH
+        assert len(write_set.transfers) < schema.BLOCK * TRANSFER_WIDTH
         self._write_set = write_set
 
     def commit(self) -> None:

@@ -15,9 +15,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from core import chart, ids
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
@@ -44,9 +42,9 @@ _ACCOUNT_ID = re.compile(r"[0-9a-f]{32}")
 class KeyRepository:
     """The repository of keys reads and changes their rows and the accounts of their budgets."""
 
-    def __init__(self, db: Database, ledger: Ledger, vault: Vault, clock: Clock) -> None:
-        self._db, self._ledger = db, ledger
-        self._vault, self._clock = vault, clock
+    def __init__(self, ledger: Ledger, vault: Vault) -> None:
+        self._db, self._ledger = ledger.db, ledger
+        self._vault, self._clock = vault, ledger.clock
 
     async def load(self) -> list[KeyRecord]:
         """Reads every key, with its money."""

@@ -14,8 +14,6 @@ from contextlib import aclosing
 
 from pydantic import SecretStr
 
-from core.clock import Clock
-from core.db.database import Database
 from core.db.writes import Companion
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
@@ -75,28 +73,28 @@ class Pool:
     def __init__(
         self,
         *,
-        db: Database,
         ledger: Ledger,
         vault: Vault,
         catalogue: Catalogue,
         costs: Costs,
-        clock: Clock,
         suppliers: Mapping[str, Supplier],
     ) -> None:
-        self._catalogue, self._clock = catalogue, clock
+        self._catalogue, self._clock = catalogue, ledger.clock
         self._suppliers = suppliers
-        self._keys = KeyRepository(db, ledger, vault, clock)
-        self._prompt_caches = PromptCaches(vault, clock)
+        self._keys = KeyRepository(ledger, vault)
+        self._prompt_caches = PromptCaches(vault, ledger.clock)
         self._dialects = Dialects()
         self._records: dict[str, KeyRecord] = {}
-        self._router = Router(suppliers=suppliers, catalogue=catalogue, costs=costs, clock=clock)
+        self._router = Router(
+            suppliers=suppliers, catalogue=catalogue, costs=costs, clock=ledger.clock
+        )
         self._client = SupplierClient()
-        self._rest_queue = RestQueue(clock)
+        self._rest_queue = RestQueue(ledger.clock)
         #: How many errors in this process were in words that nobody knows, by supplier.
         self.unknown_fault_counts: Counter[str] = Counter()
-        self._health_tracker = HealthTracker(self._keys, clock)
+        self._health_tracker = HealthTracker(self._keys, ledger.clock)
         self._model_discovery = ModelDiscovery(
-            catalogue, costs, clock, self._keys, self._record_failure
+            catalogue, costs, ledger.clock, self._keys, self._record_failure
         )
         self.contributed_keys = ContributedKeys(
             keys=self._keys,
@@ -104,9 +102,9 @@ class Pool:
             suppliers=suppliers,
             catalogue=catalogue,
             costs=costs,
-            clock=clock,
+            clock=ledger.clock,
         )
-        self._key_validator = KeyValidator(catalogue=catalogue, costs=costs, clock=clock)
+        self._key_validator = KeyValidator(catalogue=catalogue, costs=costs, clock=ledger.clock)
         self._first_check: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

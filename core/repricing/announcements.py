@@ -9,9 +9,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from core import ids
-from core.clock import DAY_MS, Clock
+from core.clock import DAY_MS
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Insert
 from core.ledger.ledger import Ledger
 from core.notification import Facts, make_lasting, notification_row
@@ -27,8 +26,8 @@ _BATCH_SIZE: Final = 200
 class PriceAnnouncements:
     """Writes the notifications that announce a new price to people."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
 
     async def announce_price(self, model: str, old: Price, new: Price) -> int:
         """Notifies everybody who used the model, once for each new price; returns how many. `model`

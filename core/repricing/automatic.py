@@ -14,9 +14,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from core.admin_log import admin_log_row
-from core.clock import DAY_MS, Clock
+from core.clock import DAY_MS
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Delete, Insert
 from core.ledger.ledger import Ledger
 from core.money import MicroCredits
@@ -44,15 +43,13 @@ class AutomaticPricing:
     def __init__(
         self,
         *,
-        db: Database,
         ledger: Ledger,
         prices: PriceBook,
         suggestions: PriceSuggestions,
         price_changes: PriceChanges,
-        clock: Clock,
         limits: RepricingLimits,
     ) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
         self._prices, self._suggestions = prices, suggestions
         self._price_changes, self.limits = price_changes, limits
 

@@ -9,9 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from core.admin_log import admin_log_row
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Delete, Insert
 from core.ledger.ledger import Ledger
 from core.pricing.catalogue import Route
@@ -24,9 +22,9 @@ _FIELDS: Final = ("input", "output", "cached", "cache_written", "second")
 class CostOverrides:
     """Keeps the overrides of all routes in the database and applies them to the costs."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, costs: Costs, clock: Clock) -> None:
-        self._db, self._ledger = db, ledger
-        self._costs, self._clock = costs, clock
+    def __init__(self, *, ledger: Ledger, costs: Costs) -> None:
+        self._db, self._ledger = ledger.db, ledger
+        self._costs, self._clock = costs, ledger.clock
 
     async def load(self) -> None:
         """Reads the overrides; a job too, since another process may have set one."""

@@ -13,9 +13,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from core import ids
-from core.clock import DAY_MS, Clock
+from core.clock import DAY_MS
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
@@ -52,16 +51,14 @@ class CostWatch:
     def __init__(
         self,
         *,
-        db: Database,
         ledger: Ledger,
         catalogue: Catalogue,
         margins: Margins,
-        clock: Clock,
         is_ready: Callable[[], bool] = lambda: True,
     ) -> None:
         """`is_ready` says whether the price lists are loaded yet."""
         self._is_ready = is_ready
-        self._db, self._ledger, self._clock = db, ledger, clock
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
         self._catalogue, self._margins = catalogue, margins
 
     # --- lists ----------------------------------------------------------------------------------

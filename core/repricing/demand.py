@@ -8,9 +8,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from core.clock import DAY_MS, Clock
+from core.clock import DAY_MS
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Delete, Insert
 from core.ledger.ledger import Ledger
 from core.pool.pool import Pool
@@ -35,10 +34,8 @@ class _SpendRate:
 class DemandTracker:
     """Tracks the demand of every model and its factor on prices."""
 
-    def __init__(
-        self, *, db: Database, ledger: Ledger, catalogue: Catalogue, pool: Pool, clock: Clock
-    ) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger, catalogue: Catalogue, pool: Pool) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
         self._catalogue, self._pool = catalogue, pool
         self._demand_by_model: Mapping[str, Demand] = {}
 

@@ -13,9 +13,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from core import ids
-from core.clock import Clock, as_ms
+from core.clock import as_ms
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Insert
 from core.ledger.ledger import Ledger
 from core.notification import OPERATORS, Facts, make_lasting, notification_row
@@ -31,10 +30,8 @@ NOTICE_DAYS: Final = 30
 class ModelEndNotices:
     """The job that tells operators which of the models that their keys serve end soon."""
 
-    def __init__(
-        self, *, db: Database, ledger: Ledger, catalogue: Catalogue, pool: Pool, clock: Clock
-    ) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger, catalogue: Catalogue, pool: Pool) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
         self._catalogue, self._pool = catalogue, pool
 
     async def announce_ends(self) -> None:

@@ -12,9 +12,7 @@ from typing import Any, ClassVar, Final, Literal
 import sqlalchemy as sa
 
 from core.admin_log import Facts, admin_log_row
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
@@ -97,15 +95,13 @@ class SupplierChanges:
     def __init__(
         self,
         *,
-        db: Database,
         ledger: Ledger,
         catalogue: Catalogue,
         prices: PriceBook,
         price_changes: PriceChanges,
         margins: Margins,
-        clock: Clock,
     ) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
         self._catalogue, self._prices = catalogue, prices
         self._price_changes, self._margins = price_changes, margins
 

@@ -13,7 +13,6 @@ from core import chart, ids
 from core.admin_log import admin_log_row
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.ledger.ledger import Ledger
 from core.ledger.types import Account, Submission, SubmissionReceipt
 from core.money import Credits
@@ -53,8 +52,8 @@ class Balances:
 class DebtRepayment:
     """The job that repays what people owe out of whatever they have."""
 
-    def __init__(self, *, db: Database, ledger: Ledger, clock: Clock) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
 
     async def repay_all(self) -> None:
         """Repays for every person who owes Credits and has some."""

@@ -11,9 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import sqlalchemy as sa
 
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Delete, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
@@ -74,18 +72,10 @@ class Pause:
 class UserLimits:
     """The operator's pauses and allowances, kept in memory and reloaded every few seconds."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        ledger: Ledger,
-        clock: Clock,
-        default_allowance: Allowance,
-        deals: Deals,
-    ) -> None:
+    def __init__(self, *, ledger: Ledger, default_allowance: Allowance, deals: Deals) -> None:
         """`default_allowance` is everyone's, from the settings; `deals` knows who has which
         tier."""
-        self._db, self._ledger, self._clock, self._deals = db, ledger, clock, deals
+        self._db, self._ledger, self._clock, self._deals = ledger.db, ledger, ledger.clock, deals
         self.default_allowance = default_allowance
         self.pauses: Mapping[str, Pause] = {}
         self._allowances: Mapping[str, Allowance] = {}

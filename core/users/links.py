@@ -20,7 +20,6 @@ from cachetools import TTLCache
 from core import chart, ids
 from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
@@ -75,17 +74,11 @@ class Links:
     """Links two people into one: codes, proposals and the merge."""
 
     def __init__(
-        self,
-        *,
-        db: Database,
-        ledger: Ledger,
-        users: Users,
-        clock: Clock,
-        plan_earnings_merge: PlanEarningsMerge,
+        self, *, ledger: Ledger, users: Users, plan_earnings_merge: PlanEarningsMerge
     ) -> None:
-        self._db, self._ledger, self._users, self._clock = db, ledger, users, clock
+        self._db, self._ledger, self._users, self._clock = ledger.db, ledger, users, ledger.clock
         self._plan_earnings_merge = plan_earnings_merge
-        self._attempts = AttemptLimiter(clock)
+        self._attempts = AttemptLimiter(ledger.clock)
 
     async def create_link_code(self, person: Person) -> str:
         """A code for the other side to type, good for ten minutes: `ABCD-EFGH-JKLM`."""

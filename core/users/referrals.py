@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from core import chart, ids
-from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
@@ -54,10 +53,8 @@ class ReferralReversal:
 class Referrals:
     """Creates invitation codes and records who came by whose code."""
 
-    def __init__(
-        self, *, db: Database, ledger: Ledger, clock: Clock, payment_records: PaymentRecords
-    ) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger, payment_records: PaymentRecords) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
         self._payment_records = payment_records
 
     async def get_or_create_code(self, person: Person) -> str:

@@ -14,9 +14,7 @@ from typing import Literal, get_args
 
 import sqlalchemy as sa
 
-from core.clock import Clock
 from core.db import schema
-from core.db.database import Database
 from core.db.writes import Companion, Delete, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
@@ -34,10 +32,8 @@ ROLES: tuple[Role, ...] = get_args(Role)
 class Roles:
     """Knows which platform ids are operators, admins or support."""
 
-    def __init__(
-        self, *, db: Database, ledger: Ledger, clock: Clock, operators: Collection[tuple[str, str]]
-    ) -> None:
-        self._db, self._ledger, self._clock = db, ledger, clock
+    def __init__(self, *, ledger: Ledger, operators: Collection[tuple[str, str]]) -> None:
+        self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
         self._configured: Mapping[tuple[str, str], Role] = dict.fromkeys(operators, "owner")
         self._roles: Mapping[tuple[str, str], Role] = self._configured
 

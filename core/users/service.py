@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from cachetools import TTLCache
 
 from core import chart, ids
-from core.clock import DAY_MS, Clock
+from core.clock import DAY_MS
 from core.db import schema
 from core.db.database import Database
 from core.db.prepared import PreparedSelect
@@ -55,17 +55,15 @@ PERSON_KEYS: Final = (
 class Users:
     """Finds, creates and changes everyone who ever wrote, by platform id."""
 
-    def __init__(
-        self, *, db: Database, ledger: Ledger, vault: Vault, clock: Clock, welcome_gift: WelcomeGift
-    ) -> None:
-        self._db, self._ledger, self._vault, self._clock = db, ledger, vault, clock
+    def __init__(self, *, ledger: Ledger, vault: Vault, welcome_gift: WelcomeGift) -> None:
+        self._db, self._ledger, self._vault, self._clock = ledger.db, ledger, vault, ledger.clock
         self._welcome_gift = welcome_gift
         self._cache: TTLCache[tuple[str, str], Person] = TTLCache(
-            maxsize=CACHED_PEOPLE_MAX, ttl=CACHE_SECONDS, timer=clock.monotonic
+            maxsize=CACHED_PEOPLE_MAX, ttl=CACHE_SECONDS, timer=ledger.clock.monotonic
         )
         #: Data keys don't change while a person keeps the same wrapped one.
         self._data_keys: TTLCache[bytes, DataKey] = TTLCache(
-            maxsize=CACHED_PEOPLE_MAX, ttl=3600.0, timer=clock.monotonic
+            maxsize=CACHED_PEOPLE_MAX, ttl=3600.0, timer=ledger.clock.monotonic
         )
 
     async def get_or_create(self, platform: str, external_id: str, *, language: str) -> Person:

@@ -9,7 +9,6 @@ from typing import ClassVar, Final
 
 from cachetools import TTLCache
 
-from core.clock import Clock
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
 from core.ledger.types import CompanionRefused
@@ -47,10 +46,10 @@ class MessageTooLong(Refusal):
 class SupportDesk:
     """The support desk carries messages between people and operators, as notifications."""
 
-    def __init__(self, *, users: Users, ledger: Ledger, clock: Clock) -> None:
-        self._users, self._ledger, self._clock = users, ledger, clock
+    def __init__(self, *, users: Users, ledger: Ledger) -> None:
+        self._users, self._ledger, self._clock = users, ledger, ledger.clock
         self._sent: TTLCache[str, int] = TTLCache(
-            maxsize=_PEOPLE_MAX, ttl=MESSAGES_SECONDS, timer=clock.monotonic
+            maxsize=_PEOPLE_MAX, ttl=MESSAGES_SECONDS, timer=ledger.clock.monotonic
         )
 
     async def send_question(self, person: Person, identity: str, text: str, *, cause: str) -> None:

@@ -44,14 +44,9 @@ class Shop:
     gateways: dict[str, Gateway] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.orders = Orders(db=self.store, ledger=self.ledger, clock=self.clock, offer=self.offer)
+        self.orders = Orders(ledger=self.ledger, offer=self.offer)
         self.crediting = Fulfillment(
-            orders=self.orders,
-            db=self.store,
-            ledger=self.ledger,
-            clock=self.clock,
-            offer=self.offer,
-            gateways=self.gateways,
+            orders=self.orders, ledger=self.ledger, offer=self.offer, gateways=self.gateways
         )
         self._causes = itertools.count()
 
@@ -170,12 +165,7 @@ class Counter(OrderServices):
         gateways = {gateway.name: gateway}
         shop.gateways |= gateways
         self.inbox = WebhookInbox(
-            gateways=gateways,
-            fulfillment=shop.crediting,
-            db=shop.store,
-            ledger=shop.ledger,
-            vault=vault,
-            clock=shop.clock,
+            gateways=gateways, fulfillment=shop.crediting, ledger=shop.ledger, vault=vault
         )
         super().__init__(
             gateways,

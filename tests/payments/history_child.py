@@ -84,18 +84,9 @@ async def main(database: str, name: str, peer: str, at_ms: int, dies_at: int, wi
     steps.count_calls(gateways[name])
     offer = Offer()
     tags = order_tags(vault)
-    orders = Orders(db=store, ledger=ledger, clock=clock, offer=offer, derive_tag=tags)
-    fulfillment = Fulfillment(
-        orders=orders, db=store, ledger=ledger, clock=clock, offer=offer, gateways=gateways
-    )
-    inbox = WebhookInbox(
-        gateways=gateways,
-        fulfillment=fulfillment,
-        db=store,
-        ledger=ledger,
-        vault=vault,
-        clock=clock,
-    )
+    orders = Orders(ledger=ledger, offer=offer, derive_tag=tags)
+    fulfillment = Fulfillment(orders=orders, ledger=ledger, offer=offer, gateways=gateways)
+    inbox = WebhookInbox(gateways=gateways, fulfillment=fulfillment, ledger=ledger, vault=vault)
     services = OrderServices(gateways, orders, fulfillment, db=store, ledger=ledger, clock=clock)
     await asyncio.gather(
         work_through(inbox),

@@ -101,25 +101,14 @@ class Counter:
 async def counter(gateway: Gateway, store: Database, ledger: Ledger, clock: Clock) -> Counter:
     offer, gateways = Offer(), {gateway.name: gateway}
     vault = await Vault.open([bytes(32)], store, ledger)
-    people = Users(
-        db=store, ledger=ledger, vault=vault, clock=clock, welcome_gift=WelcomeGift(Credits(0), 0)
-    )
+    people = Users(ledger=ledger, vault=vault, welcome_gift=WelcomeGift(Credits(0), 0))
 
     async def who(platform: str, id_: str) -> str:
         return (await people.get_or_create(platform, id_, language="en")).id
 
-    orders = Orders(db=store, ledger=ledger, clock=clock, offer=offer, derive_tag=order_tags(vault))
-    crediting = Fulfillment(
-        orders=orders, db=store, ledger=ledger, clock=clock, offer=offer, get_person_id=who
-    )
-    inbox = WebhookInbox(
-        gateways=gateways,
-        fulfillment=crediting,
-        db=store,
-        ledger=ledger,
-        vault=vault,
-        clock=clock,
-    )
+    orders = Orders(ledger=ledger, offer=offer, derive_tag=order_tags(vault))
+    crediting = Fulfillment(orders=orders, ledger=ledger, offer=offer, get_person_id=who)
+    inbox = WebhookInbox(gateways=gateways, fulfillment=crediting, ledger=ledger, vault=vault)
     services = OrderServices(
         gateways,
         orders,

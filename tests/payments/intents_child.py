@@ -84,15 +84,8 @@ async def main(
     gateway = gateway_of(name, url, clock=clock)
     kill_at(gateway, CALLS[kind], when)
     offer = Offer()
-    orders = Orders(db=store, ledger=ledger, clock=clock, offer=offer)
-    fulfillment = Fulfillment(
-        orders=orders,
-        db=store,
-        ledger=ledger,
-        clock=clock,
-        offer=offer,
-        gateways={name: gateway},
-    )
+    orders = Orders(ledger=ledger, offer=offer)
+    fulfillment = Fulfillment(orders=orders, ledger=ledger, offer=offer, gateways={name: gateway})
     services = OrderServices(
         {name: gateway}, orders, fulfillment, db=store, ledger=ledger, clock=clock
     )

@@ -37,15 +37,10 @@ async def main(database: str, name: str, peer: str, at_ms: int, dies_at: int) ->
     vault = await Vault.open([bytes(32)], store, ledger)
     gateway = gateway_of(name, peer)
     offer = Offer()
-    orders = Orders(db=store, ledger=ledger, clock=clock, offer=offer)
-    crediting = Fulfillment(orders=orders, db=store, ledger=ledger, clock=clock, offer=offer)
+    orders = Orders(ledger=ledger, offer=offer)
+    crediting = Fulfillment(orders=orders, ledger=ledger, offer=offer)
     inbox = WebhookInbox(
-        gateways={name: gateway},
-        fulfillment=crediting,
-        db=store,
-        ledger=ledger,
-        vault=vault,
-        clock=clock,
+        gateways={name: gateway}, fulfillment=crediting, ledger=ledger, vault=vault
     )
     while await inbox.process_due():
         pass

@@ -37,26 +37,21 @@ class OrderServices:
     ) -> None:
         self.orders = orders
         self.checkout = CheckoutService(gateways=gateways, orders=orders)
-        self.order_search = OrderSearch(db=db, ledger=ledger, orders=orders)
+        self.order_search = OrderSearch(ledger=ledger, orders=orders)
         self.refunds = Refunds(
             gateways=gateways, orders=orders, fulfillment=fulfillment, db=db, clock=clock
         )
         self.disputes = DisputeService(
             gateways=gateways, orders=orders, fulfillment=fulfillment, db=db
         )
-        self.movements = Movements(db=db, ledger=ledger, clock=clock)
+        self.movements = Movements(ledger=ledger)
         self.unmatched = UnmatchedPayments(
-            orders=orders,
-            fulfillment=fulfillment,
-            db=db,
-            ledger=ledger,
-            get_person_id=get_person_id,
+            orders=orders, fulfillment=fulfillment, ledger=ledger, get_person_id=get_person_id
         )
         listing = TransactionListing(
             fulfillment=fulfillment,
             movements=self.movements,
             unmatched=self.unmatched,
-            db=db,
             ledger=ledger,
         )
         self.reconciliation = Reconciliation(
@@ -64,7 +59,7 @@ class OrderServices:
             orders=orders,
             fulfillment=fulfillment,
             transaction_listing=listing,
-            order_checks=OrderChecks(db=db, ledger=ledger, clock=clock),
+            order_checks=OrderChecks(ledger=ledger),
             intents=OrderIntents(refunds=self.refunds, disputes=self.disputes, clock=clock),
             clock=clock,
         )

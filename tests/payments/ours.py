@@ -81,12 +81,10 @@ def disburser_of(method: PayoutMethod, url: str) -> PayoutProvider:
 def withdrawals_on(
     store: Database, ledger: Ledger, vault: Vault, clock: Clock
 ) -> tuple[PayoutMethods, Withdrawals]:
-    addresses = PayoutMethods(db=store, ledger=ledger, vault=vault, clock=clock)
+    addresses = PayoutMethods(ledger=ledger, vault=vault)
     return addresses, Withdrawals(
-        db=store,
         ledger=ledger,
         payout_methods=addresses,
-        clock=clock,
         policy=replace(BRIEF_POLICY, payout_least=Credits(100)),
         payment_records=PaymentReader(store),
     )

@@ -68,9 +68,7 @@ def make_till(shop: Shop, policy: CancellationPolicy | None = None) -> Till:
     service = Cancellations(
         orders=shop.orders,
         refunds=refunds,
-        db=shop.store,
         ledger=shop.ledger,
-        clock=shop.clock,
         policy=policy or CancellationPolicy(sellers={"skus": "https://seller.example"}),
     )
     return Till(shop, gateway, service)

@@ -210,14 +210,7 @@ class Judge:
 
 def judged(shop: Shop, judge: Judge) -> Fulfillment:
     gateways: dict[str, Gateway] = {"sandbox": judge}  # type: ignore[dict-item]
-    return Fulfillment(
-        orders=shop.orders,
-        db=shop.store,
-        ledger=shop.ledger,
-        clock=shop.clock,
-        offer=shop.offer,
-        gateways=gateways,
-    )
+    return Fulfillment(orders=shop.orders, ledger=shop.ledger, offer=shop.offer, gateways=gateways)
 
 
 async def test_stale_words_reopen_nothing(shop: Shop) -> None:

@@ -28,9 +28,9 @@ class Town:
 
     def __init__(self, shop: Shop, people: Users) -> None:
         self.shop, self.people = shop, people
-        parts = {"db": shop.store, "ledger": shop.ledger, "clock": shop.clock}
-        self.links = Links(users=people, plan_earnings_merge=nothing, **parts)
-        self.invitations = Referrals(payment_records=PaymentReader(shop.store), **parts)
+        self.links = Links(ledger=shop.ledger, users=people, plan_earnings_merge=nothing)
+        records = PaymentReader(shop.store)
+        self.invitations = Referrals(ledger=shop.ledger, payment_records=records)
         self.everyone: list[Person] = []
         self.orders: list[Order] = []
 
@@ -91,13 +91,7 @@ class Town:
 @pytest_asyncio.fixture
 async def town(shop: Shop) -> AsyncIterator[Town]:
     vault = await Vault.open([bytes(32)], shop.store, shop.ledger)
-    people = Users(
-        db=shop.store,
-        ledger=shop.ledger,
-        vault=vault,
-        clock=shop.clock,
-        welcome_gift=WelcomeGift(Credits(5), 10_000),
-    )
+    people = Users(ledger=shop.ledger, vault=vault, welcome_gift=WelcomeGift(Credits(5), 10_000))
     yield Town(shop, people)
 
 

@@ -57,11 +57,7 @@ async def opened(shop: Shop) -> Stall:
     )
     await deals.load()
     shop.orders = Orders(
-        db=store,
-        ledger=ledger,
-        clock=clock,
-        offer=shop.offer,
-        personal_offers=PersonalOffers(shop.offer, deals),
+        ledger=ledger, offer=shop.offer, personal_offers=PersonalOffers(shop.offer, deals)
     )
     shop.crediting.orders = shop.orders
     return Stall(shop, deals)

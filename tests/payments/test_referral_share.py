@@ -188,7 +188,7 @@ async def test_an_order_keeps_the_offer_that_it_was_made_under(shop: Shop) -> No
     waiting = await shop.order(bob, parse_usd("90"))
     order = await shop.pay(await shop.order(bob, parse_usd("90")))
     other = Offer(packs=(), bonus_percent=0, inviter_percent=1)
-    shop.orders = Orders(db=shop.store, ledger=shop.ledger, clock=shop.clock, offer=other)
+    shop.orders = Orders(ledger=shop.ledger, offer=other)
     await shop.pay(waiting)
     assert await shop.has(bob) == {"bought": 18_000, "gift": 2_000}
     assert await shop.has(ann) == {"gift": 2_000}

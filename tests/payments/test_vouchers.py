@@ -49,13 +49,7 @@ class Kiosk:
 
 @pytest_asyncio.fixture
 async def kiosk(shop: Shop) -> AsyncIterator[Kiosk]:
-    codes = Vouchers(
-        orders=shop.orders,
-        fulfillment=shop.crediting,
-        db=shop.store,
-        ledger=shop.ledger,
-        clock=shop.clock,
-    )
+    codes = Vouchers(orders=shop.orders, fulfillment=shop.crediting, ledger=shop.ledger)
     services = OrderServices(
         {VOUCHER_GATEWAY: VoucherGateway()},
         shop.orders,

@@ -155,11 +155,7 @@ class Service:
         """The inbox of another process on the same database."""
         base = self.app.services.base
         return UpdateInbox(
-            db=base.db,
-            ledger=base.ledger,
-            vault=self.app.services.pool.vault,
-            clock=self.clock,
-            process_id=process_id,
+            ledger=base.ledger, vault=self.app.services.pool.vault, process_id=process_id
         )
 
     async def credits(self) -> Credits:

@@ -82,10 +82,8 @@ async def settle(database_url: str, stripe: FakeStripe) -> list[str]:
     await Vault.open([MASTER], store, ledger)
     gateway = gateway_of("stripe", stripe.url, clock=clock)
     gateways, offer = {"stripe": gateway}, Offer()
-    orders = Orders(db=store, ledger=ledger, clock=clock, offer=offer)
-    fulfillment = Fulfillment(
-        orders=orders, db=store, ledger=ledger, clock=clock, offer=offer, gateways=gateways
-    )
+    orders = Orders(ledger=ledger, offer=offer)
+    fulfillment = Fulfillment(orders=orders, ledger=ledger, offer=offer, gateways=gateways)
     services = OrderServices(gateways, orders, fulfillment, db=store, ledger=ledger, clock=clock)
     for _ in range(3):
         await services.reconciliation.reconcile_orders()

@@ -32,7 +32,7 @@ BANNED_METHODS = {
 LINES_LEAST = 60
 #: Ports, types, rows and a command or two, which are short by nature.
 SHORT_MODULES = {
-    *("core/admin_log.py", "core/errors.py", "core/notification.py", "core/asks/chat_moves.py"),
+    *("core/admin_log.py", "core/errors.py", "core/asks/chat_moves.py"),
     *("core/db/errors.py", "core/db/writes.py", "core/db/tables/base.py"),
     *("core/db/tables/admin.py", "core/db/tables/chat.py", "core/db/tables/jobs.py"),
     *("core/db/tables/pool.py", "core/users/types.py", "payments/gateways/stripe_client.py"),
@@ -100,6 +100,15 @@ def test_constructors_are_small() -> None:
         if len(taken) > PARAMETERS_MAX
     ]
     assert long == []
+
+
+def test_whoever_has_the_ledger_takes_its_database_and_its_clock() -> None:
+    twice = [
+        f"{name}: {kind.name}"
+        for name, kind in classes()
+        if {"ledger"} < {"ledger", "db", "clock"} & set(_constructor_parameters(kind))
+    ]
+    assert twice == []
 
 
 def _constructor_parameters(kind: ast.ClassDef) -> list[str]:

@@ -13,7 +13,7 @@ from bots.commands.admin.payouts import make_waiting_card
 from bots.commands.text import format_cash
 from core.admin.alerts import ALERT
 from core.admin_log import admin_log_row
-from core.clock import Clock, as_datetime
+from core.clock import as_datetime
 from core.earnings.payouts import PAYOUT_STUCK, PAYOUT_WAITS
 from core.jobs.notifications import Notification
 from core.ledger.ledger import Ledger
@@ -55,11 +55,10 @@ class DisputeCommands:
         disputes: DisputeService,
         evidence_builder: EvidenceBuilder,
         ledger: Ledger,
-        clock: Clock,
     ) -> None:
         self._orders, self._disputes = orders, disputes
         self._evidence_builder = evidence_builder
-        self._ledger, self._clock = ledger, clock
+        self._ledger, self._clock = ledger, ledger.clock
 
     @action("evidence", admin_only=True)
     async def evidence(self, request: Request) -> Reply:

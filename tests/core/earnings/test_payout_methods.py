@@ -25,7 +25,7 @@ async def test_an_address_that_nobody_can_open_any_more_can_be_given_again(
     store: Database, ledger: Ledger, clock: Clock
 ) -> None:
     def addresses(master: bytes) -> PayoutMethods:
-        return PayoutMethods(db=store, ledger=ledger, vault=Vault([master]), clock=clock)
+        return PayoutMethods(ledger=ledger, vault=Vault([master]))
 
     await addresses(LOST).save_address("usr_1", "manual", SecretStr("first"), "f")
     now = addresses(MASTER)
@@ -39,7 +39,7 @@ async def test_an_address_that_nobody_can_open_any_more_can_be_given_again(
 async def test_two_first_addresses_at_once_are_one_and_its_successor(
     store: Database, ledger: Ledger, clock: Clock
 ) -> None:
-    addresses = PayoutMethods(db=store, ledger=ledger, vault=Vault([MASTER]), clock=clock)
+    addresses = PayoutMethods(ledger=ledger, vault=Vault([MASTER]))
     given = ("first", "second", "second")
     await asyncio.gather(
         *(addresses.save_address("usr_1", "manual", SecretStr(one), one) for one in given)
@@ -51,7 +51,7 @@ async def test_two_first_addresses_at_once_are_one_and_its_successor(
 async def test_addresses_that_follow_each_other_at_once_are_each_told(
     store: Database, ledger: Ledger, clock: Clock
 ) -> None:
-    addresses = PayoutMethods(db=store, ledger=ledger, vault=Vault([MASTER]), clock=clock)
+    addresses = PayoutMethods(ledger=ledger, vault=Vault([MASTER]))
     for one in ("first", "second", "first", "second"):
         await addresses.save_address("usr_1", "manual", SecretStr(one), one)
     assert await addresses.get_hint("usr_1", "manual") == "second"

@@ -133,11 +133,7 @@ class Market:
     def _crediting(self) -> Fulfillment:
         app = self.service.app
         return Fulfillment(
-            orders=app.services.payments.orders,
-            db=app.services.base.db,
-            ledger=app.services.base.ledger,
-            clock=self.clock,
-            offer=self.offer,
+            orders=app.services.payments.orders, ledger=app.services.base.ledger, offer=self.offer
         )
 
     async def addressed(self, name: str) -> str:

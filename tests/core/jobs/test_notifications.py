@@ -21,7 +21,7 @@ class Reader:
         self.told: list[tuple[str, str]] = []
         self.away: set[str] = set()
         self.notices = NotificationQueue(
-            db=store, ledger=ledger, clock=clock, deliver=self._tell, list_operators=lambda: owners
+            ledger=ledger, deliver=self._tell, list_operators=lambda: owners
         )
 
     async def _tell(self, one: Notification) -> None:

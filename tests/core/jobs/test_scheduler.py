@@ -19,7 +19,7 @@ from tests.support.databases import TestClock
 def _chores(
     store: Database, ledger: Ledger, clock: TestClock, owner: str, *chores: Job
 ) -> Scheduler:
-    return Scheduler(db=store, ledger=ledger, clock=clock, process_id=owner, jobs=chores)
+    return Scheduler(ledger=ledger, process_id=owner, jobs=chores)
 
 
 async def test_a_leased_chore_runs_on_one_process_a_turn(

@@ -221,12 +221,10 @@ async def test_a_key_goes_to_the_address_that_it_was_sealed_for_only(world: Worl
     key = (await world.key(SECRET)).id
     moved = {**world.suppliers, "openai": world.suppliers["openai"].with_base_url(world.groq.url)}
     pool = Pool(
-        db=world.store,
         ledger=world.ledger,
         vault=world.vault,
         catalogue=world.catalogue,
         costs=world.costs,
-        clock=world.clock,
         suppliers=moved,
     )
     await pool.start()

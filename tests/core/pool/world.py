@@ -103,12 +103,10 @@ class World:
     def another_process(self, suppliers: Mapping[str, Supplier] | None = None) -> Pool:
         """A second pool on the same database, with suppliers of its own if any are given."""
         return Pool(
-            db=self.store,
             ledger=self.ledger,
             vault=self.vault,
             catalogue=self.catalogue,
             costs=self.costs,
-            clock=self.clock,
             suppliers=suppliers or self.suppliers,
         )
 
@@ -127,13 +125,7 @@ async def made(store: Database, ledger: Ledger, clock: TestClock) -> AsyncIterat
         costs = Costs({CHEAP: flat(1_000_000), DEAR: flat(2_000_000), ONLY_CHEAP: flat(1_000_000)})
         vault = await Vault.open([MASTER], store, ledger)
         pool = Pool(
-            db=store,
-            ledger=ledger,
-            vault=vault,
-            catalogue=catalogue,
-            costs=costs,
-            clock=clock,
-            suppliers=suppliers,
+            ledger=ledger, vault=vault, catalogue=catalogue, costs=costs, suppliers=suppliers
         )
         await pool.start()
         await pool.wait_for_first_check(5)

@@ -65,14 +65,8 @@ class Two:
 @pytest_asyncio.fixture
 async def two(store: Database, ledger: Ledger, clock: TestClock) -> AsyncIterator[Two]:
     vault = await Vault.open([bytes([9]) * 32], store, ledger)
-    people = Users(
-        db=store,
-        ledger=ledger,
-        vault=vault,
-        clock=clock,
-        welcome_gift=WelcomeGift(Credits(20), 100),
-    )
-    links = Links(db=store, ledger=ledger, users=people, clock=clock, plan_earnings_merge=nothing)
+    people = Users(ledger=ledger, vault=vault, welcome_gift=WelcomeGift(Credits(20), 100))
+    links = Links(ledger=ledger, users=people, plan_earnings_merge=nothing)
     tom = await people.get_or_create("telegram", "7", language="en")
     clock.advance(seconds=5)
     tim = await people.get_or_create("discord", "9", language="zh-CN")

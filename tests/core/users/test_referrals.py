@@ -58,13 +58,9 @@ class Circle:
 @pytest_asyncio.fixture
 async def circle(store: Database, ledger: Ledger, clock: TestClock) -> AsyncIterator[Circle]:
     vault = await Vault.open([bytes([9]) * 32], store, ledger)
-    people = Users(
-        db=store, ledger=ledger, vault=vault, clock=clock, welcome_gift=WelcomeGift(Credits(0), 0)
-    )
-    links = Links(db=store, ledger=ledger, users=people, clock=clock, plan_earnings_merge=nothing)
-    invitations = Referrals(
-        db=store, ledger=ledger, clock=clock, payment_records=PaymentReader(store)
-    )
+    people = Users(ledger=ledger, vault=vault, welcome_gift=WelcomeGift(Credits(0), 0))
+    links = Links(ledger=ledger, users=people, plan_earnings_merge=nothing)
+    invitations = Referrals(ledger=ledger, payment_records=PaymentReader(store))
     ann = await people.get_or_create("telegram", "1", language="en")
     yield Circle(store, ledger, clock, people, links, invitations, ann)
 

@@ -28,13 +28,7 @@ async def people(store: Database, ledger: Ledger, clock: TestClock) -> AsyncIter
 
 async def _people(store: Database, ledger: Ledger, clock: TestClock, *, cap: int = 100) -> Users:
     vault = await Vault.open([MASTER], store, ledger)
-    return Users(
-        db=store,
-        ledger=ledger,
-        vault=vault,
-        clock=clock,
-        welcome_gift=WelcomeGift(Credits(20), cap),
-    )
+    return Users(ledger=ledger, vault=vault, welcome_gift=WelcomeGift(Credits(20), cap))
 
 
 async def _gift(ledger: Ledger, person: str) -> int:
@@ -113,7 +107,7 @@ async def test_what_was_sealed_before_an_erasure_is_gone(people: Users) -> None:
 async def test_an_owners_link_works_once_and_for_a_day(
     store: Database, ledger: Ledger, clock: TestClock
 ) -> None:
-    owners = Roles(db=store, ledger=ledger, clock=clock, operators=[("telegram", "1")])
+    owners = Roles(ledger=ledger, operators=[("telegram", "1")])
     await owners.load()
     assert owners.get_role("telegram", "1") == "owner"
     code = await owners.create_operator_code()
@@ -125,7 +119,7 @@ async def test_an_owners_link_works_once_and_for_a_day(
     late = await owners.create_operator_code()
     clock.advance(days=2)
     assert not await owners.claim_code(late, "telegram", "66")
-    other = Roles(db=store, ledger=ledger, clock=clock, operators=())
+    other = Roles(ledger=ledger, operators=())
     await other.load()
     assert other.list_admin_ids("telegram") == ["7"]
 
@@ -133,7 +127,7 @@ async def test_an_owners_link_works_once_and_for_a_day(
 async def test_two_openers_of_one_link_make_one_owner(
     store: Database, ledger: Ledger, clock: TestClock
 ) -> None:
-    owners = Roles(db=store, ledger=ledger, clock=clock, operators=())
+    owners = Roles(ledger=ledger, operators=())
     code = await owners.create_operator_code()
     claimed = await asyncio.gather(*(owners.claim_code(code, "telegram", one) for one in "789"))
     assert sum(claimed) == 1

@@ -55,9 +55,7 @@ async def standing(owner: Service) -> str:
 
 async def pressed(owner: Service, whose: Service, action: str, presser: Service) -> str:
     """A button of `whose`, in their place, pressed by somebody."""
-    buttons = ButtonRepository(
-        db=owner.app.services.base.db, ledger=owner.app.services.base.ledger, clock=owner.clock
-    )
+    buttons = ButtonRepository(ledger=owner.app.services.base.ledger)
     data = dict.fromkeys(("person", "payout", "key", "what", "days", "model", "text"), "x")
     choice = Choice(say("Cancel"), action, data)
     rows = await buttons.create_buttons(
