@@ -295,36 +295,28 @@ class Orders:
         offer_change, companions = await release_promotion(self._db, order)
         change = {"state": state, **offer_change}
         expected = {"state": (*_WAITING_STATES, "processing")}
-        try:
-            await self._ledger.record(
-                Update(schema.order, {"id": order.id}, change, expected),
-                order_event_row(self._clock, order.id, state),
-                *companions,
-                *also,
-            )
-        except CompanionRefused:
-            return False
-        return True
+        return await self._ledger.try_record(
+            Update(schema.order, {"id": order.id}, change, expected),
+            order_event_row(self._clock, order.id, state),
+            *companions,
+            *also,
+        )
 
     async def mark_processing(self, order: Order, *also: Companion) -> bool:
         """Its money is on its way. False when that was known, or it has come; then `also` isn't
         written."""
         if order.state in {"processing", "credited"}:
             return False
-        try:
-            await self._ledger.record(
-                Update(
-                    schema.order,
-                    {"id": order.id},
-                    {"state": "processing", "check_at": self._clock.now_ms() + FIRST_CHECK_MS},
-                    {"state": order.state},
-                ),
-                order_event_row(self._clock, order.id, "on its way"),
-                *also,
-            )
-        except CompanionRefused:
-            return False
-        return True
+        return await self._ledger.try_record(
+            Update(
+                schema.order,
+                {"id": order.id},
+                {"state": "processing", "check_at": self._clock.now_ms() + FIRST_CHECK_MS},
+                {"state": order.state},
+            ),
+            order_event_row(self._clock, order.id, "on its way"),
+            *also,
+        )
 
     async def record_event(
         self, order: Order, what: str, *also: Companion, **facts: int | str

@@ -227,12 +227,10 @@ class UnmatchedPayments:
 
     async def _decide(self, payment: UnmatchedPayment, state: str, *also: Companion) -> None:
         key = {"gateway": payment.gateway, "external": payment.id}
-        try:
-            await self._ledger.record(
-                Update(schema.unmatched_payment, key, {"state": state}, {"state": "open"}), *also
-            )
-        except CompanionRefused:
-            raise NotUnmatched from None
+        if not await self._ledger.try_record(
+            Update(schema.unmatched_payment, key, {"state": state}, {"state": "open"}), *also
+        ):
+            raise NotUnmatched
 
     async def _has_open(self, gateway: str) -> bool:
         table = schema.unmatched_payment.c

@@ -19,7 +19,6 @@ from core.db import schema
 from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
-from core.ledger.types import CompanionRefused
 from core.money import NanoUsd
 from core.pricing.promotions import Promotion
 from core.users.links import AttemptLimiter
@@ -191,10 +190,8 @@ class Vouchers:
         for row in rows:
             voided = {"voided_at": self._clock.now_ms()}
             unused = {"uses": 0, "voided_at": None}
-            try:
-                await self._ledger.record(Update(table, {"id": row.id}, voided, unused))
-            except CompanionRefused:  # somebody redeems it
-                continue
+            if not await self._ledger.try_record(Update(table, {"id": row.id}, voided, unused)):
+                continue  # somebody redeems it
             voided_count += 1
         return voided_count
 

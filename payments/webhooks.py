@@ -155,12 +155,10 @@ class WebhookInbox:
         )
         for row in due:
             claim = {"due_at": now + _LEASE_MS, "tries": row.tries + 1}
-            try:
-                await self._ledger.record(
-                    Update(table, {"id": row.id}, claim, {"due_at": row.due_at})
-                )
-            except CompanionRefused:  # another process looks at it
-                continue
+            if not await self._ledger.try_record(
+                Update(table, {"id": row.id}, claim, {"due_at": row.due_at})
+            ):
+                continue  # another process looks at it
             retry_at, verdict, order = await self._process_message(
                 row.gateway, row.id, bytes(row.sealed), row.tries
             )

@@ -24,7 +24,6 @@ from core.db import schema
 from core.db.writes import Delete, Insert, Update, UpdateAll
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
-from core.ledger.types import CompanionRefused
 from core.users.types import Person
 
 _log = logging.getLogger(__name__)
@@ -145,10 +144,10 @@ class ButtonRepository:
             raise ButtonExpired
         if row.once:
             used = {"used_at": self._clock.now_ms(), "used_by": press or None}
-            try:
-                await self._ledger.record(Update(table, {"id": button_id}, used, {"used_at": None}))
-            except CompanionRefused:
-                raise ButtonExpired from None
+            if not await self._ledger.try_record(
+                Update(table, {"id": button_id}, used, {"used_at": None})
+            ):
+                raise ButtonExpired
         return ButtonAction(button_id, row.action, json.loads(row.data), is_used_up=row.once)
 
     async def finish_press(self, button_id: str) -> None:

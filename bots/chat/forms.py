@@ -29,7 +29,6 @@ from core.db.prepared import PreparedSelect
 from core.db.writes import Delete, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
-from core.ledger.types import CompanionRefused
 from core.text import repair_text
 
 #: How long an answer is waited for.
@@ -221,11 +220,9 @@ class Forms:
     async def close_form(self, place: str, form_id: str, *, by: str = CANCELLED) -> bool:
         """Waits no more; whether it did until now."""
         key, expected = {"place": place}, {"id": form_id, "closed_by": ""}
-        try:
-            await self._ledger.record(Update(schema.prompt, key, {"closed_by": by}, expected))
-        except CompanionRefused:
-            return False
-        return True
+        return await self._ledger.try_record(
+            Update(schema.prompt, key, {"closed_by": by}, expected)
+        )
 
     async def delete_expired_forms(self) -> None:
         """A job: deletes forms that nobody answers any more, not even too late."""

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from core.db import schema
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
-from core.ledger.types import CompanionRefused
 from core.notification import OPERATORS, notification_row
 
 #: The kind of their notifications.
@@ -63,11 +62,7 @@ class Alerts:
             if rows
             else Insert(table, {"id": id_, **values})
         )
-        try:
-            await self._ledger.record(change, row)
-        except CompanionRefused:  # another process sends it
-            return False
-        return True
+        return await self._ledger.try_record(change, row)  # another process sends it
 
     async def mute_alert(self, kind: str, subject: str, *, companion: Companion) -> int:
         """Mutes an alert until the time that is returned (ms UTC); `companion` is written with

@@ -16,7 +16,6 @@ from core.db import schema
 from core.db.writes import Companion, Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
-from core.ledger.types import CompanionRefused
 from core.notification import OPERATORS, Facts, delete_notifications, notification_row
 
 #: The kind of its notifications; their facts name the broadcast.
@@ -96,10 +95,8 @@ class Broadcasts:
             "place": place,
             "shown_in": shown_in,
         }
-        try:
-            await self._ledger.record(Insert(schema.broadcast, row), companion)
-        except CompanionRefused:
-            raise BroadcastInProgress from None
+        if not await self._ledger.try_record(Insert(schema.broadcast, row), companion):
+            raise BroadcastInProgress
         return await self.get(str(row["id"]))
 
     async def get(self, broadcast: str) -> Broadcast:
@@ -115,7 +112,7 @@ class Broadcasts:
     async def stop(self, broadcast: str, *, companion: Companion) -> Broadcast:
         """Stops a broadcast: nobody else is notified."""
         key = {"id": broadcast}
-        await self._try_record(  # refused when it has ended
+        await self._ledger.try_record(  # refused when it has ended
             Update(schema.broadcast, key, {"state": "stopped"}, _SENDING),
             delete_notifications(kind=BROADCAST),
             companion,
@@ -139,7 +136,7 @@ class Broadcasts:
         for _ in range(_ATTEMPTS_MAX):
             broadcast = await self.get(broadcast_id)
             key, change = {"id": broadcast_id}, {"failed": broadcast.failed + 1}
-            if await self._try_record(
+            if await self._ledger.try_record(
                 Update(schema.broadcast, key, change, {"failed": broadcast.failed})
             ):
                 return
@@ -153,7 +150,7 @@ class Broadcasts:
         step = max(_PROGRESS_PEOPLE, broadcast.total // _PROGRESS_TIMES)
         has_progress = broadcast.shown_in and sent // step > broadcast.sent // step
         progress = (self._progress_notification(broadcast, sent),) if has_progress else ()
-        await self._try_record(
+        await self._ledger.try_record(
             Update(schema.broadcast, {"id": broadcast.id}, change, expected),
             *(
                 notification_row(
@@ -180,7 +177,7 @@ class Broadcasts:
 
     async def _finish(self, broadcast: sa.Row[Any]) -> None:
         """Everybody was told: so are the operators."""
-        await self._try_record(
+        await self._ledger.try_record(
             Update(schema.broadcast, {"id": broadcast.id}, {"state": "done"}, _SENDING),
             notification_row(
                 self._clock,
@@ -211,14 +208,6 @@ class Broadcasts:
             .limit(limit)
         )
         return [row.id for row in rows]
-
-    async def _try_record(self, *companions: Companion) -> bool:
-        """Records companions; False when others have changed the row since it was read."""
-        try:
-            await self._ledger.record(*companions)
-        except CompanionRefused:
-            return False
-        return True
 
     async def _rows(self, *where: sa.ColumnElement[bool]) -> list[Broadcast]:
         table = schema.broadcast

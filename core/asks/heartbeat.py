@@ -15,7 +15,7 @@ from core.db import schema
 from core.db.writes import Update
 from core.errors import describe_failure
 from core.ledger.ledger import Ledger
-from core.ledger.types import CompanionRefused, LedgerRefusal
+from core.ledger.types import LedgerRefusal
 from core.pricing.token_counter import count_tokens
 
 log = logging.getLogger(__name__)
@@ -76,19 +76,13 @@ class Heartbeat:
         }
         if text:
             change["answer"] = run.data_key.seal(f"ask/{run.id}/answer", text.encode())
-        try:
-            await self._ledger.record(
-                Update(
-                    schema.ask,
-                    {"id": run.id},
-                    change,
-                    {"state": "open", "owner": self._process_id},
-                )
-            )
-        except CompanionRefused:
-            if not run.result.done() and not await self._is_still_ours(run.id):
-                run.is_lost = True
-                run.stop()
+        expected = {"state": "open", "owner": self._process_id}
+        is_written = await self._ledger.try_record(
+            Update(schema.ask, {"id": run.id}, change, expected)
+        )
+        if not (is_written or run.result.done() or await self._is_still_ours(run.id)):
+            run.is_lost = True
+            run.stop()
 
     async def _is_still_ours(self, ask: str) -> bool:
         rows = await self._db.fetch(sa.select(schema.ask.c.owner).where(schema.ask.c.id == ask))

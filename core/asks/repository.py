@@ -97,18 +97,14 @@ class AskRepository:
     async def request_stop(self, ask: str, person: str) -> bool:
         """Asks the process that serves the ask to stop it; False when it is not theirs or has
         ended."""
-        try:
-            await self._ledger.record(
-                Update(
-                    schema.ask,
-                    {"id": ask},
-                    {"stop_requested": True},
-                    {"state": "open", "person": person},
-                )
+        return await self._ledger.try_record(
+            Update(
+                schema.ask,
+                {"id": ask},
+                {"stop_requested": True},
+                {"state": "open", "person": person},
             )
-        except CompanionRefused:
-            return False
-        return True
+        )
 
     async def record_edit(self, ask: str, person: Person, text: str) -> None:
         """Records the question of an ask as its person edited it; where that asked nothing, or it
@@ -212,16 +208,14 @@ class AskRepository:
 
     async def _claim_row(self, row: sa.Row[tuple[object, ...]]) -> SettledAsk | None:
         until = self._clock.now_ms() + DELIVERY_LEASE_SECONDS * 1000
-        try:
-            await self._ledger.record(
-                Update(
-                    schema.ask,
-                    {"id": row.id},
-                    {"lease_until": until, "owner": self._process_id},
-                    {"lease_until": row.lease_until, "owner": row.owner, "landed_at": None},
-                )
+        if not await self._ledger.try_record(
+            Update(
+                schema.ask,
+                {"id": row.id},
+                {"lease_until": until, "owner": self._process_id},
+                {"lease_until": row.lease_until, "owner": row.owner, "landed_at": None},
             )
-        except CompanionRefused:
+        ):
             return None
         return await self._settled_ask_from_row(row)
 

@@ -191,9 +191,7 @@ class ContributionTermination:
             ),
             *companions,
         )
-        try:
-            await self._ledger.record(*all_companions)
-        except CompanionRefused:
+        if not await self._ledger.try_record(*all_companions):
             return False
         await self._pool.reload()
         return True

@@ -384,13 +384,9 @@ class Withdrawals:
     ) -> bool:
         """Updates a payout; False when others have changed it since it was read."""
         expected = {"state": payout.state, "due_at": payout.due_at}
-        try:
-            await self._ledger.record(
-                Update(schema.payout, {"id": payout.id}, change, expected), *companions
-            )
-        except CompanionRefused:
-            return False
-        return True
+        return await self._ledger.try_record(
+            Update(schema.payout, {"id": payout.id}, change, expected), *companions
+        )
 
     def _build_operator_notification(self, kind: str, row: Mapping[str, Any]) -> Insert:
         names = ("credits", "cash", "method", "hint", "reason")

@@ -74,12 +74,10 @@ class NotificationQueue:
         )
         for row in due:
             claim = {"due_at": now + _LEASE_MS, "tries": row.tries + 1}
-            try:
-                await self._ledger.record(
-                    Update(table, {"id": row.id}, claim, {"due_at": row.due_at})
-                )
-            except CompanionRefused:  # another process delivers it
-                continue
+            if not await self._ledger.try_record(
+                Update(table, {"id": row.id}, claim, {"due_at": row.due_at})
+            ):
+                continue  # another process delivers it
             if row.person == OPERATORS and (operators := self._list_operators()):
                 await self._fan_out(row, claim["due_at"], operators)
                 continue

@@ -23,6 +23,7 @@ from core.ledger.sqlite import SqliteSession
 from core.ledger.types import (
     AnyAccount,
     Balance,
+    CompanionRefused,
     LedgerBusy,
     LedgerUnavailable,
     Submission,
@@ -106,6 +107,15 @@ class Ledger:
         """
         statements = self._companion_statements.prepare(companions)
         await self._enqueue(PreparedSubmission(self._new_future(), statements=statements))
+
+    async def try_record(self, *companions: Companion) -> bool:
+        """Records companions; False when one is refused, as others have changed its row since it
+        was read. Raises LedgerBusy or LedgerUnavailable."""
+        try:
+            await self.record(*companions)
+        except CompanionRefused:
+            return False
+        return True
 
     async def close_accounts(self, codes: Iterable[str], day: int) -> None:
         """Writes what the accounts stood at when their last day before `day` ended; `day` is

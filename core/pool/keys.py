@@ -279,11 +279,9 @@ class KeyRepository:
         expect: Mapping[str, Any],
         also: Sequence[Companion] = (),
     ) -> bool:
-        try:
-            await self._ledger.record(Update(schema.key, {"id": id_}, change, expect=expect), *also)
-        except CompanionRefused:
-            return False
-        return True
+        return await self._ledger.try_record(
+            Update(schema.key, {"id": id_}, change, expect=expect), *also
+        )
 
     def _seal(self, id_: str, supplier: Supplier, secret: SecretStr, account_id: str) -> bytes:
         context = key_context(id_, supplier.name, supplier.address)

@@ -29,7 +29,6 @@ from core.db.database import Database
 from core.db.writes import Insert, Update
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
-from core.ledger.types import CompanionRefused
 
 KEY_BYTES = 32
 
@@ -278,17 +277,15 @@ class Vault:
                 after = self.rewrap(column.context(row), before)
                 if after is None:
                     continue
-                try:
-                    await ledger.record(
-                        Update(
-                            column.table,
-                            {column.id: getattr(row, column.id)},
-                            {column.column: after},
-                            expect={column.column: before},
-                        )
+                if not await ledger.try_record(
+                    Update(
+                        column.table,
+                        {column.id: getattr(row, column.id)},
+                        {column.column: after},
+                        expect={column.column: before},
                     )
-                except CompanionRefused:  # erased or rotated by another process meanwhile
-                    continue
+                ):
+                    continue  # erased or rotated by another process meanwhile
                 changed += 1
         return changed
 

@@ -202,10 +202,8 @@ class SupplierChanges:
             before={"state": change.state},
             after=facts,
         )
-        try:
-            await self._ledger.record(self._update(change, values), row)
-        except CompanionRefused:
-            raise AlreadyDecided from None
+        if not await self._ledger.try_record(self._update(change, values), row):
+            raise AlreadyDecided
 
     def _update(self, change: CostChange, values: Mapping[str, Any]) -> Update:
         expected = {"state": "open", "version": change.version}

@@ -118,10 +118,8 @@ class Links:
             raise AlreadyLinked
         if row.joiner is None:
             claim = Update(table, {"id": row.id}, {"joiner": person.id}, {"joiner": None})
-            try:
-                await self._ledger.record(claim)
-            except CompanionRefused:
-                raise LinkRefused from None
+            if not await self._ledger.try_record(claim):
+                raise LinkRefused
         proposal = await self.get_proposal(row.id, person)
         assert proposal is not None
         return proposal
@@ -174,12 +172,10 @@ class Links:
             raise LinkRefused
         side = "issuer_agreed_at" if row.issuer == person.id else "joiner_agreed_at"
         accepted = {side: self._clock.now_ms()}
-        try:
-            await self._ledger.record(
-                Update(schema.link, {"id": link}, accepted, {"done_at": None})
-            )
-        except CompanionRefused:
-            raise LinkRefused from None
+        if not await self._ledger.try_record(
+            Update(schema.link, {"id": link}, accepted, {"done_at": None})
+        ):
+            raise LinkRefused
         row = await self._find_live_link(link, person)
         if row is None or row.issuer_agreed_at is None or row.joiner_agreed_at is None:
             return False

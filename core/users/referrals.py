@@ -18,7 +18,7 @@ from core.db import schema
 from core.db.database import Database
 from core.db.writes import Companion, Insert, Update
 from core.ledger.ledger import Ledger
-from core.ledger.types import CompanionRefused, Entry
+from core.ledger.types import Entry
 from core.money import Credits
 from core.payment_records import PaymentRecords
 from core.users.service import find_survivor, list_merged_ids
@@ -94,13 +94,10 @@ class Referrals:
             "earned": 0,
             "undone_at": None,
         }
-        try:
-            await self._ledger.record(
-                Insert(schema.referral, row), inviter_unmerged, person_unmerged
-            )
-        except CompanionRefused:  # bound before, or one of them has just become a part of somebody
-            return False
-        return True
+        # Refused when bound before, or one of them has just become a part of somebody.
+        return await self._ledger.try_record(
+            Insert(schema.referral, row), inviter_unmerged, person_unmerged
+        )
 
     async def get_stats(self, person: Person) -> ReferralStats:
         """What came of the invitations of a person and of whoever became a part of them."""

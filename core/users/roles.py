@@ -17,7 +17,6 @@ import sqlalchemy as sa
 from core.db import schema
 from core.db.writes import Companion, Delete, Insert, Update
 from core.ledger.ledger import Ledger
-from core.ledger.types import CompanionRefused
 
 #: 128 bits, in a deep link's alphabet: too many to guess.
 _CODE_BYTES = 16
@@ -96,12 +95,10 @@ class Roles:
         if not rows:
             return False
         row = {"platform": platform, "external_id": external_id, "since": now, "role": "owner"}
-        try:
-            await self._ledger.record(
-                Update(table, {"digest": digest}, {"used_at": now}, {"used_at": None}),
-                Insert(schema.owner, row, ignore=True),
-            )
-        except CompanionRefused:
+        if not await self._ledger.try_record(
+            Update(table, {"digest": digest}, {"used_at": now}, {"used_at": None}),
+            Insert(schema.owner, row, ignore=True),
+        ):
             return False
         await self.load()
         return True

@@ -144,11 +144,8 @@ class Users:
 
     async def _renew_data_key(self, person: str) -> bytes:
         wrapped, _ = self._vault.create_data_key(f"person/{person}")
-        try:
-            await self._ledger.record(
-                Update(schema.person, {"id": person}, {"data_key": wrapped}, {"data_key": None})
-            )
-        except CompanionRefused:  # another ask of theirs made one just now
+        renewal = Update(schema.person, {"id": person}, {"data_key": wrapped}, {"data_key": None})
+        if not await self._ledger.try_record(renewal):  # another ask of theirs made one just now
             rows = await self._db.fetch(
                 sa.select(schema.person.c.data_key).where(schema.person.c.id == person)
             )

@@ -11,7 +11,6 @@ from cachetools import TTLCache
 
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
-from core.ledger.types import CompanionRefused
 from core.notification import OPERATORS, Facts, notification_row
 from core.pool.vault import Unsealable
 from core.users.service import Users
@@ -90,10 +89,7 @@ class SupportDesk:
             kind=kind,
             facts={**facts, "person": person.id, "cause": cause, "sealed": sealed},
         )
-        try:
-            await self._ledger.record(row)
-        except CompanionRefused:  # the same message, told twice
-            return
+        await self._ledger.try_record(row)  # refused where the same message is told twice
 
 
 def _context(cause: str) -> str:
