@@ -267,7 +267,6 @@ class Cancellations:
             "state": state,
             "cash": plan.cash.units,
             "at": now,
-            "ended_at": None,
         }
         facts = {"cash": plan.cash.units, "credits": unused.total.units, "used": plan.used.units}
         notification = notification_row(

@@ -290,7 +290,6 @@ class Fulfillment:
             "order": order.id,
             "amount": refund.amount.units,
             "at": now,
-            "failed_at": None,
             "payment": refund.payment,
         }
         removed = current - kept

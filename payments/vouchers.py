@@ -141,7 +141,6 @@ class Vouchers:
                 "uses_max": one.uses_max,
                 "created_at": now,
                 "expires_at": one.expires_at,
-                "voided_at": None,
                 "promotion": one.promotion or None,
             }
             for one in codes

@@ -99,8 +99,6 @@ class ButtonRepository:
                     "data": json.dumps(dict(choice.data)),
                     "expires_at": now + (choice.lifetime_seconds or BUTTON_LIFETIME_SECONDS) * 1000,
                     "once": choice.once,
-                    "used_at": None,
-                    "used_by": None,
                 },
             )
             for row in rows

@@ -202,7 +202,6 @@ class Conversations:
             "person": question.person.id,
             "place": question.place,
             "created_at": now,
-            "ended_at": None,
             "branched_from": question.replies_to if history.branched else None,
         }
         end_current: tuple[Companion, ...] = ()

@@ -368,19 +368,14 @@ class Contributions:
             "credited": 0,
             "fee": 0,
             "advance": 0,
-            "inviter": None,
             "inviting": 0,
             "verified": verified,
             "requests": 0,
-            "organisation": None,
-            "raises": None,
             "consent": "",
             "reason": "",
             "returned_quota": 0,
             "returned_credits": 0,
             "created_at": self._clock.now_ms(),
-            "opened_at": None,
-            "ended_at": None,
         }
 
     async def _delete_proposal(self, key: str) -> None:

@@ -159,9 +159,7 @@ class Withdrawals:
             "state_at": now,
             "decided_by": "",
             "reason": "",
-            "external": None,
             "tries": 0,
-            "due_at": None,
         }
         entries = chart.hold_withdrawal(
             person, amount, await self._hold_period.calculate_cap(person)

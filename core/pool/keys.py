@@ -120,7 +120,6 @@ class KeyRepository:
             "reason": "",
             "created_at": now,
             "state_at": now,
-            "cooling_until": None,
             "models": None if models is None else json.dumps(sorted(models)),
             "models_at": None if models is None else now,
         }

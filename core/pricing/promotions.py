@@ -137,7 +137,6 @@ class Promotions:
             "per_person": promotion.per_person,
             "made_by": by,
             "made_at": self._clock.now_ms(),
-            "ended_at": None,
         }
         await self._record(Insert(schema.promotion, row), *also)
         await self.load()

@@ -243,13 +243,9 @@ class CostWatch:
             "version": 1,
             "raised_at": now,
             "state": "open",
-            "decided_at": None,
             "decided_by": "",
             "price": "",
-            "until": None,
-            "cap": None,
             "lost": 0,
-            "counted_to": None,
         }
         return Insert(schema.supplier_change, row)
 

@@ -88,11 +88,7 @@ class Links:
             "id": ids.new_id("lnk", now),
             "code_digest": ids.hash_code(code),
             "issuer": person.id,
-            "joiner": None,
             "expires_at": now + LINK_CODE_SECONDS * 1000,
-            "issuer_agreed_at": None,
-            "joiner_agreed_at": None,
-            "done_at": None,
         }
         await self._ledger.record(Insert(schema.link, row))
         return ids.group_code(code)

@@ -92,7 +92,6 @@ class Referrals:
             "inviter": inviter,
             "bound_at": self._clock.now_ms(),
             "earned": 0,
-            "undone_at": None,
         }
         # Refused when bound before, or one of them has just become a part of somebody.
         return await self._ledger.try_record(

@@ -218,7 +218,6 @@ class Users:
             "model": "",
             "footer": True,
             "own_keys_only": False,
-            "daily_limit": None,
             "data_key": wrapped,
         }
 
