@@ -16,7 +16,6 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any, Final
 
-import sqlalchemy as sa
 from pydantic import SecretStr
 
 from bots.app import App
@@ -37,10 +36,10 @@ from bots.sandbox.payment_service import SandboxPaymentService
 from bots.sandbox.price_list import DEFAULT_MODEL, set_owner_prices, write_price_list
 from bots.sandbox.supplier import SandboxSupplier
 from core.clock import SystemClock
-from core.db import schema
 from core.db.database import Database
 from core.money import parse_usd
 from core.pool.suppliers import SUPPLIERS, Supplier
+from core.pricing.prices import has_prices
 from payments.gateways.sandbox import SandboxGateway, SandboxPayoutProvider
 from payments.webhooks import build_payment_routes
 
@@ -104,7 +103,7 @@ async def _open_app(config: Config, db: Database, clock: SystemClock, externals:
     app = await build_app(config, db, clock, externals)
     services = app.services
     try:
-        is_new = not await db.fetch(sa.select(schema.price.c.id).limit(1))
+        is_new = not await has_prices(db)
         if not (is_new and externals.is_sandbox):
             await app.start()
             return app

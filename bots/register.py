@@ -498,7 +498,7 @@ def _operator_groups(services: Services, shared: _Shared, names: PersonNames) ->
         vouchers=services.payments.vouchers,
         catalogue=pricing.catalogue,
         prices=pricing.prices,
-        db=base.db,
+        ask_history=services.asks.history,
         clock=clock,
     )
     yield AlertCommands(alerts=admin.alerts, clock=clock)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from core import ids
 from core.db import schema
 from core.db.database import Database
 from core.db.writes import Companion, UpdateAll
-from core.money import Credits
+from core.money import Credits, NanoUsd
 from core.payment_records import ReceivedPayment, RecordLine
 
 _UNFINISHED = ("created", "pending", "processing")
@@ -134,3 +134,22 @@ class PaymentReader:
     async def _count(self, table: sa.Table, *where: sa.ColumnElement[bool]) -> int:
         rows = await self._db.fetch(sa.select(sa.func.count()).select_from(table).where(*where))
         return int(rows[0][0])
+
+
+async def read_gateway_fees(db: Database) -> Mapping[str, tuple[int, NanoUsd]]:
+    """What gateways that take dollars kept of all payments so far, as parts of ten thousand."""
+    table = schema.payment.c
+    rows = await db.fetch(
+        sa.select(
+            table.gateway,
+            sa.func.sum(table.amount).label("amount"),
+            sa.func.sum(table.fee).label("fee"),
+        )
+        .where(table.unit == NanoUsd.NAME)
+        .group_by(table.gateway)
+    )
+    return {
+        row.gateway: (-(-int(row.fee) * 10_000 // int(row.amount)), NanoUsd(0))
+        for row in rows
+        if row.amount
+    }

@@ -238,6 +238,12 @@ class Vouchers:
             raise CodeRefused("used")
         return await self._fulfillment.credit_payment(build_voucher_payment(order), notify=False)
 
+    async def count_redeemed(self, promotion: str) -> int:
+        """How many codes of a promotion that are good once were used."""
+        table = schema.code.c
+        statement = sa.select(sa.func.count()).where(table.promotion == promotion, table.uses > 0)
+        return int((await self._db.fetch(statement))[0][0])
+
     def _state(self, row: sa.Row[Any]) -> VoucherState:
         if row.uses_max and row.uses >= row.uses_max:
             return "used"

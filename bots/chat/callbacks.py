@@ -19,7 +19,7 @@ from bots.chat.i18n import render
 from bots.chat.reply import Choice, Invoice, Phrase, Reply, say
 from bots.chat.types import Attachment, Button, Card, Place, StarsInvoice
 from core import ids
-from core.asks.chat_moves import is_same_place
+from core.asks.chat_moves import find_ask_place, is_same_place
 from core.db import schema
 from core.db.writes import Delete, Insert, Update, UpdateAll
 from core.errors import Refusal
@@ -112,10 +112,9 @@ class ButtonRepository:
     async def find_place(self, button_id: str) -> str:
         """Where a button was shown; empty for one that nobody knows."""
         answer, table = parse_answer_button(button_id), schema.button
-        statement = sa.select(table.c.place).where(table.c.id == button_id)
         if answer is not None:
-            statement = sa.select(schema.ask.c.place).where(schema.ask.c.id == answer.data["ask"])
-        rows = await self._db.fetch(statement)
+            return await find_ask_place(self._db, str(answer.data["ask"]))
+        rows = await self._db.fetch(sa.select(table.c.place).where(table.c.id == button_id))
         return str(rows[0].place) if rows else ""
 
     async def authorize_press(

@@ -25,6 +25,9 @@ from core.pricing.formula import MARKUP_PERCENT, PAR
 
 _CONTRIBUTED: Final = "/contributed"
 _NO_DOLLARS: Final = NanoUsd(0)
+#: What suppliers took lately is read of so long, and of so many answers at least.
+_COST_DAYS_MS: Final = 30 * DAY_MS
+_ANSWERS_LEAST: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,3 +405,18 @@ def _estimate_cost(amount: Credits, sales: Sequence[ModelSales]) -> NanoUsd:
     if not charge:
         return PAR.multiply_by(amount.units).share_down(100, 100 + MARKUP_PERCENT)
     return NanoUsd(amount.units * cost // charge)
+
+
+async def read_cost_percent(db: Database, now_ms: int) -> int:
+    """Of what is charged at par, what suppliers take: lately, or by the formula's markup."""
+    used = schema.usage.c
+    rows = await db.fetch(
+        sa.select(
+            sa.func.count().label("answers"),
+            sa.func.coalesce(sa.func.sum(used.charge), 0).label("charge"),
+            sa.func.coalesce(sa.func.sum(used.cost), 0).label("cost"),
+        ).where(used.at >= now_ms - _COST_DAYS_MS)
+    )
+    if rows[0].answers < _ANSWERS_LEAST or not rows[0].charge:
+        return 100 * 100 // (100 + MARKUP_PERCENT)
+    return -(-int(rows[0].cost) * 100 // PAR.multiply_by(int(rows[0].charge)).units)

@@ -46,3 +46,10 @@ async def is_same_place(db: Database, place: str, other: str) -> bool:
         return True
     rows = await db.fetch(select_former_place(place))
     return bool(rows) and rows[0].was == other
+
+
+async def find_ask_place(db: Database, ask: str) -> str:
+    """Where an ask's answer is shown; empty for one that nobody knows."""
+    table = schema.ask.c
+    rows = await db.fetch(sa.select(table.place).where(table.id == ask))
+    return str(rows[0].place) if rows else ""

@@ -332,6 +332,11 @@ class AskHistory:
         sums = {row.number: Credits(int(row.charge)) for row in rows}
         return [sums.get(at, Credits(0)) for at in range(len(starts_ms))]
 
+    async def count_promoted(self, promotion: str) -> int:
+        """How many asks were cheaper by a promotion."""
+        statement = sa.select(sa.func.count()).where(schema.ask.c.promotion == promotion)
+        return int((await self._db.fetch(statement))[0][0])
+
     async def list_latest_charges(self, people: Sequence[str], count: int) -> list[ChargedAnswer]:
         """Their newest charges, the newest first."""
         table = schema.usage

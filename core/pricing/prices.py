@@ -332,3 +332,8 @@ def _price_from_row(row: sa.Row[Any]) -> Price:
         row.effective_at,
         row.set_by,
     )
+
+
+async def has_prices(db: DatabaseReader) -> bool:
+    """Whether there ever was a price."""
+    return bool(await db.fetch(sa.select(schema.price.c.id).limit(1)))

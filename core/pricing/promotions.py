@@ -163,6 +163,12 @@ class Promotions:
             one.id: [int(found[2 * at]), int(found[2 * at + 1])] for at, one in enumerate(limited)
         }
 
+    async def count_all_uses(self, promotion: Promotion) -> int:
+        """How often a limited promotion was used by all."""
+        use = schema.promotion_use.c.promotion
+        statement = sa.select(sa.func.count()).where(use == promotion.id)
+        return int((await self._db.fetch(statement))[0][0])
+
     async def find_redeemed(self, promotions: Collection[Promotion], person: str) -> frozenset[str]:
         """The ids of those promotions that this person redeemed a voucher of."""
         code_ids = [promotion.id for promotion in promotions if promotion.needs_code]
@@ -297,3 +303,18 @@ def promotion_from_row(row: sa.Row[Any]) -> Promotion:
         total=row.total,
         per_person=row.per_person,
     )
+
+
+async def read_largest_promotions(db: DatabaseReader, now_ms: int) -> dict[str, int]:
+    """The most per cent of the promotions that run now, by their kind."""
+    table = schema.promotion.c
+    rows = await db.fetch(
+        sa.select(table.kind, sa.func.max(table.percent).label("percent"))
+        .where(
+            table.ended_at.is_(None),
+            table.starts_at <= now_ms,
+            sa.or_(table.ends_at.is_(None), table.ends_at > now_ms),
+        )
+        .group_by(table.kind)
+    )
+    return {row.kind: int(row.percent) for row in rows}

@@ -190,6 +190,15 @@ class Tiers:
         )
 
 
+async def read_largest_tier(db: DatabaseReader) -> tuple[int, int]:
+    """The most per cent that any tier has off prices, and on top of what is bought."""
+    tier, largest = schema.tier.c, sa.func.max
+    rows = await db.fetch(
+        sa.select(largest(tier.discount).label("discount"), largest(tier.bonus).label("bonus"))
+    )
+    return int(rows[0].discount or 0), int(rows[0].bonus or 0)
+
+
 def select_merged_ids(person: str | sa.ColumnElement[str]) -> sa.CompoundSelect[str]:
     """Selects the ids of a person and of everyone who was merged into them."""
     table = schema.person.c

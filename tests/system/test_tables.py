@@ -193,6 +193,16 @@ def test_rooms_read_what_is_theirs_or_below_them(uses: TableUses) -> None:
     assert upward == _pairs(UPWARD_READS)
 
 
+def test_front_ends_and_commands_read_what_is_their_own(uses: TableUses) -> None:
+    owners = list_tables()
+    foreign = {
+        (module, table)
+        for module, table in uses.reads
+        if module.startswith("bots/") and not module.startswith(owners[table])
+    }
+    assert foreign == set()
+
+
 def _pairs(exceptions: Mapping[str, tuple[str, str]]) -> set[tuple[str, str]]:
     return {
         (module, table) for module, (tables, _) in exceptions.items() for table in tables.split()

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-import sqlalchemy as sa
-
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import render
 from bots.chat.reply import Choice, Phrase, Reply, ReplyFile, plain, say, say_count
@@ -25,9 +23,8 @@ from bots.commands.errors import UsageError
 from bots.commands.text import format_price
 from core import ids
 from core.admin_log import Facts, admin_log_row
+from core.asks.repository import AskHistory
 from core.clock import DAY_MS, Clock, as_datetime
-from core.db import schema
-from core.db.database import Database
 from core.db.writes import Insert
 from core.ledger.types import CompanionRefused
 from core.pricing.catalogue import Catalogue
@@ -60,11 +57,11 @@ class PromotionCommands:
         vouchers: Vouchers,
         catalogue: Catalogue,
         prices: PriceBook,
-        db: Database,
+        ask_history: AskHistory,
         clock: Clock,
     ) -> None:
         self._deals, self._vouchers, self._catalogue = deals, vouchers, catalogue
-        self._prices, self._db, self._clock = prices, db, clock
+        self._prices, self._ask_history, self._clock = prices, ask_history, clock
 
     @command(
         "promo",
@@ -277,20 +274,14 @@ class PromotionCommands:
     async def _count_uses(self) -> Mapping[str, int]:
         """How often each was used, where that is counted: by answers; by places taken of what is
         limited; by codes that are good once."""
-        ask, use, code = schema.ask.c, schema.promotion_use.c, schema.code.c
         used: dict[str, int] = {}
         for promotion in self._deals.promotions.all[:_SHOWN]:
             if promotion.kind == "discount":
-                count = sa.select(sa.func.count()).where(ask.promotion == promotion.id)
+                used[promotion.id] = await self._ask_history.count_promoted(promotion.id)
             elif promotion.is_limited:
-                count = sa.select(sa.func.count()).where(use.promotion == promotion.id)
+                used[promotion.id] = await self._deals.promotions.count_all_uses(promotion)
             elif promotion.kind == "credits":
-                count = sa.select(sa.func.count()).where(
-                    code.promotion == promotion.id, code.uses > 0
-                )
-            else:
-                continue
-            used[promotion.id] = int((await self._db.fetch(count))[0][0])
+                used[promotion.id] = await self._vouchers.count_redeemed(promotion.id)
         return used
 
     def _reduced_price_rows(self, promotion: Promotion) -> tuple[tuple[Phrase, ...], ...]:
