@@ -37,8 +37,8 @@ class PaymentRecords(Protocol):
     the caller."""
 
     def select_bought(self, people: sa.CompoundSelect[str], since_ms: int) -> sa.ScalarSelect[Any]:
-        """Credits that people bought since then and that nothing was taken back of, as a part of
-        the caller's statement."""
+        """Credits that people bought since then, without what was taken back, as a part of the
+        caller's statement."""
 
     def count_open_disputes(self, connection: sa.Connection) -> int:
         """How many disputes are open, as the caller's transaction sees it."""
