@@ -189,7 +189,7 @@ APPLICATION = {"id": "5", "name": "Chess", "description": "", "icon": None}
     ids=["activity", "theme"],
 )
 async def test_what_discord_shows_without_words_gets_a_word_in_private(
-    discord: on_discord.World, fields: dict[str, Any]
+    discord: discord_support.World, fields: dict[str, Any]
 ) -> None:
     fake, ann = discord.discord, discord.discord.user(7)
     fake.says(ann, "", channel=fake.text, **fields)

@@ -12,7 +12,7 @@ from bots.telegram import private_topics
 from tests.peers.discord import plain
 from tests.peers.telegram import FakeTelegram
 from tests.peers.telegram_chats import Message
-from tests.system import test_discord as on_discord
+from tests.system import discord_support
 from tests.system.world import World, briefs_world
 
 ROOM = -5

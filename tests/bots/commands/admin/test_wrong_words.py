@@ -9,8 +9,7 @@ from pydantic import SecretStr
 
 from bots.commands.terms import PaymentTerms
 from payments.gateways.sandbox import SandboxGateway
-from tests.support import service
-from tests.bots.commands.test_commands import button, text_of
+from tests.bots.commands.commands_support import button, text_of
 from tests.core.earnings.world import BRIEFS
 from tests.support import service
 from tests.support.databases import TestClock
