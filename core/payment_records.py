@@ -77,3 +77,7 @@ class PaymentRecords(Protocol):
 
     def build_erasure(self, people: Sequence[str]) -> Sequence[Companion]:
         """The rows of people without what tells who or where they are; amounts stay."""
+
+    async def audit_movements(self) -> list[str]:
+        """What gateways' movements and the books differed by, when they were last compared; calls
+        no gateway."""

@@ -13,6 +13,7 @@ from core.db.database import Database
 from core.db.writes import Companion, UpdateAll
 from core.money import Credits, NanoUsd
 from core.payment_records import ReceivedPayment, RecordLine
+from payments.movements import audit_movements
 
 _UNFINISHED = ("created", "pending", "processing")
 _FINDINGS_MAX = 100
@@ -134,6 +135,10 @@ class PaymentReader:
     async def _count(self, table: sa.Table, *where: sa.ColumnElement[bool]) -> int:
         rows = await self._db.fetch(sa.select(sa.func.count()).select_from(table).where(*where))
         return int(rows[0][0])
+
+    async def audit_movements(self) -> list[str]:
+        """See `PaymentRecords`."""
+        return await audit_movements(self._db)
 
 
 async def read_gateway_fees(db: Database) -> Mapping[str, tuple[int, NanoUsd]]:

@@ -1,6 +1,6 @@
 """All audits of what this service keeps, together: the ledger, the asks against it, what keys and
-invitations brought; and the promise to everybody who pays with Credits, a clause each. What
-`/terms` says by default is what that audit reads."""
+invitations brought, gateways' movements as they were last compared; and the promise to everybody
+who pays with Credits, a clause each. What `/terms` says by default is what that audit reads."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ async def audit_books(db: Database, payment_records: PaymentRecords) -> BooksAud
             *asks.findings,
             *earnings,
             *(finding for clause in promise for finding in clause.findings),
+            *await payment_records.audit_movements(),
         ),
     )
 

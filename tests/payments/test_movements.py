@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from core.admin.audit import audit_books
 from core.db import schema
 from core.money import parse_usd
 from core.notification import OPERATORS
 from core.pool.vault import Vault
 from payments.movements import DIFFERENCE, GatewaySums, audit_movements
+from payments.payment_reader import PaymentReader
 from payments.types import GatewayUnavailable, Order, Payment
 from tests.payments.booths import SkusBooth, StarsBooth, skus_booth, stars_booth
 from tests.payments.conftest import Counter, Shop
@@ -183,6 +185,7 @@ async def test_what_is_recent_is_on_its_way_and_what_is_old_differs(account: Acc
     assert (await account.heard()).count(DIFFERENCE) == 1
     (finding,) = await audit_movements(shop.store)
     assert f"{order.id} has $10.00 there, $20.00 in the books" in finding
+    assert finding in (await audit_books(shop.store, PaymentReader(shop.store))).findings
     # It is made good, and said no more.
     async with shop_movement(shop, order):
         await account.compares()
