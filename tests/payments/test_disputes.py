@@ -221,7 +221,7 @@ async def test_any_order_of_payments_refunds_and_disputes_adds_up(shop: Shop) ->
     """Random news, each told once or twice: nothing fails, and what everyone has is what the ledger
     issued; when all cash is gone, so is all that it bought."""
     chance = random.Random(23)
-    for _ in range(size(small=6, full=150)):
+    for _ in range(size(small=4, full=150)):
         inviter = await shop.person()
         person = await shop.friend(inviter)
         value = parse_usd(chance.choice(["10", "90", "95", "100", "105", "800"]))

@@ -254,7 +254,7 @@ def test_disputes_are_what_the_model_says(database_url: str) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         machine,
         settings=settings(
-            max_examples=size(small=10, full=150),
+            max_examples=size(small=6, full=150),
             stateful_step_count=25,
             phases=[Phase.generate],
             deadline=None,

@@ -311,7 +311,7 @@ async def opened(
 
 
 @pytest.mark.parametrize("platform", ["telegram", "discord"])
-@pytest.mark.parametrize("seed", range(size(small=3, full=250)))
+@pytest.mark.parametrize("seed", range(size(small=2, full=250)))
 async def test_people_have_what_their_live_payments_buy(
     database_url: str, clock: TestClock, tmp_path: Path, platform: str, seed: int
 ) -> None:

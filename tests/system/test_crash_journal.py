@@ -38,7 +38,7 @@ __all__ = ["place", "press"]
 
 MASTER = bytes([9]) * 32
 KEY = "sk-own-canary-key-0123456789abcdef"
-KILLS = size(small=2, full=300)
+KILLS = size(small=1, full=300)
 
 
 @pytest_asyncio.fixture

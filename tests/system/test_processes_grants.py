@@ -25,7 +25,7 @@ from tests.system.processes_books import Books
 from tests.system.processes_command import Environment, audited, command, environment
 
 GRANTS = size(small=2, full=100)
-ASKS = size(small=100, full=10_000)
+ASKS = size(small=60, full=10_000)
 CALLERS = 8
 WELCOME, AMOUNT = 1_000_000, 7
 CHARGE = -(-1_016 * 5 // 1_000)

@@ -20,7 +20,7 @@ from tests.system.processes_command import audited, environment, running
 
 __all__ = ["telegram"]
 
-STREAMS = size(small=20, full=100)
+STREAMS = size(small=12, full=100)
 WORDS = "word " * 100
 
 

@@ -24,7 +24,7 @@ from tests.system.commandline import Place, place, press
 __all__ = ["place", "press"]
 
 OLD, NEW = bytes([7]) * 32, bytes([8]) * 32
-ROTATIONS = size(small=3, full=25)
+ROTATIONS = size(small=2, full=25)
 ASKERS = size(small=8, full=32)
 #: Contributed keys at the beginning; another one comes with each rotation.
 CONTRIBUTED = 4

@@ -247,7 +247,7 @@ async def test_check_says_what_platforms_demand_and_what_is_wrong_with_skus(
             "gold:1",
             "names “gold”, which is no pack; there are Starter, Pro, Enterprise",
         ),
-        ("discord_fee_percent", "100", "less than or equal to 99"),
+        ("discord_fee_percent", "100", "is at most 99"),
         ("telegram_star_usd", "0", "what a Star brings, in dollars"),
         ("telegram_star_usd", "much", "what a Star brings, in dollars"),
     ],

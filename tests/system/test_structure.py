@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import typing
 from collections import defaultdict
 from collections.abc import Iterator
@@ -42,12 +43,15 @@ SHORT_MODULES = {
 DOCSTRING_WORDS_LEAST = 6
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
+@functools.cache
+def modules() -> tuple[tuple[str, ast.Module], ...]:
     """Every module of the product by its path, without the schema's history."""
-    for room in PRODUCT:
-        for file in sorted((ROOT / room).rglob("*.py")):
-            if "migrations" not in file.parts:
-                yield str(file.relative_to(ROOT)), ast.parse(file.read_text())
+    return tuple(
+        (str(file.relative_to(ROOT)), ast.parse(file.read_text()))
+        for room in PRODUCT
+        for file in sorted((ROOT / room).rglob("*.py"))
+        if "migrations" not in file.parts
+    )
 
 
 def classes() -> Iterator[tuple[str, ast.ClassDef]]:

@@ -31,7 +31,7 @@ from tests.support.databases import TestClock
 from tests.support.size import size
 
 KEYS = size(small=16, full=50)
-ASKS = size(small=1_000, full=5_000)
+ASKS = size(small=400, full=5_000)
 AT_ONCE = KEYS // 3
 #: An ask of 1,000 tokens costs $0.03: half as much again as all of them cost is behind the keys.
 PER_TOKEN = parse_usd("0.00003").units

@@ -20,6 +20,7 @@ from tests.support.audio import VOICE, ogg, ogg_page, opus_heads, wav
 from tests.support.config import KEYS
 from tests.support.databases import TestClock
 from tests.support.service import Service
+from tests.support.size import size
 
 WHISPER = "whisper-1"
 #: Three Credits, by the supplier's own count of 61 seconds.
@@ -437,7 +438,8 @@ async def test_what_cannot_be_counted_and_may_be_too_long_is_refused(tom: Servic
 
 async def test_a_file_of_tiny_pieces_is_refused_and_costs_nothing(tom: Service) -> None:
     page = ogg_page([b"\xe0"] * 255)
-    content = opus_heads() + page * (AUDIO_BYTES_MAX // len(page) - 1)
+    size_max = AUDIO_BYTES_MAX // size(small=4, full=1)
+    content = opus_heads() + page * (size_max // len(page) - 1)
     assert "length can't be told" in await refused(tom, voice(1, content))
     empty = ogg_page([b""] * 250)
     assert "long; the limit for audio is 60:00" in await refused(

@@ -254,7 +254,9 @@ async def test_what_is_given_away_is_no_debt_and_what_was_paid_for_is(
 ) -> None:
     async def is_covered() -> bool:
         period = ReportPeriod.whole_history(clock.now_ms())
-        told = await build_report(store, period, clock.now_ms(), usd_per_star=PAR)
+        told = await build_report(
+            store, PaymentReader(store), period, clock.now_ms(), usd_per_star=PAR
+        )
         return told.solvency.is_covered
 
     year = Year(ledger, clock, random.Random(1))
@@ -268,7 +270,7 @@ async def test_what_is_given_away_is_no_debt_and_what_was_paid_for_is(
     await year.does(*chart.receive_cash("stars", Stars(1), Stars(0)))
     assert await is_covered(), "Stars count as what they bring"
     period = ReportPeriod.whole_history(clock.now_ms())
-    told = (await build_report(store, period, clock.now_ms())).solvency
+    told = (await build_report(store, PaymentReader(store), period, clock.now_ms())).solvency
     assert told.giveaways == parse_usd("100").share_down(100, 135)
 
 
@@ -279,7 +281,7 @@ async def test_what_is_earned_is_a_debt(store: Database, ledger: Ledger, clock: 
     )
     await year.does(earned)
     period = ReportPeriod.whole_history(clock.now_ms())
-    told = (await build_report(store, period, clock.now_ms())).solvency
+    told = (await build_report(store, PaymentReader(store), period, clock.now_ms())).solvency
     assert (told.claims, told.is_covered) == (parse_usd("0.08"), False)
 
 

@@ -210,7 +210,7 @@ def test_on_sqlite(sqlite_template: Path, folder: Path) -> None:
         shutil.copyfile(sqlite_template, file)
         return f"sqlite:///{file}"
 
-    run(new_url, lambda _url: (folder / "machine.db").unlink(), size(small=25, full=1_000))
+    run(new_url, lambda _url: (folder / "machine.db").unlink(), size(small=14, full=1_000))
 
 
 def test_on_postgresql(postgres: Postgres, postgres_template: str) -> None:
@@ -219,4 +219,4 @@ def test_on_postgresql(postgres: Postgres, postgres_template: str) -> None:
         return postgres.url(names[-1])
 
     names: list[str] = []
-    run(new_url, lambda _url: postgres.give_back(names.pop()), size(small=10, full=300))
+    run(new_url, lambda _url: postgres.give_back(names.pop()), size(small=6, full=300))

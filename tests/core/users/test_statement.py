@@ -314,7 +314,7 @@ def test_statements_add_up(make_url: Callable[[], str]) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         machine,
         settings=settings(
-            max_examples=size(small=4, full=150),
+            max_examples=size(small=2, full=150),
             stateful_step_count=50,
             phases=[Phase.generate],
             deadline=None,
