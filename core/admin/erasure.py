@@ -21,7 +21,6 @@ from core.earnings.contributions import Contributions
 from core.earnings.payout_methods import build_payout_erasure
 from core.earnings.payouts import PayoutStateConflict
 from core.earnings.termination import ContributionTermination
-from core.earnings.types import ProposalGone
 from core.earnings.withdrawals import Withdrawals
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
@@ -114,12 +113,11 @@ class Erasure:
         Raises `NotErasable`."""
         person_ids = await self._users.list_merged_ids(person.id)
         await self._check_erasable(person, person_ids, is_own_request=is_own_request)
+        await self._contributions.decline_proposals(person)
         for contribution in await self._contributions.list_for_contributor(person.id):
-            with suppress(UnknownKey, ProposalGone):  # it has just ended by itself
-                if contribution.state == "open":
+            if contribution.state == "open":
+                with suppress(UnknownKey):  # it has just ended by itself
                     await self._termination.withdraw_contribution(contribution.key, person.id)
-                elif contribution.state == "offered":
-                    await self._contributions.decline_proposal(contribution.key, person)
         for payout in await self._withdrawals.list_for_people(person_ids, limit=100):
             if payout.state == "requested":
                 with suppress(PayoutStateConflict):
@@ -207,7 +205,7 @@ class Erasure:
         ]
 
 
-_UNFINISHED_STATES = frozenset({"offered", "open", "closing"})
+_UNFINISHED_STATES = frozenset({"open", "closing"})
 
 
 def _forfeit_entries(person: str) -> tuple[AtMost[Credits], ...]:

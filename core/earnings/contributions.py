@@ -244,6 +244,13 @@ class Contributions:
         contributions = await self._list_contributions(schema.key.c.owner == contributor)
         return [row for row in contributions if row.state != "offered"]
 
+    async def decline_proposals(self, person: Person) -> None:
+        """Ends all proposals that wait for a person's consent: their keys are gone."""
+        for waiting in await self._list_contributions(schema.key.c.owner == person.id):
+            if waiting.state == "offered":
+                with suppress(ProposalGone):  # it has just ended by itself
+                    await self.decline_proposal(waiting.key, person)
+
     async def list_in_state(self, state: ContributionState) -> list[Contribution]:
         """All contributions that are in a state."""
         return await self._list_contributions(schema.contribution.c.state == state)

@@ -101,6 +101,15 @@ async def test_keys_are_taken_out_and_a_withdrawal_is_cancelled(there: Market) -
     assert [(row.sealed, row.state) for row in rows] == [(None, "withdrawn")]
 
 
+async def test_a_key_that_waits_for_consent_goes_at_once(there: Market) -> None:
+    key = await there.offers(NAME, "sk-erased-person-00000002")
+    await erases(there, NAME)
+    found = await there.service.app.services.base.db.fetch(
+        sa.select(schema.key.c.sealed).where(schema.key.c.id == key)
+    )
+    assert [row.sealed for row in found if row.sealed is not None] == []
+
+
 async def test_what_comes_later_is_swept(there: Market) -> None:
     gone = await erases(there, NAME)
     entry = chart.give_gift(gone, "referral", Credits(7))
