@@ -14,12 +14,12 @@ import json
 import secrets
 import time
 from decimal import ROUND_CEILING, Decimal
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
 from tests.peers.btcpay_payouts import BtcPayPayouts
+from tests.peers.server import PeerServer
 
 KEY = "btcpay-canary-key-0a1b2c"
 WEBHOOK_SECRET = "btcpay-canary-webhook-secret"
@@ -34,7 +34,7 @@ _SATOSHI = Decimal("0.00000001")
 _STORE_PATH = "/api/v1/stores/{store}"
 
 
-class FakeBtcPay:
+class FakeBtcPay(PeerServer):
     """A server; its state is the store's."""
 
     def __init__(self) -> None:
@@ -53,38 +53,24 @@ class FakeBtcPay:
         #: Nothing but "unavailable" while it is set.
         self.broken = False
         self._numbers = itertools.count(1)
-        self._runner: web.AppRunner | None = None
-        self.url = ""
 
-    async def __aenter__(self) -> Self:
-        app = web.Application()
+    def list_routes(self) -> list[web.RouteDef]:
+        """See `PeerServer`."""
         view, create, pull = PERMISSIONS[1], PERMISSIONS[0], PERMISSIONS[2]
         invoices, pulls = f"{_STORE_PATH}/invoices", f"{_STORE_PATH}/pull-payments"
-        app.router.add_get("/api/v1/api-keys/current", self._called("", self._key))
-        app.router.add_get("/api/v1/server/info", self._called("", self._info))
-        app.router.add_get(invoices, self._called(view, self._list))
-        app.router.add_post(invoices, self._called(create, self._create))
-        app.router.add_get(invoices + "/{id}", self._called(view, self._get))
-        app.router.add_get(invoices + "/{id}/payment-methods", self._called(view, self._methods))
-        app.router.add_get(pulls, self._called(pull, self._list_pulls))
-        app.router.add_post(pulls, self._called(pull, self._create_pull))
-        app.router.add_post(f"{_STORE_PATH}/payouts", self._called("", self.payouts.create))
         claims = "/api/v1/pull-payments/{id}/payouts"
-        app.router.add_get(claims, self._called("", self.payouts.of_pull))
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = "http://{}:{}".format(*self._runner.addresses[0][:2])
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._runner is not None
-        await self._runner.cleanup()
+        return [
+            web.get("/api/v1/api-keys/current", self._called("", self._key)),
+            web.get("/api/v1/server/info", self._called("", self._info)),
+            web.get(invoices, self._called(view, self._list)),
+            web.post(invoices, self._called(create, self._create)),
+            web.get(invoices + "/{id}", self._called(view, self._get)),
+            web.get(invoices + "/{id}/payment-methods", self._called(view, self._methods)),
+            web.get(pulls, self._called(pull, self._list_pulls)),
+            web.post(pulls, self._called(pull, self._create_pull)),
+            web.post(f"{_STORE_PATH}/payouts", self._called("", self.payouts.create)),
+            web.get(claims, self._called("", self.payouts.of_pull)),
+        ]
 
     # --- what a payer and a chain do --------------------------------------------------------------
 

@@ -49,6 +49,7 @@ from tests.peers.discord_world import (
     Refusal,
     User,
 )
+from tests.peers.server import PeerServer
 
 TOKEN = "MTIzNDU2.FakeTk.ForTestsOnly_0123456789abcdefgh"
 BOT_ID = 4_242_000_000_000_000_042
@@ -65,7 +66,7 @@ class Call:
     at: float
 
 
-class FakeDiscord(Payloads):
+class FakeDiscord(Payloads, PeerServer):
     """See the module."""
 
     def __init__(self, *, shards: int = 1) -> None:
@@ -91,35 +92,36 @@ class FakeDiscord(Payloads):
         self._changed = asyncio.Event()
         self._events: asyncio.Queue[tuple[str, dict[str, Any], int | None]] = asyncio.Queue()
         self._telling: asyncio.Task[None] | None = None
-        self._runner: web.AppRunner | None = None
         #: A server with the bot in it, and its first channel.
         self.guild = self.add_guild()
         self.text = self.add_channel(self.guild)
 
     # -- running -------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        app = web.Application(client_max_size=60_000_000)
-        app.router.add_routes(Rest(self).routes())
-        app.router.add_get("/cdn/{file}", self._download)
-        app.router.add_get("/gw/", self.gateway.serve)
-        app.router.add_get("/gw", self.gateway.serve)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
-        await self._runner.setup()
-        # A crowd connects at once: whom the backlog drops comes a second later.
-        await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=4096).start()
-        host, port = self._runner.addresses[0][:2]
-        self.api_url = f"http://{host}:{port}/api/v10"
-        self.gateway_url = f"ws://{host}:{port}/gw"
+    def list_routes(self) -> list[web.AbstractRouteDef]:
+        """See `PeerServer`."""
+        return [
+            *Rest(self).routes(),
+            web.get("/cdn/{file}", self._download),
+            web.get("/gw/", self.gateway.serve),
+            web.get("/gw", self.gateway.serve),
+        ]
+
+    async def start(self) -> str:
+        """Listens, and tells what happens from then on."""
+        await super().start()
+        self.api_url = f"{self.url}/api/v10"
+        self.gateway_url = f"{self.url.replace('http', 'ws', 1)}/gw"
         self._telling = asyncio.create_task(self._tell_all())
+        return self.url
 
     async def stop(self) -> None:
+        """See `PeerServer`."""
         if self._telling is not None:
             self._telling.cancel()
             await asyncio.gather(self._telling, return_exceptions=True)
         await self.gateway.drop(1001)
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await super().stop()
 
     def now(self) -> float:
         """Its own clock, in seconds."""

@@ -11,13 +11,13 @@ import base64
 import itertools
 import json
 import re
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
 from tests.peers.paypal_payouts import SCOPE, PayPalPayouts
 from tests.peers.paypal_webhooks import EVENTS, WEBHOOK_ID, is_proven, now
+from tests.peers.server import PeerServer
 
 CLIENT_ID = "AYcanary-client"
 SECRET = "EKcanary-client-secret"
@@ -25,7 +25,7 @@ _VALUE = re.compile(r"\d{1,15}\.\d{2}")
 _REQUEST_ID_CHARS_MAX = 108
 
 
-class FakePayPal:
+class FakePayPal(PeerServer):
     """A server; its state is the account's."""
 
     def __init__(self) -> None:
@@ -54,41 +54,25 @@ class FakePayPal:
         self.tokens: list[str] = []
         self._replies: dict[str, tuple[Any, str, Any]] = {}
         self._numbers = itertools.count(1)
-        self._runner: web.AppRunner | None = None
-        self.url = ""
 
-    async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=2 << 20)
+    def list_routes(self) -> list[web.RouteDef]:
+        """See `PeerServer`."""
         orders, payments = "/v2/checkout/orders", "/v2/payments"
-        app.router.add_post("/v1/oauth2/token", self._token)
-        app.router.add_post(orders, self._called(self._create))
-        app.router.add_get(orders + "/{id}", self._called(self._get_order))
-        app.router.add_post(orders + "/{id}/capture", self._called(self._capture))
-        app.router.add_post(payments + "/captures/{id}/refund", self._called(self._refund))
-        app.router.add_get(payments + "/refunds/{id}", self._called(self._get_refund))
-        app.router.add_post("/v1/payments/payouts", self._called(self.payouts.create))
-        app.router.add_get("/v1/payments/payouts/{id}", self._called(self.payouts.tell))
-        app.router.add_get("/v1/customer/disputes", self._called(self._list_disputes))
-        app.router.add_get("/v1/customer/disputes/{id}", self._called(self._get_dispute))
-        app.router.add_get("/v1/notifications/webhooks/{id}", self._called(self._get_webhook))
-        app.router.add_post(
-            "/v1/notifications/verify-webhook-signature", self._called(self._verify)
-        )
-        app.router.add_get("/v1/notifications/webhooks-events", self._called(self._list_events))
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = "http://{}:{}".format(*self._runner.addresses[0][:2])
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._runner is not None
-        await self._runner.cleanup()
+        return [
+            web.post("/v1/oauth2/token", self._token),
+            web.post(orders, self._called(self._create)),
+            web.get(orders + "/{id}", self._called(self._get_order)),
+            web.post(orders + "/{id}/capture", self._called(self._capture)),
+            web.post(payments + "/captures/{id}/refund", self._called(self._refund)),
+            web.get(payments + "/refunds/{id}", self._called(self._get_refund)),
+            web.post("/v1/payments/payouts", self._called(self.payouts.create)),
+            web.get("/v1/payments/payouts/{id}", self._called(self.payouts.tell)),
+            web.get("/v1/customer/disputes", self._called(self._list_disputes)),
+            web.get("/v1/customer/disputes/{id}", self._called(self._get_dispute)),
+            web.get("/v1/notifications/webhooks/{id}", self._called(self._get_webhook)),
+            web.post("/v1/notifications/verify-webhook-signature", self._called(self._verify)),
+            web.get("/v1/notifications/webhooks-events", self._called(self._list_events)),
+        ]
 
     # --- what a payer, a bank and the dashboard do ------------------------------------------------
 

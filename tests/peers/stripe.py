@@ -10,13 +10,13 @@ import json
 import re
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import stripe
 from aiohttp import web
 
 from payments.gateways.stripe import WEBHOOK_EVENTS
+from tests.peers.server import PeerServer
 from tests.peers.stripe_balance import list_balance
 
 KEY = "sk_test_canary_51Nq"
@@ -24,7 +24,7 @@ WEBHOOK_SECRET = "whsec_canary_9Zr"
 _FIELD = re.compile(r"\[([^\]]*)\]")
 
 
-class FakeStripe:
+class FakeStripe(PeerServer):
     """A server; its state is the account's."""
 
     def __init__(self) -> None:
@@ -55,37 +55,23 @@ class FakeStripe:
         self.created: dict[str, int] = {}
         #: Whether the key may read the balance.
         self.reads_balance = True
-        self._runner: web.AppRunner | None = None
-        self.url = ""
 
-    async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.router.add_post("/v1/checkout/sessions", self._create_session)
-        app.router.add_get("/v1/checkout/sessions", self._list_sessions)
-        app.router.add_get("/v1/checkout/sessions/{id}", self._get_session)
-        app.router.add_post("/v1/refunds", self._create_refund)
-        app.router.add_get("/v1/refunds", self._list_refunds)
-        app.router.add_get("/v1/refunds/{id}", self._get(self.refunds))
-        app.router.add_get("/v1/balance_transactions", self._list_balance)
-        app.router.add_get("/v1/disputes", self._list_disputes)
-        app.router.add_get("/v1/disputes/{id}", self._get(self.disputes))
-        app.router.add_post("/v1/disputes/{id}/close", self._close_dispute)
-        app.router.add_get("/v1/radar/early_fraud_warnings/{id}", self._get(self.warnings))
-        app.router.add_get("/v1/webhook_endpoints", self._list_endpoints)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = "http://{}:{}".format(*self._runner.addresses[0][:2])
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._runner is not None
-        await self._runner.cleanup()
+    def list_routes(self) -> list[web.RouteDef]:
+        """See `PeerServer`."""
+        return [
+            web.post("/v1/checkout/sessions", self._create_session),
+            web.get("/v1/checkout/sessions", self._list_sessions),
+            web.get("/v1/checkout/sessions/{id}", self._get_session),
+            web.post("/v1/refunds", self._create_refund),
+            web.get("/v1/refunds", self._list_refunds),
+            web.get("/v1/refunds/{id}", self._get(self.refunds)),
+            web.get("/v1/balance_transactions", self._list_balance),
+            web.get("/v1/disputes", self._list_disputes),
+            web.get("/v1/disputes/{id}", self._get(self.disputes)),
+            web.post("/v1/disputes/{id}/close", self._close_dispute),
+            web.get("/v1/radar/early_fraud_warnings/{id}", self._get(self.warnings)),
+            web.get("/v1/webhook_endpoints", self._list_endpoints),
+        ]
 
     # --- what a payer, a bank and the dashboard do ------------------------------------------------
 

@@ -26,6 +26,7 @@ from aiohttp import web
 
 from tests.peers import supplier_wires as wires
 from tests.peers.prompt_caches import PromptCaches
+from tests.peers.server import PeerServer
 from tests.peers.supplier_accounts import Accounts
 
 Wire = Literal["openai", "anthropic", "cloudflare"]
@@ -141,7 +142,7 @@ class Refused:
     calls: int
 
 
-class FakeSupplier:
+class FakeSupplier(PeerServer):
     """One supplier; see the module."""
 
     def __init__(
@@ -179,36 +180,24 @@ class FakeSupplier:
         self._gate: asyncio.Event | None = None
         self._came = asyncio.Condition()
         self._closing = asyncio.Event()
-        self._runner: web.AppRunner | None = None
-        self.url = ""
+
+    def list_routes(self) -> list[web.RouteDef]:
+        """See `PeerServer`."""
+        routes = [*wires.routes(self.wire, self._call, self._list)]
+        if self.wire == "openai":
+            routes += [web.post("/v1/audio/transcriptions", self._hear)]
+            routes += [web.get("/v1/user/balance", self._balance)]
+        return routes
 
     async def start(self) -> str:
         """Listens on loopback and gives the base URL for the wire's adapter."""
-        app = web.Application(client_max_size=64 << 20)
-        app.add_routes(wires.routes(self.wire, self._call, self._list))
-        if self.wire == "openai":
-            app.add_routes([web.post("/v1/audio/transcriptions", self._hear)])
-            app.add_routes([web.get("/v1/user/balance", self._balance)])
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, backlog=2_048)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}" + wires.PREFIXES[self.wire]
+        self.url = await super().start() + wires.PREFIXES[self.wire]
         return self.url
 
     async def stop(self) -> None:
         """Breaks what is open and stops listening."""
         self._closing.set()
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    async def __aenter__(self) -> FakeSupplier:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
+        await super().stop()
 
     def allow(self, *keys: str) -> None:
         """Takes these keys too."""

@@ -27,6 +27,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tests.peers.server import PeerServer
 from tests.peers.telegram_chats import Chat, Message, Refusal, User
 from tests.peers.telegram_methods import Methods
 from tests.peers.telegram_stars import Stars
@@ -56,7 +57,7 @@ class Call:
     at: float
 
 
-class FakeTelegram:
+class FakeTelegram(PeerServer):
     """See the module."""
 
     def __init__(self, token: str = TOKEN, username: str = "credit_test_bot") -> None:
@@ -85,36 +86,32 @@ class FakeTelegram:
         self._accepted: dict[int, deque[float]] = {}
         self._changed = asyncio.Event()
         self._methods = Methods(self)
-        self._runner: web.AppRunner | None = None
         self._pump: asyncio.Task[None] | None = None
         self.closing = False
-        #: The address before `/bot<token>`, once started.
-        self.url = ""
 
     # -- running -------------------------------------------------------------------------------
 
+    def list_routes(self) -> list[web.RouteDef]:
+        """See `PeerServer`."""
+        return [
+            web.route("*", "/bot{token}/{method}", self._serve),
+            web.get("/file/bot{token}/files/{file}", self._download),
+        ]
+
     async def start(self) -> str:
         """Listens on loopback and gives the address before `/bot<token>`."""
-        app = web.Application(client_max_size=60_000_000)
-        app.router.add_route("*", "/bot{token}/{method}", self._serve)
-        app.router.add_get("/file/bot{token}/files/{file}", self._download)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
+        await super().start()
         self._pump = asyncio.create_task(self._push())
-        self.url = f"http://{host}:{port}"
         return self.url
 
     async def stop(self) -> None:
+        """See `PeerServer`."""
         self.closing = True
         self.changed()
         if self._pump is not None:
             self._pump.cancel()
             await asyncio.gather(self._pump, return_exceptions=True)
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await super().stop()
 
     # -- people --------------------------------------------------------------------------------
 
