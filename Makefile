@@ -17,7 +17,7 @@ install = $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 2 i
 	>$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: bench-peers chart-font help demo demo-new setup init run test unit coverage flaky soak check format lint types arrows bench lock clean
+.PHONY: bench-peers bench-scale chart-font help demo demo-new setup init run test unit coverage flaky soak check format lint types arrows bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -77,6 +77,10 @@ bench: $(DEVELOP) ## speed, each against a yardstick in the same run
 	@$(BIN)/python -m benchmarks.ask
 	@$(BIN)/python -m benchmarks.failover
 	@$(BIN)/python -m benchmarks.shared_harm
+
+bench-scale: $(DEVELOP) ## four processes on one PostgreSQL; then minutes of a day of a million asks
+	@$(BIN)/python -m benchmarks.scale
+	@$(BIN)/python -m benchmarks.day --database postgres
 
 bench-peers: $(DEVELOP) ## the same figures of LiteLLM's proxy beside ours; installs it apart, once
 	@$(BIN)/python -m benchmarks.peers
