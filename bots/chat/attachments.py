@@ -8,10 +8,13 @@ Adapters say what kind it is and how its bytes are had; what is done with it is 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Final, Literal
+
+from bots.chat.audio import AUDIO_BYTES_MAX
+from core.attachments.types import FILE_BYTES_MAX
 
 AttachmentKind = Literal[
     "animation",
@@ -42,7 +45,7 @@ class SentAttachment:
     mime: str = ""
     #: Bytes; 0 where the platform tells no size.
     size: int = 0
-    #: Gives the bytes; raises `DownloadFailed`. None for what is no file.
+    #: Gives the bytes, as `read_bounded` does; raises `DownloadFailed`. None for what is no file.
     fetch: Callable[[], Awaitable[bytes]] | None = field(default=None, repr=False, compare=False)
     #: Whether it belongs to the message that was replied to.
     is_from_reply: bool = False
@@ -55,6 +58,21 @@ class QuotedText:
 
     kind: Literal["reply", "quote", "forward"]
     text: str
+
+
+#: What is taken of any file; who takes less looks at its length.
+DOWNLOAD_BYTES_MAX: Final = max(FILE_BYTES_MAX, AUDIO_BYTES_MAX)
+
+
+async def read_bounded(chunks: AsyncIterable[bytes]) -> bytes:
+    """A download, or of one that is longer than is taken its beginning, one byte too long. How long
+    it is is known only now: what platforms say of it before is what somebody told them."""
+    content = bytearray()
+    async for chunk in chunks:
+        content += chunk
+        if len(content) > DOWNLOAD_BYTES_MAX:
+            return bytes(content[: DOWNLOAD_BYTES_MAX + 1])
+    return bytes(content)
 
 
 _TEXT_MIMES: Final = {

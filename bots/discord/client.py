@@ -17,6 +17,7 @@ from discord.http import Route
 
 from bots.chat.types import BotAddress, PlatformUnavailable
 from bots.config.settings import DiscordConfig
+from bots.discord.file_host import DiscordFileHost
 from bots.render.pace import FairPace
 from core.errors import describe_failure
 
@@ -95,6 +96,8 @@ class DiscordClient(discord.AutoShardedClient):
         self._send_request = self.http.request
         # What answers an interaction goes another way, which Discord doesn't count.
         self.http.request = self._send_in_turn  # type: ignore[method-assign]
+        self._file_host = DiscordFileHost(config.api_url)
+        self.http.get_from_cdn = self._file_host.fetch  # type: ignore[method-assign]
         #: How many events nobody could read, in this process.
         self.unreadable_count = 0
         # An event that the library can't read would end its connection for good.
@@ -107,6 +110,7 @@ class DiscordClient(discord.AutoShardedClient):
         """See the library: ends all connections."""
         await super().close()
         await self._pace.close()
+        await self._file_host.close()
 
     async def _send_in_turn(self, route: Route, **more: Any) -> Any:
         """What goes to a channel waits for that channel's turn."""

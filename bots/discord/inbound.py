@@ -7,14 +7,12 @@ button that was shown to them alone is theirs wherever it is pressed.
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
-import aiohttp
 import discord
 from pydantic import SecretStr
 
@@ -281,9 +279,6 @@ def _without_mention(text: str, bot_user: discord.ClientUser) -> str:
     return re.sub(r"^[\s,:，：]+|\s+$", "", stripped)
 
 
-_DOWNLOAD_SECONDS: Final = 60.0
-
-
 def find_audio(message: discord.Message) -> AudioAttachment | None:
     """The first audio that is attached."""
     for attached in message.attachments:
@@ -301,9 +296,8 @@ def _make_audio(attached: discord.Attachment, mime: str) -> AudioAttachment:
 def _make_fetch(attached: discord.Attachment) -> Callable[[], Awaitable[bytes]]:
     async def fetch() -> bytes:
         try:
-            async with asyncio.timeout(_DOWNLOAD_SECONDS):
-                return await attached.read()
-        except (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError):
+            return await attached.read()
+        except discord.DiscordException:
             raise DownloadFailed from None
 
     return fetch

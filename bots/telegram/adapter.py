@@ -37,6 +37,7 @@ from bots.platform_payments import StarsPayments
 from bots.render.paste_joiner import PasteJoiner
 from bots.render.throttle import ChatThrottles, NotDelivered
 from bots.telegram import menus
+from bots.telegram.file_request import BoundedFileRequest
 from bots.telegram.inbound import (
     BotIdentity,
     ChatMove,
@@ -181,20 +182,16 @@ class TelegramAdapter:
     def _build_application(self) -> Application[Any, Any, Any, Any, Any, Any]:
         config = self._config
         url = config.api_url.rstrip("/")
+        file_url = f"{url}/file/bot"
         builder = (
             Application.builder()
             .token(config.token.get_secret_value())
             .base_url(f"{url}/bot")
-            .base_file_url(f"{url}/file/bot")
+            .base_file_url(file_url)
+            .request(BoundedFileRequest(file_url))
             .defaults(Defaults(link_preview_options=LinkPreviewOptions(is_disabled=True)))
             .rate_limiter(FairRateLimiter())
             .job_queue(None)
-            .connection_pool_size(128)
-            .connect_timeout(10)
-            .read_timeout(20)
-            .write_timeout(20)
-            .pool_timeout(20)
-            .media_write_timeout(60)
             # `bots.telegram.update_poller` fetches updates: the library's own loop ends at the
             # first one that it can't read, and fetches that one again for ever.
             .updater(None)

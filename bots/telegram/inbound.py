@@ -342,9 +342,6 @@ def _make_attachment(
     return SentAttachment(kind, name, mime, file.file_size or 0, _make_fetch(file))
 
 
-_DOWNLOAD_SECONDS: Final = 60.0
-
-
 def find_audio(message: Message) -> AudioAttachment | None:
     """The audio that a message carries."""
     if (voice := message.voice) is not None:
@@ -376,7 +373,7 @@ def _make_fetch(
     async def fetch() -> bytes:
         try:
             found = await file.get_file()
-            return bytes(await found.download_as_bytearray(read_timeout=_DOWNLOAD_SECONDS))
+            return bytes(await found.download_as_bytearray())
         except TelegramError:
             # Its message may quote the file's address, which holds the token.
             raise DownloadFailed from None
