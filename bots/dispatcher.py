@@ -523,6 +523,7 @@ class Dispatcher:
                         render(option.description, language),
                         required=option.required,
                         completion=option.completion,
+                        is_file=option.is_file,
                     )
                     for option in command.arguments.list_options()
                 ),

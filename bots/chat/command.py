@@ -89,14 +89,20 @@ class Option:
     required: bool = False
     #: What its values are completed from: models, suppliers.
     completion: str = ""
+    #: Whether it is a file: that comes as an attachment, and the field stays empty.
+    is_file: bool = False
 
 
 def argument(
-    description: Phrase, *usage: Phrase, required: bool = False, completion: str = ""
+    description: Phrase,
+    *usage: Phrase,
+    required: bool = False,
+    completion: str = "",
+    is_file: bool = False,
 ) -> str:
     """Declares a field of `Arguments`; empty unless given. `usage` is what `/help` writes in its
     place, once for each way to write it."""
-    info = _ArgumentInfo(description, usage, required, completion)
+    info = _ArgumentInfo(description, usage, required, completion, is_file)
     declared: str = field(default="", metadata={_INFO: info})
     return declared
 
@@ -107,6 +113,7 @@ class _ArgumentInfo:
     usage: tuple[Phrase, ...]
     required: bool
     completion: str
+    is_file: bool
 
 
 _INFO: Final = "argument"
@@ -141,7 +148,13 @@ class Arguments:
     def list_options(cls) -> tuple[Option, ...]:
         """Each field as an option, required ones first: platforms want it so."""
         options = [
-            Option(name.replace("_", "-"), info.description, info.required, info.completion)
+            Option(
+                name.replace("_", "-"),
+                info.description,
+                info.required,
+                info.completion,
+                info.is_file,
+            )
             for name, info in cls._list_infos()
         ]
         return tuple(sorted(options, key=lambda option: not option.required))

@@ -332,6 +332,8 @@ class MenuOption:
     #: text.
     completion: str = ""
     comes_first: bool = False
+    #: Its value is a file, which comes as an attachment of the message.
+    is_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,9 @@ class TelegramTiming(Timing):
     stop_seconds: float = 20.0
     #: How long a message near the size limit is held for the rest of a split paste.
     join_seconds: float = 1.0
+    #: How long an album is held for its next part: each is uploaded by itself, and how many there
+    #: will be isn't told.
+    album_seconds: float = 1.5
     #: Long poll.
     poll_seconds: int = 20
 

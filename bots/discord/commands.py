@@ -23,6 +23,7 @@ COMMANDS_MAX: Final = 100
 NAME_PATTERN: Final = re.compile(r"[-_'\w]{1,32}")
 _CHAT_INPUT: Final = 1
 _STRING: Final = 3
+_ATTACHMENT: Final = 11
 _QUESTION_MAX: Final = 6_000
 #: In servers, in the bot's direct chat, in other private chats; by servers and by people.
 _CONTEXTS: Final = [0, 1, 2]
@@ -88,17 +89,18 @@ def _build_definition(item: MenuItem, translated: dict[str, MenuItem]) -> dict[s
 
 
 def _build_option(option: MenuOption, translated: dict[str, MenuOption]) -> dict[str, Any]:
-    return {
-        "type": _STRING,
+    definition: dict[str, Any] = {
+        "type": _ATTACHMENT if option.is_file else _STRING,
         "name": option.name,
         "description": _clip_description(option.description),
         "description_localizations": {
             language: _clip_description(other.description) for language, other in translated.items()
         },
         "required": option.required,
-        "autocomplete": bool(option.completion),
-        "max_length": _QUESTION_MAX,
     }
+    if not option.is_file:
+        definition |= {"autocomplete": bool(option.completion), "max_length": _QUESTION_MAX}
+    return definition
 
 
 def _clip_description(text: str) -> str:

@@ -22,6 +22,8 @@ from bots.chat.types import ButtonPress, FormSubmission, IncomingMessage, MenuIt
 from bots.discord.components import FORM_PREFIX
 
 _DISCORD_EPOCH_MS: Final = 1_420_070_400_000
+#: Discord's number for options that are files.
+_ATTACHMENT_OPTION: Final = 11
 _MESSAGE_TYPES: Final = (discord.MessageType.default, discord.MessageType.reply)
 
 
@@ -100,8 +102,29 @@ def read_command(
         at_ms=snowflake_to_ms(interaction.id),
         text="",
         command=item.name,
-        options={each["name"]: str(each.get("value", "")) for each in data.get("options", ())},
+        options={
+            each["name"]: str(each.get("value", ""))
+            for each in data.get("options", ())
+            if each.get("type") != _ATTACHMENT_OPTION
+        },
+        attachments=_find_option_files(interaction),
         way_back=make_way_back(interaction),
+    )
+
+
+def _find_option_files(interaction: discord.Interaction) -> tuple[SentAttachment, ...]:
+    """The files that stand in a slash command's options."""
+    data: Any = interaction.data or {}
+    told = data.get("resolved", {}).get("attachments", {})
+    chosen = [
+        told.get(str(each.get("value")))
+        for each in data.get("options", ())
+        if each.get("type") == _ATTACHMENT_OPTION
+    ]
+    # As the library itself makes them: it has no public way.
+    state = interaction._state  # noqa: SLF001
+    return tuple(
+        _make_attachment(discord.Attachment(data=one, state=state)) for one in chosen if one
     )
 
 

@@ -45,13 +45,16 @@ class PasteJoiner:
         near_limit_units: int = 3_500,
         pause_seconds: float = 1.0,
         company_seconds: float = 0.25,
+        album_seconds: float = 1.5,
     ) -> None:
-        """`company_seconds`: so long what is sent at one tap, an album or a forward with its
-        comment, takes to come whole."""
+        """`company_seconds`: so long a forward takes to come with the comment that was sent at the
+        same tap; `album_seconds`: so long an album's next part takes, which is uploaded by itself.
+        """
         self._forward = forward
         self._near_limit_units = near_limit_units
         self._pause_seconds = pause_seconds
         self._company_seconds = min(company_seconds, pause_seconds)
+        self._album_seconds = album_seconds
         self._held: dict[tuple[str, str], _Held] = {}
 
     def is_waiting_for(self, place: str, sender: str) -> bool:
@@ -86,7 +89,7 @@ class PasteJoiner:
     def _find_pause(self, incoming: IncomingMessage) -> float:
         """How long company may come for it, in seconds."""
         if incoming.album:
-            return self._company_seconds
+            return self._album_seconds
         may_be_commented = incoming.place.private and incoming.audio is None
         return 0.0 if not may_be_commented or _is_command(incoming) else self._company_seconds
 

@@ -102,8 +102,12 @@ class TelegramAdapter:
         self._drafts = DraftSupport()
         self._intake = intake or UpdateIntake()
         self._chat_moves, self._move_lock = chat_moves, asyncio.Lock()
-        pause = config.timing.join_seconds
-        self._paste_joiner = PasteJoiner(self._handle_message, pause_seconds=pause)
+        timing = config.timing
+        self._paste_joiner = PasteJoiner(
+            self._handle_message,
+            pause_seconds=timing.join_seconds,
+            album_seconds=timing.album_seconds,
+        )
         self._tasks: set[asyncio.Task[Any]] = set()
         self._menu_task: asyncio.Task[None] | None = None
         self._bot_identity = BotIdentity(0, "")

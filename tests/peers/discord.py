@@ -187,9 +187,15 @@ class FakeDiscord(Payloads, PeerServer):
         command: str,
         options: dict[str, str] | None = None,
         channel: int | None = None,
+        files: dict[str, dict[str, Any]] | None = None,
     ) -> Interaction:
+        """A person runs a command; `files` are attachments by their options' names."""
         given = [{"name": k, "type": 3, "value": v} for k, v in (options or {}).items()]
-        data = {"id": "1", "name": command.lstrip("/"), "type": 1, "options": given}
+        data: dict[str, Any] = {"id": "1", "name": command.lstrip("/"), "type": 1}
+        if files:
+            given += [{"name": k, "type": 11, "value": v["id"]} for k, v in files.items()]
+            data["resolved"] = {"attachments": {v["id"]: v for v in files.values()}}
+        data["options"] = given
         return self._interact(SLASH, user, channel, data)
 
     def opens_menu(self, user: User, command: str, message: Message, **fields: Any) -> Interaction:
@@ -296,11 +302,7 @@ class FakeDiscord(Payloads, PeerServer):
         reply_to: Message | None = None,
     ) -> Message:
         """A person sends a file; with `seconds` it is a voice message."""
-        id_ = str(self.snowflake())
-        self.files[id_] = content
-        url = f"{self.api_url.removesuffix('/api/v10')}/cdn/{id_}"
-        told = {"id": id_, "filename": name, "size": len(content), "content_type": mime}
-        told |= {"url": url, "proxy_url": url}
+        told = self.attachment_json(content, name=name, mime=mime)
         if seconds is not None:
             told |= {"duration_secs": seconds, "waveform": "AAAA"}
         where = self.dm(user) if channel is None else self.channels[channel]
@@ -308,6 +310,14 @@ class FakeDiscord(Payloads, PeerServer):
         fields = {"attachments": [told] if seen else []}
         fields |= {"flags": 1 << 13} if seconds is not None else {}
         return self.says(user, text, channel=channel, mention=mention, reply_to=reply_to, **fields)
+
+    def attachment_json(self, content: bytes, *, name: str, mime: str) -> dict[str, Any]:
+        """An uploaded file, as Discord tells of it."""
+        id_ = str(self.snowflake())
+        self.files[id_] = content
+        url = f"{self.api_url.removesuffix('/api/v10')}/cdn/{id_}"
+        told: dict[str, Any] = {"id": id_, "filename": name, "size": len(content)}
+        return told | {"content_type": mime, "url": url, "proxy_url": url}
 
     async def _download(self, request: web.Request) -> web.Response:
         if (content := self.files.get(request.match_info["file"])) is None:

@@ -78,6 +78,8 @@ class FakeTelegram(PeerServer):
         self._said: dict[tuple[int, int], dict[str, Any]] = {}
         #: By file id.
         self.files: dict[str, bytes] = {}
+        #: It hands out files of any size and doesn't tell that, as an operator's own server may.
+        self.has_no_size_limit = False
         #: Invoices, and who pays them.
         self.stars = Stars(self)
         self._failures: dict[str, deque[Refusal]] = {}
@@ -189,16 +191,20 @@ class FakeTelegram(PeerServer):
         caption: str = "",
         chat: int | None = None,
         reply_to: Message | None = None,
+        album: str = "",
         **about: Any,
     ) -> int:
         """A person sends a file: `voice`, `audio`, `video_note` or `document`, and what is told
-        about it (`duration`, `mime_type`, `file_name`); gives the message's id."""
+        about it (`duration`, `mime_type`, `file_name`), perhaps as a part of an album; gives the
+        message's id."""
         file = f"file{len(self.files)}"
         self.files[file] = content
         told = {"file_id": file, "file_unique_id": file, "file_size": len(content), **about}
         more: dict[str, Any] = {kind: told}
         if caption:
             more |= {"caption": caption, "caption_entities": _mentions(caption)}
+        if album:
+            more["media_group_id"] = album
         return self.says(user, "", chat=chat, reply_to=reply_to, **more)
 
     def presses(self, user: User, message: Message, label: str, *, is_old: bool = False) -> str:

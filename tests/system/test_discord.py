@@ -317,7 +317,8 @@ async def test_help_menus_and_slash_definitions_agree_in_every_language(brief: W
             for option, given in zip(item.options, told["options"], strict=True):
                 localised = given["description_localizations"].get(language, given["description"])
                 assert option.description == localised
-                assert given["autocomplete"] == bool(option.completion)
+                assert given["type"] == (11 if option.is_file else 3)
+                assert given.get("autocomplete", False) == bool(option.completion)
             assert (told.get("default_member_permissions") == "0") == item.admin_only
             assert (told["contexts"], told["integration_types"]) == ([0, 1, 2], [0, 1])
         names = [item.title for item in front.build_menu(language, "admin")]

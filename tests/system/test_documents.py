@@ -6,8 +6,10 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
+from core.attachments.types import FILE_BYTES_MAX
 from core.db import schema
 from core.money import Credits
+from tests.peers.discord import plain
 from tests.support.documents import make_docx, make_locked_pdf, make_pdf, make_xlsx
 from tests.system import discord_support
 from tests.system.attachments_support import asked
@@ -38,6 +40,61 @@ async def test_word_and_excel_files_on_discord(discord: discord_support.World) -
         "whose?\n\na.docx:\nBetween you and me.",
         "add\n\nb.xlsx:\nSums:\ntea\t2",
     ]
+
+
+async def test_documents_sent_as_an_album_are_one_question(world: World) -> None:
+    telegram, ann = world.telegram, world.telegram.user(7)
+    for number, colour in enumerate(("blue", "grey", "black")):
+        caption = "which colours?" if number == 1 else ""
+        content, name = make_pdf([f"It is {colour}."]), f"{colour}.pdf"
+        telegram.sends(ann, "document", content, caption=caption, file_name=name, album="9")
+    await telegram.seen(7, "Read with it: blue.pdf, grey.pdf, black.pdf")
+    (question,) = asked(world)
+    files = [f"{colour}.pdf:\nIt is {colour}." for colour in ("blue", "grey", "black")]
+    assert question == "\n\n".join(("which colours?", *files))
+
+
+async def test_a_file_that_is_larger_than_its_sender_says_is_refused(world: World) -> None:
+    telegram, ann = world.telegram, world.telegram.user(7)
+    telegram.has_no_size_limit = True
+    content = bytes(FILE_BYTES_MAX + 2)
+    telegram.sends(ann, "document", content, caption="why?", file_name="a.pdf", file_size=9)
+    await telegram.seen(7, "“a.pdf” is larger than")
+    assert asked(world) == []
+
+
+async def test_a_file_option_goes_with_its_question_and_its_model(
+    discord: discord_support.World,
+) -> None:
+    fake, ann = discord.discord, discord.discord.user(7)
+    told = fake.attachment_json(make_pdf(["Blue."]), name="sky.pdf", mime="application/pdf")
+    options = {"question": "what colour?", "model": "gpt-4-turbo"}
+    fake.slash(ann, "/ask", options, fake.text, files={"file": told})
+    answer = await discord.next(fake.text, "Read with it: sky.pdf")
+    assert "**what colour?**" in answer.content
+    assert "GPT-4 Turbo" in plain(answer.content)
+    assert asked(discord) == ["what colour?\n\nsky.pdf:\nBlue."]
+    # What it says of its size is only a claim, and other hosts than Discord's aren't asked.
+    lying = fake.attachment_json(bytes(FILE_BYTES_MAX + 2), name="b.pdf", mime="") | {"size": 9}
+    fake.slash(ann, "/ask", {"question": "and?"}, fake.text, files={"file": lying})
+    await discord.next(fake.text, "“b.pdf” is larger than", ann)
+    away = told | {"filename": "c.pdf", "url": "http://localhost:1/c.pdf"}
+    fake.slash(ann, "/ask", {"question": "and?"}, fake.text, files={"file": away})
+    await discord.next(fake.text, "“c.pdf” could not be fetched", ann)
+    assert len(asked(discord)) == 1
+
+
+async def test_a_document_of_another_message_is_asked_about(
+    discord: discord_support.World,
+) -> None:
+    fake, ann, bob = discord.discord, discord.discord.user(7, "zh-CN"), discord.discord.user(8)
+    said = fake.says(bob, "the contract", channel=fake.text)
+    told = fake.attachment_json(make_pdf(["Blue."]), name="sky.pdf", mime="application/pdf")
+    opened = fake.opens_menu(ann, "Ask about this", said, attachments=[told])
+    await fake.wait_for(lambda: opened.modal)
+    fake.submits(ann, opened, question="什么颜色？")
+    await discord.next(fake.text, "sky.pdf")
+    assert asked(discord) == ["> the contract\n\n什么颜色？\n\nsky.pdf:\nBlue."]
 
 
 async def test_a_document_without_a_word_is_offered(world: World) -> None:

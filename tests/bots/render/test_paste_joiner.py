@@ -140,6 +140,8 @@ def test_an_album_is_one_and_what_nobody_addressed_is_nothing() -> None:
         )
     )
     whole = replace(first, attachments=picture * 2, more=("2",))
-    assert joined(first, second, company=0.25) == [(0.25, whole)]
+    assert joined(first, second) == [(1.5, whole)]
+    # Its parts are uploaded one after another; how many there will be isn't told.
+    assert joined(first, 1.4, second) == [(2.9, whole)]
     assert joined(first, other, company=0.25) == [(0, first)]
     assert joined(second, company=0.25) == []

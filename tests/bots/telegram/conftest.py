@@ -36,6 +36,7 @@ CONFIG = TelegramConfig(
         private_interval_seconds=0.02,
         group_interval_seconds=0.03,
         join_seconds=0.05,
+        album_seconds=0.2,
         stop_seconds=5,
     ),
 )
