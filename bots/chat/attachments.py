@@ -1,5 +1,4 @@
-"""What comes with a message beside its words: files, pictures, stickers, quotes; and plain text as
-text.
+"""What comes with a message beside its words: files, pictures, stickers, quotes.
 
 Adapters say what kind it is and how its bytes are had; what is done with it is decided in
 `bots.commands.attachments`.
@@ -7,7 +6,6 @@ Adapters say what kind it is and how its bytes are had; what is done with it is 
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -116,32 +114,3 @@ def is_readable_file(attachment: SentAttachment) -> bool:
     ending = name.suffix.removeprefix(".") or name.name.removeprefix(".")
     is_text = mime.startswith("text/") or mime in _TEXT_MIMES or ending in _TEXT_ENDINGS
     return is_text or mime in _DOCUMENT_MIMES or ending in _DOCUMENT_ENDINGS
-
-
-_MARKED_ENCODINGS: Final = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-#: Control characters that text files have.
-_TEXT_CONTROLS: Final = frozenset("\t\n\r\f\x1b")
-#: Western European text has few letters beyond ASCII: more of them are another encoding.
-_FOREIGN_SHARE_MAX: Final = 0.3
-
-
-def decode_text(content: bytes) -> str | None:
-    """The text of a file in UTF-8, in UTF-16 with its mark, or in Latin-1; None where it is in
-    another encoding, or no text."""
-    marked = next((name for mark, name in _MARKED_ENCODINGS if content.startswith(mark)), None)
-    try:
-        text = content.decode(marked or "utf-8")
-    except UnicodeDecodeError:
-        foreign = sum(byte >= 0x80 for byte in content)
-        if marked is not None or foreign > len(content) * _FOREIGN_SHARE_MAX:
-            return None
-        text = content.decode("latin-1")
-        if any("\x7f" <= sign <= "\x9f" for sign in text):
-            return None
-    if any(sign < " " and sign not in _TEXT_CONTROLS for sign in set(text)):
-        return None
-    return text.replace("\r\n", "\n")

@@ -15,7 +15,6 @@ from bots.chat.attachments import (
     AttachmentKind,
     QuotedText,
     SentAttachment,
-    decode_text,
     is_readable_file,
 )
 from bots.chat.audio import DownloadFailed
@@ -24,6 +23,7 @@ from bots.commands.errors import FileNotFetched, FileNotRead, FileTooLarge, Secr
 from bots.commands.text import join_phrases
 from bots.render.secret_scan import find_first_secret
 from core.asks.types import FilePart, QuestionSource
+from core.attachments.plain_text import decode_text
 from core.attachments.reader import FileReader
 from core.attachments.types import (
     BEGINNING_PAGES,
@@ -85,9 +85,11 @@ class DocumentReader:
             raise FileNotFetched(name) from None
         if len(content) > FILE_BYTES_MAX:
             raise FileTooLarge(name)
-        # Nothing is parsed for plain text: it needs no process of its own.
-        text = decode_text(content) if not is_document(content) else None
-        if text is not None and len(text) <= TEXT_CHARS_MAX:
+        # Nothing is parsed for plain text: it needs no process of its own, unless it is so long
+        # that everybody else would wait for it.
+        is_plain = len(content) <= TEXT_CHARS_MAX and not is_document(content)
+        text = decode_text(content) if is_plain else None
+        if text is not None:
             return ReadAttachment(repair_text(text).strip())
         try:
             document = await self._file_reader.read_document(content)

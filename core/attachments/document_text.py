@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from core.attachments.plain_text import decode_text, guess_text
 from core.attachments.types import (
     BEGINNING_PAGES,
     PAGES_MAX,
@@ -29,11 +30,6 @@ _UNPACKED_BYTES_MAX: Final = 200_000_000
 _UNPACKED_RATIO_MAX: Final = 200
 #: Below so many bytes no ratio is suspicious: a table of equal cells packs well.
 _UNPACKED_BYTES_FREE: Final = 10_000_000
-_BINARY_WITHIN: Final = 8_192
-#: So many bytes tell an encoding.
-_ENCODING_SAMPLE: Final = 256 << 10
-#: With less than this the encoding can't be told from its letters.
-_ENCODING_BYTES_MIN: Final = 20
 
 
 def read_document(content: bytes) -> DocumentText:
@@ -195,20 +191,11 @@ def _list_sheet_lines(sheet: Any) -> Iterator[str]:
 
 
 def _read_text(content: bytes) -> DocumentText:
-    words = _decode(content)
+    words = decode_text(content)
+    if words is None:
+        words = guess_text(content)
     if words is None:
         raise FileUnreadable(FileProblem.UNKNOWN)
     text = _Text()
     text.add(words.replace("\r\n", "\n"))
     return _finish(text, "", "text")
-
-
-def _decode(content: bytes) -> str | None:
-    if b"\0" in content[:_BINARY_WITHIN] or len(content) < _ENCODING_BYTES_MIN:
-        return None
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(content[:_ENCODING_SAMPLE]).best()
-    if best is None:
-        return None
-    return content.decode(best.encoding, errors="replace")

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from core.attachments import reader as module
+from core.attachments.plain_text import decode_text, guess_text
 from core.attachments.reader import FileReader
 from core.attachments.types import (
     BEGINNING_PAGES,
@@ -71,9 +72,36 @@ async def test_word_and_excel_files_are_read(files: FileReader) -> None:
     assert (excel.format, excel.text) == ("XLSX", "Sums:\nitem\tcents\ntea\t120")
 
 
-@pytest.mark.parametrize("encoding", ["cp1251", "koi8-r", "utf-8"])
+@pytest.mark.parametrize("encoding", ["cp1251", "koi8-r", "utf-8", "utf-16"])
 async def test_text_is_read_in_other_encodings(files: FileReader, encoding: str) -> None:
     assert (await files.read_document(RUSSIAN.encode(encoding))).text == RUSSIAN
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp932", "きのう私たちは古い市場へ行って、新しい野菜を買いました。"),
+        ("euc_jp", "きのう私たちは古い市場へ行って、新しい野菜を買いました。"),
+        ("gb18030", "昨天我们去了城里的老市场，买了很多新鲜的水果和蔬菜，然后回家做饭。"),
+        ("cp949", "어제 우리는 오래된 시장에 가서 신선한 채소를 많이 샀습니다."),
+    ],
+)
+def test_text_of_east_asia_is_told_apart(encoding: str, text: str) -> None:
+    assert guess_text(text.encode(encoding)) == text
+
+
+def test_quotes_of_windows_make_no_other_language() -> None:
+    french = "l’été “dernier” – où coule une rivière très fraîche… 5 €"
+    assert decode_text(french.encode("cp1252")) == french
+    # Letters stand there in other languages: these are to be told by whoever knows more.
+    assert decode_text("žluťoučký kůň".encode("cp1250")) is None
+
+
+async def test_long_text_keeps_its_encoding(files: FileReader) -> None:
+    """What is looked at first may end within a letter."""
+    for begin in ("", "a"):
+        text = begin + "ж" * 200_000
+        assert (await files.read_document(text.encode())).text == text
 
 
 @pytest.mark.parametrize(
