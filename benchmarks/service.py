@@ -35,7 +35,7 @@ from core.pricing.costs import Costs
 PEOPLE = 200
 
 
-def _resident_mb() -> float:
+def measure_resident_mb() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -86,7 +86,7 @@ async def ask(app: App, number: int) -> float:
 
 async def _measure(url: str, database: str, asks: int, concurrent: int) -> dict[str, float]:
     app = await build_app(url, database)
-    idle, started = _resident_mb(), resource.getrusage(resource.RUSAGE_SELF)
+    idle, started = measure_resident_mb(), resource.getrusage(resource.RUSAGE_SELF)
     numbers = itertools.count()
 
     async def load(count: int) -> list[float]:

@@ -6,8 +6,10 @@ them, and everything else follows.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -37,6 +39,9 @@ from core.text import repair_text
 #: What Discord's app makes of a paste that is too long for a message: it is the message.
 _PASTED_FILE: Final = "message.txt"
 _NAME_CHARS_MAX: Final = 60
+#: So many larger files are in memory at once; others wait before they are fetched.
+_LARGE_AT_ONCE_MAX: Final = 8
+_SMALL_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ class DocumentReader:
 
     def __init__(self, file_reader: FileReader) -> None:
         self._file_reader = file_reader
+        self._large_turns = asyncio.Semaphore(_LARGE_AT_ONCE_MAX)
 
     def can_read(self, attachment: SentAttachment) -> bool:
         """See `AttachmentReader`."""
@@ -76,9 +82,14 @@ class DocumentReader:
     async def read(self, attachment: SentAttachment) -> ReadAttachment:
         """See `AttachmentReader`; raises `FileTooLarge`, `FileNotFetched` and `FileNotRead`."""
         name = shorten_name(attachment.name) or _PASTED_FILE
-        assert attachment.fetch is not None
         if attachment.size > FILE_BYTES_MAX:
             raise FileTooLarge(name)
+        is_small = 0 < attachment.size <= _SMALL_BYTES
+        async with nullcontext() if is_small else self._large_turns:
+            return await self._read(name, attachment)
+
+    async def _read(self, name: str, attachment: SentAttachment) -> ReadAttachment:
+        assert attachment.fetch is not None
         try:
             content = await attachment.fetch()
         except DownloadFailed:

@@ -31,7 +31,6 @@ _NO_NETWORK: Final = 0x10000000 | 0x40000000
 
 def _give_up_rights() -> None:
     sys.dont_write_bytecode = True
-    os.nice(_NICE)
     with contextlib.suppress(OSError, AttributeError):  # where there is no such call
         ctypes.CDLL(None).unshare(_NO_NETWORK)
     for limit, value in (
@@ -56,6 +55,8 @@ def _answer(content: bytes) -> dict[str, object]:
 
 def main() -> None:
     """Reads one file."""
+    # Before anything that takes long: people's questions come first.
+    os.nice(_NICE)
     # The largest libraries are ready before the file comes.
     import pypdfium2
 

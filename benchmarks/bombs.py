@@ -1,0 +1,176 @@
+"""What files that are made to do harm cost everybody else, against the same run without them.
+
+    python -m benchmarks.bombs [--people 50] [--bombs 24] [--files 1000]
+
+People ask once a second each: alone, then while `--bombs` files are read that were sent at one
+instant (PDFs that unpack to 1.5 GB), then alone again. Afterwards `--files` documents are read, two
+at once, and the service's own memory is told before and after, without its reading processes. The
+supplier answers at once, in a process of its own.
+
+Goals: p99 beside the bombs is that of without them (the readers have a lower priority, but share
+the processors' caches and memory: ≤ 2 ×); memory within 20 MB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvloop
+
+from benchmarks import supplier
+from benchmarks.service import PEOPLE, ask, build_app, measure_resident_mb
+from bots.app import App
+from bots.chat.attachments import SentAttachment
+from bots.chat.types import Answer, Card, IncomingMessage, Place, Sender
+from core.clock import SystemClock
+from core.db.migrate import migrate
+from tests.support.documents import make_bomb_pdf, make_docx, make_pdf, make_xlsx
+
+_ALONE_SECONDS = 10.0
+_BOMB_MEGABYTES = 1_500
+#: Senders of files are others than the people who ask.
+_SENDERS_FROM = 10_000
+#: Above this many the memory of the process has found its size.
+_FILES_BEFORE = 50
+
+
+@dataclass
+class _Load:
+    """People who each ask once a second until they are told to stop."""
+
+    app: App
+    numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    async def measure(self, people: int, until: asyncio.Future[object]) -> list[float]:
+        """How long each answer took, in seconds."""
+        took: list[float] = []
+
+        async def person(number: int) -> None:
+            await asyncio.sleep(number / people)
+            while not until.done():
+                began = time.perf_counter()
+                took.append(await ask(self.app, next(self.numbers)))
+                await asyncio.sleep(max(0.0, 1.0 - (time.perf_counter() - began)))
+
+        await asyncio.gather(*map(person, range(people)))
+        return took
+
+    async def measure_alone(self, people: int) -> list[float]:
+        """The same with nothing else going on."""
+        return await self.measure(people, asyncio.ensure_future(asyncio.sleep(_ALONE_SECONDS)))
+
+
+async def _send_file(app: App, number: int, name: str, content: bytes) -> str:
+    """What is said of a file that was sent with a question."""
+
+    async def fetch() -> bytes:
+        return content
+
+    sender = str(_SENDERS_FROM + number % PEOPLE)
+    incoming = IncomingMessage(
+        place=Place("telegram", sender),
+        sender=Sender(sender, "en"),
+        message=str(_SENDERS_FROM + number),
+        at_ms=app.services.base.clock.now_ms(),
+        text="what is in it?",
+        attachments=(SentAttachment("file", name, size=len(content), fetch=fetch),),
+    )
+    said = ""
+    async for output in app.chat.dispatcher.handle_message(incoming):
+        if isinstance(output, Answer):
+            await app.chat.dispatcher.mark_delivered(output.ask, incoming.place, ["1"])
+            said = output.footer
+        elif isinstance(output, Card):
+            said = "\n".join(output.lines)
+    return said
+
+
+async def _explode(app: App, bombs: int) -> float:
+    """Sends that many at one instant; the seconds until the last was told to be one."""
+    content, began = make_bomb_pdf(_BOMB_MEGABYTES), time.perf_counter()
+    said = await asyncio.gather(
+        *(_send_file(app, number, "a.pdf", content) for number in range(bombs))
+    )
+    assert all("is damaged" in one for one in said), said
+    return time.perf_counter() - began
+
+
+async def _read_files(app: App, count: int, first: int) -> None:
+    documents = (
+        ("a.pdf", make_pdf(["The sky is blue."] * 10)),
+        ("a.docx", make_docx(["The sky is blue."] * 100)),
+        ("a.xlsx", make_xlsx("Sky", [["blue", 1]] * 100)),
+        ("a.csv", "sky;bleu très\n".encode("latin-1") * 200),
+    )
+    numbers = iter(range(first, first + count))
+
+    async def send_some() -> None:
+        for number in numbers:
+            assert "Read with it" in await _send_file(app, number, *documents[number % 4])
+
+    await asyncio.gather(send_some(), send_some())
+
+
+async def _measure(people: int, bombs: int, files: int) -> list[str]:
+    lines = []
+    with tempfile.TemporaryDirectory() as folder:
+        database = f"sqlite:///{Path(folder) / 'bench.db'}"
+        await migrate(database, "live", SystemClock())
+        async with supplier.running() as url:
+            app = await build_app(f"{url}/plain/v1", database)
+            load = _Load(app)
+            await load.measure_alone(people)
+            before = await load.measure_alone(people)
+            exploding = asyncio.ensure_future(_explode(app, bombs))
+            beside = await load.measure(people, exploding)
+            seconds = await exploding
+            after = await load.measure_alone(people)
+            lines.append(_compare(before + after, beside))
+            lines.append(f"{bombs} bombs told of in {seconds:.1f} s")
+            await _read_files(app, _FILES_BEFORE, bombs)
+            resident = measure_resident_mb()
+            began = time.perf_counter()
+            await _read_files(app, files, bombs + _FILES_BEFORE)
+            seconds = time.perf_counter() - began
+            grown = measure_resident_mb() - resident
+            lines.append(
+                f"{files} files in {seconds:.0f} s: {resident:.0f} MB before,"
+                f" {grown:+.1f} MB after (goal ≤ 20)"
+            )
+            await app.stop()
+    return lines
+
+
+def _compare(alone: Sequence[float], beside: Sequence[float]) -> str:
+    told = []
+    for percent in (50, 99):
+        without, with_ = (_find_percentile(one, percent) * 1000 for one in (alone, beside))
+        told.append(f"p{percent} {with_:.1f} ms, without {without:.1f} ms: {with_ / without:.2f} ×")
+    return f"{len(beside)} asks beside bombs: {'; '.join(told)} (goal: p99 ≤ 2 ×)"
+
+
+def _find_percentile(took: Sequence[float], percent: int) -> float:
+    return statistics.quantiles(took, n=100, method="inclusive")[percent - 1]
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--people", type=int, default=50)
+    parser.add_argument("--bombs", type=int, default=24)
+    parser.add_argument("--files", type=int, default=1_000)
+    arguments = parser.parse_args()
+    for line in uvloop.run(_measure(arguments.people, arguments.bombs, arguments.files)):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()
