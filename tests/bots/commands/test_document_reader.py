@@ -23,6 +23,7 @@ async def test_large_files_wait_before_they_are_fetched() -> None:
 
     large = [asyncio.create_task(reader.read(attach(20 << 20))) for _ in range(20)]
     unknown = asyncio.create_task(reader.read(attach(0)))
+    await asyncio.sleep(0)  # each has begun
     assert (await reader.read(attach(5))).words == "words"
     assert fetched == [20 << 20] * 8 + [5]
     go.set()
