@@ -37,7 +37,7 @@ _POSTPONED = say(
 )
 
 #: An answer's own buttons: the letter of their id → their action.
-ANSWER_ACTIONS = {"s": "stop", "a": "again", "c": "continue", "q": "ask-this"}
+ANSWER_ACTIONS = {"s": "stop", "a": "again", "c": "continue", "q": "ask-this", "w": "without-file"}
 
 
 class ButtonExpired(Refusal):

@@ -44,6 +44,7 @@ MORE_ROOM_LABEL = say("🔁 With more room")
 _ELSEWHERE = say("I can't write any more where you asked this, so the answer comes to you here.")
 CONTINUE_LABEL = say("▶️ Continue")
 ASK_THIS_LABEL = say("💬 Ask this")
+WITHOUT_FILE_LABEL = say("📎 Without the file")
 
 
 class AnswerRenderer:
@@ -93,7 +94,8 @@ class AnswerRenderer:
         if not is_private:
             result = replace(result, remaining_credits=None)
         spending = await self._spending_notes.list_notes(result, person.id)
-        yield self.render_answer(result, person, note, run.question.sources, spending)
+        along = phrases.describe_files_along(run)
+        yield self.render_answer(result, person, note, run.question.sources, spending, along)
 
     async def _is_first_answer(self, place: str) -> bool:
         """Whether none of a place was answered before, as far as this process or the tables
@@ -120,9 +122,11 @@ class AnswerRenderer:
         note: str,
         sources: Sequence[QuestionSource] = (),
         spending: Sequence[Phrase] = (),
+        along: Phrase | None = None,
     ) -> Answer:
         """The final text, how it ended, what it cost, what went along with the question, and what
-        can be done next; `spending` is said below what it cost."""
+        can be done next; `spending` is said below what it cost, `along` of files that go along
+        with the next questions."""
         ended = phrases.describe_ending(result)
         footer = []
         if ended is not None and result.text:
@@ -138,11 +142,16 @@ class AnswerRenderer:
             footer += (_localize(said, person) for said in spending)
         if sources and result.text:
             footer.append(_localize(phrases.describe_sources(sources), person))
+        buttons = self._next_buttons(result, person)
+        if along is not None and result.text:
+            footer.append(_localize(along, person))
+            without = make_answer_button_id("without-file", result.ask)
+            buttons = (*buttons, (Button(without, _localize(WITHOUT_FILE_LABEL, person)),))
         return Answer(
             ask=result.ask,
             text=result.text or (_localize(ended, person) if ended else ""),
             footer="\n".join(footer),
-            buttons=self._next_buttons(result, person),
+            buttons=buttons,
             note=note,
             elsewhere_note=_localize(_ELSEWHERE, person),
         )

@@ -110,7 +110,9 @@ class AskCommands:
             draft = QuestionDraft(id_, composed.text, "", replies_to, composed.sources)
             named = replace(draft, text=other.text, model=unsure.model.id)
             return await self._ask_which_model(request, unsure, draft, named)
-        draft = QuestionDraft(id_, composed.text, model.id, replies_to, composed.sources)
+        draft = QuestionDraft(
+            id_, composed.text, model.id, replies_to, composed.sources, composed.file_texts
+        )
         offer = await self._file_offers.make_card(request, draft, composed, model)
         return offer or await self._start_draft(request, draft, model)
 
@@ -332,6 +334,7 @@ class AskCommands:
             text=text,
             model=model,
             follows=ask,
+            files_of=saved.files_of if follow_up == "again" else "",
             way_back=request.way_back,
             is_privileged=request.is_admin,
         )

@@ -24,7 +24,8 @@ from bots.chat.reply import Phrase, plain, say, say_count
 from bots.commands.errors import FileNotFetched, FileNotRead, FileTooLarge, SecretSent
 from bots.commands.text import join_phrases
 from bots.render.secret_scan import find_first_secret
-from core.asks.types import FilePart, QuestionSource
+from core.asks.file_texts import FILES_KEPT_MAX
+from core.asks.types import FilePart, FileText, QuestionSource
 from core.attachments.plain_text import decode_text
 from core.attachments.reader import FileReader
 from core.attachments.types import (
@@ -122,6 +123,8 @@ class ComposedQuestion:
 
     text: str
     sources: tuple[QuestionSource, ...] = ()
+    #: The files whose marks end the text.
+    file_texts: tuple[FileText, ...] = ()
     #: Whether anything of it was written or quoted: else it is a file alone.
     has_words: bool = True
     #: The same with the first pages alone of each long document; None where none is long.
@@ -185,12 +188,30 @@ def _join(
     before = [_mark_quote(one.text) for one in quotes if one.kind != "forward"]
     after = [one.text for one in quotes if one.kind == "forward"]
     sources = [QuestionSource(one.kind) for one in quotes]
+    file_texts: list[FileText] = []
     for name, found in read:
         sources.append(QuestionSource("file", name, found.part))
-        is_named = bool(found.words) and name != _PASTED_FILE
-        after.append(f"{name}:\n{found.words}" if is_named else found.words)
+        if not found.words or name == _PASTED_FILE:  # it is the message
+            after.append(found.words)
+            continue
+        file_texts.append(FileText(_describe_part(name, found), f"{name}:\n{found.words}"))
+    # Those that would crowd each other out are a part of the words.
+    kept, others = file_texts[:FILES_KEPT_MAX], file_texts[FILES_KEPT_MAX:]
+    after += [*(one.text for one in others), *(one.mark for one in kept)]
     composed = "\n\n".join(filter(None, (*before, text, *after)))
-    return ComposedQuestion(composed, tuple(sources), has_words=bool(text or quotes))
+    has_words = bool(text or quotes)
+    return ComposedQuestion(composed, tuple(sources), tuple(kept), has_words=has_words)
+
+
+def _describe_part(name: str, found: ReadAttachment) -> str:
+    """A file by its name and how much of it was read, as models read it in any language."""
+    part = found.part
+    if part is None:
+        pages = f"{found.pages} pages" if found.pages > 1 else ""
+        return ", ".join(filter(None, (name, pages)))
+    if not part.pages:
+        return f"{name}, its beginning"
+    return f"{name}, the first {part.pages_read} of {part.pages} pages"
 
 
 def _mark_quote(text: str) -> str:

@@ -1,7 +1,9 @@
-"""What a conversation begins and an answer ends with: `/new`, `/stop` and the answer's Stop."""
+"""What a conversation begins and an answer ends with: `/new`, `/stop` and the answer's
+Stop; and what goes along no more."""
 
 from __future__ import annotations
 
+from bots.chat.callbacks import ButtonExpired, NotYourButton
 from bots.chat.command import Request, action, command
 from bots.chat.reply import Reply, say
 from core.asks.conversations import Conversations
@@ -10,7 +12,7 @@ from core.asks.service import AskService
 
 
 class ConversationCommands:
-    """The commands that begin a new conversation and stop an answer."""
+    """The commands that begin a new conversation and stop an answer, and leave files out."""
 
     def __init__(
         self,
@@ -34,6 +36,23 @@ class ConversationCommands:
         if ended:
             return Reply((say("New conversation. Nothing said before goes along."),))
         return Reply((say("This is already a new conversation. Ask away."),))
+
+    @action("without-file")
+    async def leave_files_out(self, request: Request) -> Reply:
+        """Files of before go along no more."""
+        saved = await self._ask_repository.get(str(request.data["ask"]))
+        if saved is None:
+            raise ButtonExpired
+        is_here = await self._ask_repository.is_same_place(request.place.code, saved.place)
+        if saved.person.id != request.person.id or not is_here:
+            raise NotYourButton
+        await self._conversations.leave_files_out(saved.result.ask)
+        return Reply(
+            (
+                say("What you ask from here on goes without the file."),
+                say("A reply to the answer about it takes it along again, for a day."),
+            )
+        )
 
     @command(
         "stop",

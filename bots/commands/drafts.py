@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bots.chat.callbacks import ButtonExpired
 from bots.chat.command import Request
 from bots.chat.reply import Choice, Phrase
-from core.asks.types import FilePart, Question, QuestionSource
+from core.asks.file_texts import FILE_KEPT_SECONDS
+from core.asks.types import FilePart, FileText, Question, QuestionSource
 from core.pool.vault import Unsealable
 from core.pricing.catalogue import Model
 from core.users.service import Users
@@ -34,6 +35,8 @@ class QuestionDraft:
     model: str = ""
     replies_to: str = ""
     sources: tuple[QuestionSource, ...] = ()
+    #: The files whose marks end the text.
+    files: tuple[FileText, ...] = ()
     #: The most that it may cost, in Credits, as its button says; 0 where that says no price.
     max_charge: int = 0
 
@@ -54,7 +57,11 @@ class QuestionDrafts:
     ) -> Choice:
         """A button that asks it."""
         key = await self._users.get_data_key(person)
-        plain = json.dumps(asdict(draft)).encode()
+        told = asdict(replace(draft, files=()))
+        files = [{"name": file.name, "text": file.text} for file in draft.files]
+        if files and lifetime_seconds is None:
+            lifetime_seconds = FILE_KEPT_SECONDS
+        plain = json.dumps(told | {"files": files}).encode()
         sealed = base64.b64encode(key.seal(_context(draft.ask), plain)).decode()
         data = {"ask": draft.ask, "draft": sealed}
         return Choice(label, ASK_DRAFT_ACTION, data, lifetime_seconds=lifetime_seconds)
@@ -68,7 +75,13 @@ class QuestionDrafts:
         except Unsealable:
             raise ButtonExpired from None
         sources: Sequence[dict[str, Any]] = found.pop("sources")
-        return QuestionDraft(**found, sources=tuple(_parse_source(**one) for one in sources))
+        # Buttons of before have none: what they ask has its files' text in its own.
+        files: Sequence[dict[str, str]] = found.pop("files", ())
+        return QuestionDraft(
+            **found,
+            sources=tuple(_parse_source(**one) for one in sources),
+            files=tuple(FileText(one["name"], one["text"]) for one in files),
+        )
 
 
 def make_question(request: Request, draft: QuestionDraft, model: Model) -> Question:
@@ -84,6 +97,7 @@ def make_question(request: Request, draft: QuestionDraft, model: Model) -> Quest
         way_back=request.way_back,
         is_privileged=request.is_admin,
         sources=draft.sources,
+        files=draft.files,
     )
 
 

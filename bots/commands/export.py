@@ -87,6 +87,7 @@ class ExportCommands:
                 }
                 for turn in (await self._list_turns(person_ids) if with_words else ())
             ],
+            "files": await self._export_files(person_ids) if with_words else [],
             "orders": await self._export_orders(person_ids),
             "contributions": await self._export_contributions(person),
             "withdrawals": await self._export_withdrawals(person_ids),
@@ -111,6 +112,22 @@ class ExportCommands:
             data_key = await self._users.get_data_key(await self._users.find(id_))
             turns += await self._ask_history.list_turns(id_, data_key)
         return sorted(turns, key=lambda turn: turn.at)
+
+    async def _export_files(self, person_ids: list[str]) -> list[dict[str, str]]:
+        """What is kept of files, each under the key of whoever sent it."""
+        files = []
+        for id_ in person_ids:
+            data_key = await self._users.get_data_key(await self._users.find(id_))
+            files += await self._ask_history.list_kept_files(id_, data_key)
+        return [
+            {
+                "at": _format_time(file.at),
+                "until": _format_time(file.until),
+                "name": file.name,
+                "text": file.text,
+            }
+            for file in files
+        ]
 
     async def _export_orders(self, person_ids: list[str]) -> list[dict[str, Any]]:
         return [

@@ -15,7 +15,6 @@ from bots.chat.reply import Choice, Phrase, Reply, say
 from bots.commands.attachments import ComposedQuestion
 from bots.commands.drafts import QuestionDraft, QuestionDrafts, make_question
 from bots.commands.text import format_credits, join_phrases, name_file
-from core.asks.conversations import HISTORY_TOKENS_MAX
 from core.asks.service import AskService
 from core.asks.types import NotEnoughCredits, QuestionSource, QuestionTooLong, Quote
 from core.attachments.types import BEGINNING_PAGES
@@ -107,17 +106,17 @@ class FileOffers:
         quoted: list[tuple[Phrase, QuestionDraft, Quote]],
     ) -> Reply:
         names = join_phrases([name_file(one) for one in files])
-        is_long = quoted[0][2].prompt_tokens > HISTORY_TOKENS_MAX
-        follow_up = (
-            say("Questions that follow go without it: reply to the file to ask about it again.")
-            if is_long
-            else say("Questions that follow pay for it again while they go on from here.")
-        )
+        quote = quoted[0][2]
+        more = quote.price.calculate_charge(quote.file_tokens, Tokens(0))
         return Reply(
             (
                 say("{files} for {model}", files=names, model=model.name),
                 say("Nothing was asked or charged yet. The prices hold for ten minutes."),
-                follow_up,
+                say(
+                    "For an hour each question that follows costs ≤ {charge} more, until you press"
+                    " Without the file or /new.",
+                    charge=format_credits(more),
+                ),
                 say("For another question, reply to the file with it."),
             ),
             choices=tuple([(await self._make_choice(request, *one),) for one in quoted]),
@@ -134,4 +133,10 @@ class FileOffers:
 
 
 def _redraft(draft: QuestionDraft, composed: ComposedQuestion, model: Model) -> QuestionDraft:
-    return replace(draft, text=composed.text, model=model.id, sources=composed.sources)
+    return replace(
+        draft,
+        text=composed.text,
+        model=model.id,
+        sources=composed.sources,
+        files=composed.file_texts,
+    )

@@ -14,7 +14,7 @@ from bots.commands.text import (
     format_price,
     format_short_price,
 )
-from core.asks.admission import RECORDING_SECONDS_MAX
+from core.asks.quotes import RECORDING_SECONDS_MAX
 from core.money import Credits, Seconds
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue, Model

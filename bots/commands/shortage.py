@@ -90,7 +90,12 @@ class ShortageCards:
         if question.follows:
             return _make_use_choice(cheaper)
         draft = QuestionDraft(
-            question.id, question.text, cheaper.id, question.replies_to, question.sources
+            question.id,
+            question.text,
+            cheaper.id,
+            question.replies_to,
+            question.sources,
+            question.files,
         )
         label = say("Ask a cheaper model: {model}", model=cheaper.name)
         return await self._drafts.make_choice(label, draft, request.person)

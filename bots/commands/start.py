@@ -358,6 +358,10 @@ class StartCommands:
                     "Audio goes to a supplier to be transcribed and isn't kept; its transcript"
                     " is kept like an answer."
                 ),
+                say(
+                    "What is read in a file is kept for a day, sealed likewise, so that you can"
+                    " ask about it again; the file itself isn't."
+                ),
                 say("Never: in logs, metrics or to anyone else."),
                 say("/export gives you everything. Erasing can't be undone."),
             ),

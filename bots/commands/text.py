@@ -16,6 +16,7 @@ from core.money import (
     format_decimal,
     format_usd,
 )
+from core.pool.providers.types import NO_TOKENS
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.prices import Price
 from payments.types import Cash
@@ -130,6 +131,21 @@ def describe_sources(sources: Sequence[QuestionSource]) -> Phrase:
     return say("Read with it: {what}", what=join_phrases(named))
 
 
+def describe_files_along(run: AskRun) -> Phrase | None:
+    """Which files go along with questions that follow, and what that costs; None: none do."""
+    quote, along = run.quote, run.quote.along
+    if along is not None:
+        return say(
+            "Goes along: {files} · ≈ {charge} a question",
+            files=join_names(file.name for file in along.files),
+            charge=format_credits(quote.price.calculate_charge(along.tokens, NO_TOKENS)),
+        )
+    if not run.question.files:
+        return None
+    charge = quote.price.calculate_charge(quote.file_tokens, NO_TOKENS)
+    return say("Goes along for an hour: ≈ {charge} a question", charge=format_credits(charge))
+
+
 def name_file(source: QuestionSource) -> Phrase:
     """A file by its name; of one that was too long what was read of it."""
     if source.part is None:
@@ -160,6 +176,13 @@ def join_names(names: Iterable[str]) -> Phrase:
 def list_answer_notes(run: AskRun, *, is_private: bool) -> list[Phrase]:
     """What is told in front of an answer; what its asker has only where nobody else reads."""
     notes = []
+    if run.question.are_files_gone:
+        notes.append(
+            say(
+                "What was in the file is kept for a day and is gone: only its name went with the"
+                " question. Send it again to ask about it."
+            )
+        )
     if run.quote.branched:
         notes.append(
             say("This goes on from the answer that you replied to, without what came after it.")

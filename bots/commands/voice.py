@@ -16,7 +16,7 @@ from bots.chat.command import Request, action
 from bots.chat.reply import Reply
 from bots.commands.errors import RecordingTooLarge, RecordingUnreadable
 from bots.commands.shortage import ShortageCards
-from core.asks.admission import RECORDING_SECONDS_MAX
+from core.asks.quotes import RECORDING_SECONDS_MAX
 from core.asks.repository import AskRepository
 from core.asks.run import AskRun
 from core.asks.service import AskService

@@ -9,6 +9,12 @@ from dataclasses import dataclass, replace
 
 from core import chart
 from core.asks.conversations import ConversationContext, Conversations, build_messages
+from core.asks.quotes import (
+    MIN_ANSWER_TOKENS,
+    find_min_answer,
+    quote_question,
+    quote_recording,
+)
 from core.asks.run import AskRun
 from core.asks.types import (
     AlreadyAsked,
@@ -20,9 +26,7 @@ from core.asks.types import (
     NoTranscriptionKey,
     Prompt,
     Question,
-    QuestionTooLong,
     Quote,
-    RecordingTooLong,
     TooManyAsks,
 )
 from core.db import schema
@@ -37,13 +41,13 @@ from core.ledger.types import (
     Submission,
     SubmissionReceipt,
 )
-from core.money import Credits, Seconds, Tokens
+from core.money import Credits, Tokens
 from core.pool.pool import Pool
 from core.pool.prompt_caches import CACHEABLE_TOKENS_MIN, CacheScope
+from core.pool.providers.types import NO_TOKENS
 from core.pool.rest_queue import REST_SECONDS_MAX
 from core.pool.types import Candidate
 from core.pool.vault import DataKey
-from core.pricing.catalogue import Model
 from core.pricing.deals import Deals
 from core.pricing.prices import Price
 from core.pricing.promotions import PromotionUsedUp
@@ -69,6 +73,9 @@ class _AskDraft:
     prompt: Prompt
     prompt_tokens: Tokens
     history_tokens: Tokens
+    #: What of it are the question's own files, and the rows that keep them.
+    file_tokens: Tokens = NO_TOKENS
+    file_rows: tuple[Companion, ...] = ()
 
 
 class Admission:
@@ -88,6 +95,7 @@ class Admission:
         self._ledger, self._users, self._pool = ledger, users, pool
         self._balances = balances
         self._deals, self._conversations = deals, conversations
+        self._file_texts = conversations.file_texts
         self._process_id = process_id
 
     async def admit(self, question: Question) -> AskRun:
@@ -95,7 +103,7 @@ class Admission:
         `AskRefusal`."""
         await self._deals.refresh_prices()
         await self._deals.load_person(question.person.id)
-        draft = await self._prepare_draft(question)
+        draft = await self._plan_files(await self._prepare_draft(question))
         exhausted_keys: set[str] = set()
         used_up_promotions: set[str] = set()
         refusal: NotEnoughCredits | None = None
@@ -222,25 +230,26 @@ class Admission:
                 no_tokens,
                 no_tokens,
             )
+        if question.files_of:
+            question = await self._file_texts.fill_marks(question, data_key)
         thread = await self._conversations.load_context(question, data_key)
-        messages = build_messages(question, thread.history)
-        earlier_messages = messages[:-1]
-        question_tokens = await count_message_tokens(question.model, [question.text])
-        history_tokens = Tokens(0)
-        if earlier_messages:
-            texts = [message.text for message in earlier_messages]
-            history_tokens = await count_message_tokens(question.model, texts) - CALL_OVERHEAD
-        prompt_tokens = question_tokens + history_tokens
-        scope = CacheScope(thread.conversation, is_reusable=question_tokens < thread.history.room)
-        is_cacheable = prompt_tokens >= CACHEABLE_TOKENS_MIN
-        return _AskDraft(
-            question=question,
-            data_key=data_key,
-            thread=thread,
-            prompt=Prompt(messages, scope if is_cacheable else None),
-            prompt_tokens=prompt_tokens,
-            history_tokens=history_tokens,
+        draft = await _count_prompt(question, thread, data_key)
+        along = thread.history.along
+        if along is None or _has_room(draft):
+            return draft
+        # Marks stand for the files of before, where the model can't take them.
+        history = replace(thread.history, along=None)
+        return await _count_prompt(question, replace(thread, history=history), data_key)
+
+    async def _plan_files(self, draft: _AskDraft) -> _AskDraft:
+        """The same with the rows of files that weren't asked about before."""
+        question = draft.question
+        if not question.files or question.files_of:
+            return draft
+        rows = await self._file_texts.plan_writes(
+            question, draft.thread.conversation, draft.file_tokens, draft.data_key
         )
+        return replace(draft, file_rows=rows)
 
     async def _quote_deal(self, draft: _AskDraft, used_up_promotions: set[str]) -> Quote:
         """At what this person is offered, without promotions that are used up."""
@@ -272,7 +281,14 @@ class Admission:
             held=held,
             has_more_room=draft.question.has_more_room,
         )
-        return replace(quote, branched=history.branched) if history.branched else quote
+        if not (history.branched or history.along or draft.question.files):
+            return quote
+        return replace(
+            quote,
+            branched=history.branched,
+            along=history.along,
+            file_tokens=draft.file_tokens,
+        )
 
     async def _settle_debt_and_read_balances(self, question: Question) -> Mapping[str, Balance]:
         """The balances that a person can spend. What they owe is repaid first, out of what came
@@ -338,6 +354,8 @@ class Admission:
             "question": draft.data_key.seal(f"ask/{question.id}/question", question.text.encode()),
             "way_back": None,
             "follows": question.follows or None,
+            "files_of": question.files_of or (question.id if question.files else None),
+            "file_tokens": draft.file_tokens.units if question.files else None,
             "seconds": None if question.recording is None else quote.max_audio.units,
             **_deal_columns(quote),
         }
@@ -358,9 +376,51 @@ class Admission:
                     contributed=candidate.terms is not None,
                 ),
             ),
-            (*draft.thread.companions, Insert(schema.ask, row), *use_companions),
+            (
+                *draft.thread.companions,
+                Insert(schema.ask, row),
+                *draft.file_rows,
+                *use_companions,
+            ),
             watch=(chart.key_quota(candidate.key),),
         )
+
+
+async def _count_prompt(
+    question: Question, thread: ConversationContext, data_key: DataKey
+) -> _AskDraft:
+    """The question with its conversation, and what that counts as."""
+    messages = build_messages(question, thread.history)
+    earlier_messages = messages[:-1]
+    question_tokens = await count_message_tokens(question.model, [question.full_text])
+    file_tokens = NO_TOKENS
+    if question.files:
+        own_tokens = await count_message_tokens(question.model, [question.text])
+        file_tokens = max(NO_TOKENS, question_tokens - own_tokens)
+    history_tokens = Tokens(0)
+    if earlier_messages:
+        texts = [message.text for message in earlier_messages]
+        history_tokens = await count_message_tokens(question.model, texts) - CALL_OVERHEAD
+    prompt_tokens = question_tokens + history_tokens
+    scope = CacheScope(
+        thread.conversation, is_reusable=question_tokens - file_tokens < thread.history.room
+    )
+    is_cacheable = prompt_tokens >= CACHEABLE_TOKENS_MIN
+    return _AskDraft(
+        question=question,
+        data_key=data_key,
+        thread=thread,
+        prompt=Prompt(messages, scope if is_cacheable else None),
+        prompt_tokens=prompt_tokens,
+        history_tokens=history_tokens,
+        file_tokens=file_tokens,
+    )
+
+
+def _has_room(draft: _AskDraft) -> bool:
+    """Whether the model can answer after it."""
+    room = draft.question.model.calculate_answer_room(draft.prompt_tokens)
+    return room >= MIN_ANSWER_TOKENS
 
 
 def _deal_columns(quote: Quote) -> dict[str, object]:
@@ -376,90 +436,3 @@ def _deal_columns(quote: Quote) -> dict[str, object]:
 
 def _no_key_refusal(question: Question) -> AskRefusal:
     return NoKeyAvailable(question.model) if question.recording is None else NoTranscriptionKey()
-
-
-#: A shorter answer than this is not worth starting: a smaller balance is refused, and told what it
-#: would need.
-MIN_ANSWER_TOKENS = Tokens(200)
-#: The same of models that think: below it they are likely to use it up before they write anything.
-MIN_THINKING_TOKENS = Tokens(2_000)
-#: So many times the usual limit, where that was used up before anything was written.
-_MORE_ROOM = 2
-
-#: Audio longer than this is not taken.
-RECORDING_SECONDS_MAX = Seconds(3_600)
-#: A supplier may count more seconds than the platform reported: a twentieth and this are held too.
-_AUDIO_MARGIN = Seconds(2)
-
-
-def quote_question(
-    *,
-    model: Model,
-    price: Price,
-    prompt_tokens: Tokens,
-    history_tokens: Tokens,
-    omitted_turns: int,
-    available: Credits,
-    held: Credits,
-    has_more_room: bool = False,
-) -> Quote:
-    """What this may cost at most, with the answer limit shrunk to what the balance can pay.
-
-    `available` is free to spend, `held` is held by other asks, in Credits. Raises `QuestionTooLong`
-    when the model has no room to answer, `NotEnoughCredits` when the balance can't pay for a useful
-    answer.
-    """
-    room = model.calculate_answer_room(prompt_tokens)
-    if room < MIN_ANSWER_TOKENS:
-        raise QuestionTooLong(model, prompt_tokens)
-    usual = Tokens(model.answer_limit.units * (_MORE_ROOM if has_more_room else 1))
-    usual_limit = min(usual, room)
-    max_charge = price.calculate_charge(prompt_tokens, usual_limit)
-    if max_charge.units <= available.units:
-        return Quote(price, prompt_tokens, history_tokens, usual_limit, max_charge, omitted_turns)
-    limit = _max_affordable_answer(price, prompt_tokens, available)
-    min_limit = min(find_min_answer(model), usual_limit)
-    if limit.units < min_limit.units:
-        raise NotEnoughCredits(
-            model, price, price.calculate_charge(prompt_tokens, min_limit), available, held
-        )
-    return Quote(
-        price,
-        prompt_tokens,
-        history_tokens,
-        limit,
-        price.calculate_charge(prompt_tokens, limit),
-        omitted_turns,
-        shortened=True,
-    )
-
-
-def find_min_answer(model: Model) -> Tokens:
-    """The shortest answer that is worth asking this model for."""
-    return MIN_THINKING_TOKENS if model.thinking else MIN_ANSWER_TOKENS
-
-
-def quote_recording(
-    *, model: Model, price: Price, length: Seconds, available: Credits, held: Credits
-) -> Quote:
-    """What writing this down may cost at most: its length and a margin, or as much of the margin
-    as the balance can pay. Raises `RecordingTooLong`, `NotEnoughCredits`."""
-    if length > RECORDING_SECONDS_MAX:
-        raise RecordingTooLong(length, RECORDING_SECONDS_MAX)
-    min_charge = price.calculate_audio_charge(length)
-    if min_charge > available:
-        raise NotEnoughCredits(model, price, min_charge, available, held)
-    max_length = length + length.share_up(1, 20) + _AUDIO_MARGIN
-    max_charge = min(price.calculate_audio_charge(max_length), available)
-    no_tokens = Tokens(0)
-    return Quote(price, no_tokens, no_tokens, no_tokens, max_charge, max_audio=max_length)
-
-
-def _max_affordable_answer(price: Price, prompt_tokens: Tokens, available: Credits) -> Tokens:
-    """The longest answer whose price, prompt included, is within `available`."""
-    remaining_micro = available.units * 1_000_000 - prompt_tokens.units * price.input_rate.units
-    return (
-        Tokens(max(0, remaining_micro // price.output_rate.units))
-        if price.output_rate.units
-        else Tokens(0)
-    )

@@ -14,8 +14,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import ids
+from core.asks.file_texts import FileTexts, build_file_erasure
 from core.asks.repository import unseal_part
-from core.asks.types import ConversationHistory, Question
+from core.asks.types import ConversationHistory, FilesAlong, Question, fill_marks
 from core.db import schema
 from core.db.database import Database
 from core.db.prepared import PreparedSelect
@@ -28,6 +29,8 @@ from core.pool.vault import DataKey
 #: History sent with a question at most, unless the settings say otherwise; and turns read for it.
 HISTORY_TOKENS_MAX = Tokens(4_000)
 HISTORY_TURNS_MAX = 40
+#: Files of an earlier turn go along so long, beyond what a history is at most.
+FILES_ALONG_SECONDS = 3_600
 #: When a history grows past what is sent, so much of it is left out at once: half the tokens, or a
 #: quarter of the turns. In between it only grows, so that suppliers' caches know its beginning.
 _TOKENS_BLOCK_DIVISOR = 2
@@ -50,8 +53,9 @@ def _is_turn(ask: sa.FromClause, conversation: sa.ColumnElement[str]) -> sa.Colu
 
 
 def _turn_tokens(ask: sa.FromClause) -> sa.ColumnElement[int]:
-    """What a turn adds to a history: its question and its answer."""
-    return ask.c.prompt_tokens - ask.c.history_tokens + ask.c.shown_tokens
+    """What a turn adds to a history: its question, with marks for its files, and its answer."""
+    files = sa.func.coalesce(ask.c.file_tokens, 0)
+    return ask.c.prompt_tokens - ask.c.history_tokens - files + ask.c.shown_tokens
 
 
 def _select_turns(conversation: sa.Select[Any]) -> PreparedSelect:
@@ -61,10 +65,13 @@ def _select_turns(conversation: sa.Select[Any]) -> PreparedSelect:
         sa.select(
             conversations.c.id.label("conversation"),
             conversations.c.branched_from,
+            conversations.c.files_left_out_at,
             ask.c.id,
             _turn_tokens(ask).label("tokens"),
             ask.c.question,
             ask.c.answer,
+            ask.c.created_at,
+            ask.c.files_of,
         )
         .select_from(conversations.outerjoin(ask, _is_turn(ask, conversations.c.id)))
         .order_by(ask.c.id.desc())
@@ -80,7 +87,11 @@ _COUNT_TURNS = PreparedSelect(
     ).where(_is_turn(schema.ask, sa.bindparam("conversation"))),
 )
 
-_SELECT_CONVERSATION = sa.select(schema.conversation.c.id, schema.conversation.c.branched_from)
+_SELECT_CONVERSATION = sa.select(
+    schema.conversation.c.id,
+    schema.conversation.c.branched_from,
+    schema.conversation.c.files_left_out_at,
+)
 #: Selects the conversation that runs in a place, and the one that an ask belongs to.
 _SELECT_CURRENT = _select_turns(
     _SELECT_CONVERSATION.where(
@@ -123,6 +134,8 @@ class _ConversationTurns:
     #: How many turns there are, and their tokens, those that weren't read included.
     all_turns: int
     all_tokens: int
+    #: Files that came before this time, in milliseconds, don't go along; 0: all may.
+    files_left_out_at: int
 
     @property
     def newest_ask(self) -> str | None:
@@ -136,9 +149,15 @@ class Conversations:
     Of a long conversation the newest turns are sent: between half of the most that is sent and all
     of it, since what is left out is left out in blocks."""
 
-    def __init__(self, *, ledger: Ledger, max_history_tokens: Tokens = HISTORY_TOKENS_MAX) -> None:
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        file_texts: FileTexts,
+        max_history_tokens: Tokens = HISTORY_TOKENS_MAX,
+    ) -> None:
         self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
-        self._max_history_tokens = max_history_tokens
+        self.file_texts, self._max_history_tokens = file_texts, max_history_tokens
 
     async def find_current(self, person: str, place: str) -> str | None:
         """The id of the conversation that runs there, if any."""
@@ -161,6 +180,17 @@ class Conversations:
         )
         return True
 
+    async def leave_files_out(self, ask: str) -> None:
+        """What came so far with questions of an ask's conversation goes along no more."""
+        rows = await self._db.fetch(
+            sa.select(schema.ask.c.conversation).where(schema.ask.c.id == ask)
+        )
+        now = self._clock.now_ms()
+        for row in rows:
+            await self._ledger.record(
+                Update(schema.conversation, {"id": row.conversation}, {"files_left_out_at": now})
+            )
+
     async def load_context(self, question: Question, data_key: DataKey) -> ConversationContext:
         """The conversation of a question and its newest turns that fit the cap, oldest first. Turns
         of an erased history are gone. Mostly one read, since every ask makes it."""
@@ -170,7 +200,7 @@ class Conversations:
             before = question.follows if question.is_repeat else _AFTER_ALL_IDS
             conversation = await self._read_around(question.follows, before)
             if conversation is not None:
-                history = await self._load_history(conversation, data_key)
+                history = await self._load_history(conversation, question, data_key)
                 return ConversationContext(
                     conversation.id, _without_earlier_attempts(history, question)
                 )
@@ -181,18 +211,27 @@ class Conversations:
         if question.replies_to and (current is None or current.newest_ask != question.replies_to):
             branch = await self._read_around(question.replies_to, _AFTER_ALL_IDS)
             if branch is not None:
-                history = await self._load_history(branch, data_key)
+                history = await self._load_history(branch, question, data_key)
                 if history.turns or history.omitted_turns:  # it was not erased
                     return self._start_conversation(
-                        question, current, replace(history, branched=True)
+                        question,
+                        current,
+                        replace(history, branched=True),
+                        files_left_out_at=branch.files_left_out_at,
                     )
         if current is None:
             empty = ConversationHistory(room=self._max_history_tokens)
             return self._start_conversation(question, None, empty)
-        return ConversationContext(current.id, await self._load_history(current, data_key))
+        history = await self._load_history(current, question, data_key)
+        return ConversationContext(current.id, history)
 
     def _start_conversation(
-        self, question: Question, current: _ConversationTurns | None, history: ConversationHistory
+        self,
+        question: Question,
+        current: _ConversationTurns | None,
+        history: ConversationHistory,
+        *,
+        files_left_out_at: int = 0,
     ) -> ConversationContext:
         """A new conversation, written with its first ask; it replaces the one that runs."""
         now = self._clock.now_ms()
@@ -203,6 +242,7 @@ class Conversations:
             "place": question.place,
             "created_at": now,
             "branched_from": question.replies_to if history.branched else None,
+            "files_left_out_at": files_left_out_at or None,
         }
         end_current: tuple[Companion, ...] = ()
         if current is not None:
@@ -230,11 +270,16 @@ class Conversations:
             (total,) = await self._db.fetch(_COUNT_TURNS, values)
             all_turns, all_tokens = int(total.turns), int(total.tokens)
         return _ConversationTurns(
-            first.conversation, first.branched_from, turns, all_turns, all_tokens
+            first.conversation,
+            first.branched_from,
+            turns,
+            all_turns,
+            all_tokens,
+            first.files_left_out_at or 0,
         )
 
     async def _load_history(
-        self, conversation: _ConversationTurns, data_key: DataKey
+        self, conversation: _ConversationTurns, question: Question, data_key: DataKey
     ) -> ConversationHistory:
         """The turns of a conversation and of those that it branched from, as far back as is
         read."""
@@ -253,12 +298,29 @@ class Conversations:
             all_tokens=all_tokens,
             limit=self._max_history_tokens.units,
         )
-        turns: list[tuple[str, str]] = []
-        for row in rows[:kept]:
-            turn = _unseal_turn(row, data_key)
-            if turn is not None and not (turns and turns[-1][0] == turn[0]):
-                turns.append(turn)  # of a question asked again, the newest answer counts
-        return ConversationHistory(tuple(reversed(turns)), all_turns - kept, Tokens(room))
+        with_files = self._find_file_turn(rows, question, conversation.files_left_out_at)
+        sent = rows[:kept]
+        if with_files is not None and with_files not in sent:
+            sent = [*sent, with_files]  # so it stays the beginning while others are left out
+        turns, along = _unseal_turns(sent, data_key), None
+        if with_files is not None and with_files.id in turns:
+            files = await self.file_texts.load(with_files.files_of, data_key)
+            along = FilesAlong(files, list(turns).index(with_files.id)) if files else None
+        return ConversationHistory(
+            tuple(turns.values()), all_turns - len(sent), Tokens(room), along=along
+        )
+
+    def _find_file_turn(
+        self, rows: Sequence[sa.Row[Any]], question: Question, left_out_at: int
+    ) -> sa.Row[Any] | None:
+        """The turn whose files go along: the newest that has any, for an hour, or where it is
+        replied to or gone on from. A question with files of its own takes no others."""
+        newest = next((row for row in rows if row.files_of is not None), None)
+        if newest is None or question.files or question.files_of:
+            return None
+        is_meant = newest.id in (question.replies_to, question.follows)
+        since = max(left_out_at, self._clock.now_ms() - FILES_ALONG_SECONDS * 1000)
+        return newest if is_meant or newest.created_at > since else None
 
 
 async def list_private_places(db: Database, person_ids: Sequence[str]) -> tuple[str, ...]:
@@ -285,6 +347,7 @@ def build_ask_erasure(
     return [
         *([Delete(schema.shown, {"place": private_places})] if private_places else ()),
         UpdateAll(schema.ask, whose, {**blank, **words, "landed_at": now_ms}),
+        build_file_erasure(person_ids),
         UpdateAll(schema.conversation, whose, {"place": "", "ended_at": now_ms}),
     ]
 
@@ -326,7 +389,21 @@ def _without_earlier_attempts(
 ) -> ConversationHistory:
     """The history without earlier attempts of a question that is asked again."""
     is_repeated = question.is_repeat and history.turns and history.turns[-1][0] == question.text
-    return replace(history, turns=history.turns[:-1]) if is_repeated else history
+    if not is_repeated:
+        return history
+    turns, along = history.turns[:-1], history.along
+    is_left = along is not None and along.turn < len(turns)
+    return replace(history, turns=turns, along=along if is_left else None)
+
+
+def _unseal_turns(rows: Sequence[sa.Row[Any]], data_key: DataKey) -> dict[str, tuple[str, str]]:
+    """What was asked and answered, by its ask, the oldest first; `rows` begin with the newest."""
+    turns: list[tuple[str, tuple[str, str]]] = []
+    for row in rows:
+        turn = _unseal_turn(row, data_key)
+        if turn is not None and not (turns and turns[-1][1][0] == turn[0]):
+            turns.append((row.id, turn))  # of a question asked again, the newest answer counts
+    return dict(reversed(turns))
 
 
 def _unseal_turn(row: sa.Row[Any], data_key: DataKey) -> tuple[str, str] | None:
@@ -336,9 +413,14 @@ def _unseal_turn(row: sa.Row[Any], data_key: DataKey) -> tuple[str, str] | None:
 
 
 def build_messages(question: Question, history: ConversationHistory) -> list[ChatMessage]:
-    """The messages for the model: the earlier turns and the question. There is no system prompt,
-    since it would be charged to the person."""
+    """The messages for the model: the earlier turns and the question, with files in the places of
+    their marks. There is no system prompt, since it would be charged to the person."""
     turns: list[ChatMessage] = []
-    for asked, answered in history.turns:
-        turns += [ChatMessage("user", asked), ChatMessage("assistant", answered)]
-    return [*turns, ChatMessage("user", question.text)]
+    along = history.along
+    for number, (asked, answered) in enumerate(history.turns):
+        files = along.files if along is not None and along.turn == number else ()
+        turns += [
+            ChatMessage("user", fill_marks(asked, files)),
+            ChatMessage("assistant", answered),
+        ]
+    return [*turns, ChatMessage("user", question.full_text)]

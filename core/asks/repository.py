@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.asks.chat_moves import is_same_place, select_former_place
+from core.asks.file_texts import FileTexts, KeptFile
 from core.asks.settlement import AUDIO_DOUBT, DELIVERY_LEASE_SECONDS
 from core.asks.types import AskResult, Outcome
 from core.db import schema
@@ -43,6 +44,8 @@ class SettledAsk:
     result: AskResult
     #: The question as it was edited since; empty: it wasn't.
     edited_question: str = ""
+    #: The ask that brought the files whose marks the question has; empty: it has none.
+    files_of: str = ""
     #: How its platform can be answered later (see `Question`); a secret, may be empty.
     way_back: str = field(default="", repr=False)
 
@@ -259,6 +262,7 @@ class AskRepository:
             question=unseal_part(data_key, row.id, "question", row.question),
             edited_question=unseal_part(data_key, row.id, "edited", row.edited),
             result=result,
+            files_of=row.files_of or "",
             way_back=unseal_part(data_key, row.id, "way_back", row.way_back),
         )
 
@@ -311,8 +315,8 @@ class DeliveredAnswer:
 class AskHistory:
     """Reads what people asked, were answered and were charged."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(self, db: Database, *, file_texts: FileTexts) -> None:
+        self._db, self._file_texts = db, file_texts
 
     async def sum_charges_between(
         self, people: Sequence[str], starts_ms: Sequence[int]
@@ -372,6 +376,10 @@ class AskHistory:
             )
             for row in rows
         ]
+
+    async def list_kept_files(self, person: str, data_key: DataKey) -> list[KeptFile]:
+        """What is kept of a person's files, the oldest first."""
+        return await self._file_texts.list_kept(person, data_key)
 
     async def list_turns(self, person: str, data_key: DataKey) -> list[ExportedTurn]:
         """Everything that a person asked and was answered, the oldest first."""

@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import aclosing
 from dataclasses import replace
 
-from core.asks.admission import find_min_answer
+from core.asks.quotes import find_min_answer
 from core.asks.run import AskRun
 from core.asks.settlement import MAYBE_BILLED, AnswerEnding, build_failover
 from core.asks.types import AskFailure, Outcome

@@ -84,6 +84,22 @@ class QuestionSource:
 
 
 @dataclass(frozen=True, slots=True)
+class FileText:
+    """The text of a file, and the mark that stands for it where the text is left out."""
+
+    #: The file's name, and how much of it this is: `contract.pdf, 12 pages`.
+    name: str
+    text: str = field(repr=False)
+    #: What it counts as; 0 before it was first asked about.
+    tokens: Tokens = NO_TOKENS
+
+    @property
+    def mark(self) -> str:
+        """What stands in its place."""
+        return f"[{self.name}]"
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What a person asks, of which model, and in which place."""
 
@@ -111,6 +127,29 @@ class Question:
     is_privileged: bool = False
     #: What of its text isn't the person's own words.
     sources: tuple[QuestionSource, ...] = ()
+    #: The files whose marks end its text, in their order.
+    files: tuple[FileText, ...] = ()
+    #: The ask that brought the files whose marks it has, where that is an earlier one; else empty.
+    files_of: str = ""
+    #: Whether its marks stand alone: what they stand for is kept no longer.
+    are_files_gone: bool = False
+
+    @property
+    def full_text(self) -> str:
+        """The text with its files in the places of their marks, as a model is asked."""
+        return fill_marks(self.text, self.files)
+
+
+def fill_marks(text: str, files: Sequence[FileText]) -> str:
+    """The text with each file in the place of its mark. Words in front may read like a mark: those
+    that end the text are meant."""
+    end = len(text)
+    for file in reversed(files):
+        begin = text.rfind(file.mark, 0, end)
+        if begin >= 0:
+            text = f"{text[:begin]}{file.text}{text[begin + len(file.mark) :]}"
+            end = begin
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +159,20 @@ class Prompt:
 
     messages: Sequence[ChatMessage]
     cache_scope: CacheScope | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FilesAlong:
+    """Files of an earlier turn that go along with a question, in that turn's place."""
+
+    files: tuple[FileText, ...]
+    #: Which of the history's turns, from 0.
+    turn: int
+
+    @property
+    def tokens(self) -> Tokens:
+        """What they count as."""
+        return Tokens(sum(file.tokens.units for file in self.files))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +186,8 @@ class ConversationHistory:
     room: Tokens = NO_TOKENS
     #: Whether it ends with an older answer: what was said after that is on another branch.
     branched: bool = False
+    #: Files of one of its turns, which are beyond its cap.
+    along: FilesAlong | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +209,9 @@ class Quote:
     shortened: bool = False
     #: The most seconds that audio is billed as; none for a question.
     max_audio: Seconds = NO_AUDIO
+    #: What of the prompt are the question's own files, and the files of an earlier turn.
+    file_tokens: Tokens = NO_TOKENS
+    along: FilesAlong | None = None
     #: The tier and the promotion that made the price what it is, if any.
     tier: str = ""
     promotion: Promotion | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from core.db.tables.admin import alert as alert, broadcast as broadcast
 from core.db.tables.asks import (
     ask as ask,
+    attachment as attachment,
     chat_move as chat_move,
     conversation as conversation,
     shown as shown,

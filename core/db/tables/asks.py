@@ -17,6 +17,8 @@ conversation = sa.Table(
     sa.Column("ended_at", sa.BigInteger),
     #: The ask with whose answer its history begins: somebody replied to that older answer.
     sa.Column("branched_from", sa.Text),
+    #: Files that came before this time don't go along any more.
+    sa.Column("files_left_out_at", sa.BigInteger),
     sa.Index("ix_conversation_place_person", "place", "person", "id"),
 )
 
@@ -64,6 +66,10 @@ ask = sa.Table(
     sa.Column("way_back", sa.LargeBinary),
     #: Another ask that this one repeats (Again) or goes on from (Continue).
     sa.Column("follows", sa.Text),
+    #: The ask that brought the files whose marks its question has (mostly itself), and what their
+    #: texts were of its prompt; null where it has none.
+    sa.Column("files_of", sa.Text),
+    sa.Column("file_tokens", sa.BigInteger),
     #: The longest that audio is billed as; null for a question.
     sa.Column("seconds", sa.BigInteger),
     #: The rates it is billed at where they aren't the price's own, and why: the asker's tier, and
@@ -77,6 +83,28 @@ ask = sa.Table(
     partial_index("ix_ask_promotion", "promotion", "promotion IS NOT NULL"),
     partial_index("ix_ask_open", "lease_until", "state = 'open'"),
     partial_index("ix_ask_unlanded", "ended_at", "state = 'settled' AND landed_at IS NULL"),
+)
+
+#: What came with an ask, for a day: of files their text. The ask's question has marks in its place.
+attachment = sa.Table(
+    "attachment",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    required_column("person", sa.Text),
+    required_column("ask", sa.Text),
+    required_column("conversation", sa.Text),
+    #: text
+    required_column("kind", sa.Text),
+    #: Sealed by the person's data key.
+    required_column("name", sa.LargeBinary),
+    required_column("content", sa.LargeBinary),
+    #: What it counts as with the model that was asked first.
+    required_column("tokens", sa.BigInteger),
+    required_column("created_at", sa.BigInteger),
+    required_column("expires_at", sa.BigInteger),
+    sa.Index("ix_attachment_ask", "ask", "id"),
+    sa.Index("ix_attachment_person", "person"),
+    sa.Index("ix_attachment_expires_at", "expires_at"),
 )
 
 #: Which messages of a place show an answer: a long one is several.

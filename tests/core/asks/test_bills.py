@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
-from core.asks.admission import quote_question, quote_recording
+from core.asks.quotes import quote_question, quote_recording
 from core.asks.settlement import (
     AnswerEnding,
     calculate_bill,

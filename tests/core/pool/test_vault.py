@@ -126,6 +126,8 @@ UNWRAPPED = {
     "ask.answer",
     "ask.edited",
     "ask.way_back",
+    "attachment.content",
+    "attachment.name",
 }
 
 
