@@ -77,6 +77,7 @@ bench: $(DEVELOP) ## speed, each against a yardstick in the same run
 	@$(BIN)/python -m benchmarks.ask
 	@$(BIN)/python -m benchmarks.failover
 	@$(BIN)/python -m benchmarks.shared_harm
+	@$(BIN)/python -m benchmarks.bombs
 
 bench-scale: $(DEVELOP) ## four processes on one PostgreSQL; then minutes of a day of a million asks
 	@$(BIN)/python -m benchmarks.scale

@@ -229,6 +229,27 @@ except OSError as error:
     assert network in {"101", "111"}
 
 
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="no groups of sessions")
+async def test_a_reader_has_a_lower_priority_than_the_service() -> None:
+    """Also as a session of its own, which Linux weighs against the service's."""
+    script = """
+from pathlib import Path
+from core.attachments import worker
+worker._lower_priority()
+import os
+print(os.nice(0), Path("/proc/self/autogroup").read_text().split()[-1])
+"""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        start_new_session=True,
+    )
+    assert done.stdout.split() == ["10", "5"]
+
+
 def _ignore_file_size_signal() -> None:
     import signal
 
