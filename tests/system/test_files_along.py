@@ -23,6 +23,7 @@ _PAGES = ["The sky is blue.", "So is the sea."]
 _TEXT = "sky.pdf:\n" + "\n\n".join(_PAGES)
 _ASKED = f"what colour?\n\n{_TEXT}"
 _MARKED = "what colour?\n\n[sky.pdf, 2 pages]"
+_CLAUSE = "The party of the first part agrees with the party of the second part on this."
 _WITHOUT = "Without the file"
 
 
@@ -133,3 +134,16 @@ async def test_on_discord(discord: discord_support.World) -> None:
     fake.says(ann, "and the sea?")
     await discord.next(fake.dm(ann), "Goes along: sky.pdf")
     assert _sent(discord)[0] == _ASKED
+
+
+async def test_it_stays_behind_where_the_model_has_no_room_for_both(world: World) -> None:
+    telegram, ann = world.telegram, world.telegram.user(7)
+    content = make_pdf(["\n".join([_CLAUSE] * 22)] * 40)
+    telegram.sends(ann, "document", content, caption="who agrees?", file_name="c.pdf")
+    card = await telegram.seen(7, "costs ≤ ")
+    await world.presses(ann, card, "The first 20 pages", "Goes along for an hour")
+    await world.says(ann, "and?", "Goes along: c.pdf, the first 20 of 40 pages")
+    assert _CLAUSE in _sent(world)[0]
+    after = await world.says(ann, "a b " * 900, "◈")
+    assert _sent(world)[0] == "who agrees?\n\n[c.pdf, the first 20 of 40 pages]"
+    assert "Goes along" not in after.text
