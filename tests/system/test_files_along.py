@@ -3,9 +3,12 @@ hour, comes back while it is kept, and is found in no question."""
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from core.asks.conversations import FILES_ALONG_SECONDS
@@ -25,6 +28,18 @@ _ASKED = f"what colour?\n\n{_TEXT}"
 _MARKED = "what colour?\n\n[sky.pdf, 2 pages]"
 _CLAUSE = "The party of the first part agrees with the party of the second part on this."
 _WITHOUT = "Without the file"
+
+
+@pytest.fixture
+def world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A chat in which no two messages are of one second: their asks are in their order."""
+    seconds, told = itertools.count(int(time.time()) - 1_000), world.telegram.message_json
+
+    def tell_dated(message: Message) -> dict[str, Any]:
+        return told(message) | {"date": next(seconds)}
+
+    monkeypatch.setattr(world.telegram, "message_json", tell_dated)
+    return world
 
 
 def _sent(world: World | discord_support.World) -> list[str]:
