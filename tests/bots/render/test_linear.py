@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
@@ -10,6 +11,10 @@ from bots.discord.streaming import STYLE as DISCORD
 from bots.render.pieces import fit_progress, split_answer
 from bots.telegram.streaming import STYLE as TELEGRAM
 from tests.support.size import size
+
+pytestmark = pytest.mark.skipif(
+    sys.gettrace() is not None, reason="what follows each line costs more than what is measured"
+)
 
 pytestmark = pytest.mark.slow
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,13 +39,13 @@ def _fill(head: bytes, unit: bytes) -> bytes:
     return (head + unit * (BYTES_MAX // len(unit) + 1))[:BYTES_MAX]
 
 
-ENDLESS = {
-    "packets of a byte": _fill(audio.opus_heads(), audio.ogg_page([b"\xe0"] * 255)),
-    "false pages": _fill(b"", b"OggS"),
-    "frames of seven bytes": _fill(b"", bytes([0xFF, 0xF1, 0x40, 0x40, 0, 0xFF, 0xFC])),
-    "boxes of eight bytes": _fill(audio.box(b"ftyp", b"M4A "), audio.box(b"trak")),
-    "chunks of nothing": _fill(b"RIFF\0\0\0\0WAVE", b"LIST\0\0\0\0"),
-    "blocks of a packet": _fill(audio.ebml(0x1A45DFA3), b"\xa3\x85\x81\0\0\x80\xe0"),
+ENDLESS: dict[str, Callable[[], bytes]] = {
+    "packets of a byte": lambda: _fill(audio.opus_heads(), audio.ogg_page([b"\xe0"] * 255)),
+    "false pages": lambda: _fill(b"", b"OggS"),
+    "frames of seven bytes": lambda: _fill(b"", bytes([0xFF, 0xF1, 0x40, 0x40, 0, 0xFF, 0xFC])),
+    "boxes of eight bytes": lambda: _fill(audio.box(b"ftyp", b"M4A "), audio.box(b"trak")),
+    "chunks of nothing": lambda: _fill(b"RIFF\0\0\0\0WAVE", b"LIST\0\0\0\0"),
+    "blocks of a packet": lambda: _fill(audio.ebml(0x1A45DFA3), b"\xa3\x85\x81\0\0\x80\xe0"),
 }
 
 
@@ -52,7 +53,7 @@ ENDLESS = {
 @pytest.mark.parametrize("kind", list(ENDLESS)[: size(small=2, full=len(ENDLESS))])
 async def test_as_large_as_can_be_and_made_of_tiny_pieces(kind: str) -> None:
     """The worker answers itself, within its own bounds of work; what it can't count is bounded."""
-    line = await AudioMeasurer(timeout_seconds=120)._ask_worker(ENDLESS[kind])
+    line = await AudioMeasurer(timeout_seconds=120)._ask_worker(ENDLESS[kind]())
     assert parse_length(line) == bound_length(BYTES_MAX)
 
 
