@@ -25,12 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = _perform(arguments)
         sys.stdout.flush()  # what is short was only gathered so far
-        return code
     except BrokenPipeError:  # whoever read us has enough: `creditbot export … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 130
+    return code
 
 
 def _perform(arguments: argparse.Namespace) -> int:
