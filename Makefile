@@ -7,8 +7,8 @@ RUNTIME := $(VENV)/.runtime
 DEVELOP := $(VENV)/.develop
 # Each process would otherwise compile everything anew (4 s): tests start hundreds, the demo one.
 export PYTHONDONTWRITEBYTECODE :=
-# Tests wait for disks and processes as much as they reckon: twice as many of them as two cores.
-WORKERS ?= 4
+# Tests wait for disks and processes more than they reckon: one more of them than two cores.
+WORKERS ?= 3
 # A file's tests share a worker; files begin in the order that tests/conftest.py gives them.
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # What pip says meanwhile (of an index that isn't there, say) is kept, and shown when it fails. Such an
