@@ -59,6 +59,7 @@ async def export(arguments: argparse.Namespace) -> int:
     async with open_for_reading(load()) as db:
         if arguments.out is None:
             await write(db, sys.stdout)
+            sys.stdout.flush()  # a short one was only gathered so far
         else:
             with arguments.out.open("w", encoding="utf-8", newline="") as out:
                 await write(db, out)

@@ -23,14 +23,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code is 0, or 1 with a sentence that says what to do."""
     arguments = parser().parse_args(argv)
     try:
-        code = _perform(arguments)
-        sys.stdout.flush()  # what is short was only gathered so far
+        return _perform(arguments)
     except BrokenPipeError:  # whoever read us has enough: `creditbot export … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 130
-    return code
 
 
 def _perform(arguments: argparse.Namespace) -> int:
