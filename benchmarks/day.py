@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import os
 import statistics
 import tempfile
 import time
@@ -27,7 +26,7 @@ import uvloop
 from benchmarks import supplier
 from benchmarks.ask import _database as make_sqlite
 from benchmarks.scale import _database as open_postgres
-from benchmarks.service import ask, build_app
+from benchmarks.service import ask, build_app, measure_resident_mb
 from bots.app import App
 from core.admin.audit import audit_books
 from core.db import schema
@@ -37,11 +36,6 @@ _SPEED = 10
 _PER_SECOND = _ASKS_A_DAY * _SPEED / 86_400
 #: More at once than this say that the service doesn't keep up.
 _AT_ONCE_MAX = 2_000
-
-
-def _resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 async def _size_mb(app: App, url: str) -> float:
@@ -84,14 +78,15 @@ class _Load:
 async def _measure(app: App, url: str, minutes: int) -> None:
     load = _Load(app)
     await load.run(10)  # what is filled once is full
-    memory, size, asked = _resident_mb(), await _size_mb(app, url), load.asked
+    memory, size, asked = measure_resident_mb(), await _size_mb(app, url), load.asked
     print(" minute     asks  database MB  memory MB  p50 ms  p99 ms")
     for minute in range(1, minutes + 1):
         load.seconds.clear()
         await load.run(60)
         took = sorted(load.seconds)
+        sizes = f"{await _size_mb(app, url):>12.1f} {measure_resident_mb():>10.1f}"
         print(
-            f"{minute:>7} {load.asked:>8} {await _size_mb(app, url):>12.1f} {_resident_mb():>10.1f}"
+            f"{minute:>7} {load.asked:>8} {sizes}"
             f" {statistics.median(took) * 1000:>7.0f} {took[int(len(took) * 0.99)] * 1000:>7.0f}",
             flush=True,
         )
@@ -99,7 +94,7 @@ async def _measure(app: App, url: str, minutes: int) -> None:
     asks = load.asked - asked
     grown = await _size_mb(app, url) - size
     print(f"an ask takes {grown * 1e6 / asks:,.0f} bytes: {grown / asks * 1e6 / 1e3:,.1f} GB a day")
-    print(f"memory grew by {_resident_mb() - memory:.1f} MB")
+    print(f"memory grew by {measure_resident_mb() - memory:.1f} MB")
     base = app.services.base
     began = time.perf_counter()
     audit = await audit_books(base.db, base.payment_records)

@@ -60,6 +60,10 @@ class QuotedText:
 
 #: What is taken of any file; who takes less looks at its length.
 DOWNLOAD_BYTES_MAX: Final = max(FILE_BYTES_MAX, AUDIO_BYTES_MAX)
+#: A whole file takes no longer than this, however slowly it comes.
+DOWNLOAD_SECONDS: Final = 60.0
+#: What is packed could unpack to more than is taken.
+DOWNLOAD_HEADERS: Final = {"Accept-Encoding": "identity"}
 
 
 async def read_bounded(chunks: AsyncIterable[bytes]) -> bytes:

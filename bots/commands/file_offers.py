@@ -51,22 +51,22 @@ class FileOffers:
         if not composed.has_words:
             words = render(_SUM_UP, request.person.language)
             label, composed = say("📝 Sum it up"), composed.add_words(words)
-        drafts = [(label, _redraft(draft, composed, model))]
+        quoted: list[tuple[Phrase, QuestionDraft, Quote]] = []
+        whole = _redraft(draft, composed, model)
+        quote = await self._find_quote(request, whole, model)
+        if quote is not None:
+            is_whole = composed.has_words and not any(one.part for one in composed.files)
+            if is_whole and not await self._is_dear(request, quote):
+                return None
+            quoted.append((label, whole, quote))
         if composed.shorter is not None:
-            first = say("The first {pages} pages", pages=BEGINNING_PAGES)
-            drafts.append((first, _redraft(draft, composed.shorter, model)))
-        quoted = [
-            (name, one, quote)
-            for name, one in drafts
-            if (quote := await self._find_quote(request, one, model)) is not None
-        ]
+            beginning = _redraft(draft, composed.shorter, model)
+            quote = await self._find_quote(request, beginning, model)
+            if quote is not None:
+                first = say("The first {pages} pages", pages=BEGINNING_PAGES)
+                quoted.append((first, beginning, quote))
         # What can't be asked at all is told by whoever asks it.
-        if not quoted:
-            return None
-        is_whole = len(quoted) == len(drafts) and not any(one.part for one in composed.files)
-        if composed.has_words and is_whole and not await self._is_dear(request, quoted[0][2]):
-            return None
-        return await self._offer(request, composed.files, model, quoted)
+        return await self._offer(request, composed.files, model, quoted) if quoted else None
 
     async def renew_card(
         self, request: Request, draft: QuestionDraft, model: Model

@@ -13,18 +13,14 @@ from typing import Final, final
 import aiohttp
 import yarl
 
-from bots.chat.attachments import read_bounded
+from bots.chat.attachments import DOWNLOAD_HEADERS, DOWNLOAD_SECONDS, read_bounded
 from bots.chat.audio import DownloadFailed
 
 #: Where Discord keeps files.
 FILE_HOSTS: Final = ("cdn.discordapp.com", "media.discordapp.net")
 _OWN_API: Final = "https://discord.com"
-#: A whole file takes no longer than this, however slowly it comes.
-_DOWNLOAD_SECONDS: Final = 60.0
 _CONNECT_SECONDS: Final = 10.0
 _CHUNK_BYTES: Final = 1 << 16
-#: What is packed could unpack to more than is taken.
-_UNPACKED: Final = {"Accept-Encoding": "identity"}
 
 
 @final
@@ -43,7 +39,7 @@ class DiscordFileHost:
         if not self._is_own(url):
             raise DownloadFailed
         if self._session is None:
-            timeout = aiohttp.ClientTimeout(_DOWNLOAD_SECONDS, connect=_CONNECT_SECONDS)
+            timeout = aiohttp.ClientTimeout(DOWNLOAD_SECONDS, connect=_CONNECT_SECONDS)
             self._session = aiohttp.ClientSession(
                 timeout=timeout, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
             )
@@ -51,8 +47,10 @@ class DiscordFileHost:
         address = yarl.URL(url, encoded=True)
         try:
             async with (
-                asyncio.timeout(_DOWNLOAD_SECONDS),
-                self._session.get(address, headers=_UNPACKED, allow_redirects=False) as response,
+                asyncio.timeout(DOWNLOAD_SECONDS),
+                self._session.get(
+                    address, headers=DOWNLOAD_HEADERS, allow_redirects=False
+                ) as response,
             ):
                 if response.status != 200:
                     raise DownloadFailed

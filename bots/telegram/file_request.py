@@ -8,17 +8,13 @@ from typing import Any, Final, final
 import httpx
 from telegram.request import HTTPXRequest
 
-from bots.chat.attachments import read_bounded
+from bots.chat.attachments import DOWNLOAD_HEADERS, DOWNLOAD_SECONDS, read_bounded
 from bots.chat.audio import DownloadFailed
 
 _CONNECTIONS: Final = 128
 _CONNECT_SECONDS: Final = 10.0
 _SECONDS: Final = 20.0
 _UPLOAD_SECONDS: Final = 60.0
-#: A whole file takes no longer than this, however slowly it comes.
-_DOWNLOAD_SECONDS: Final = 60.0
-#: What is packed could unpack to more than is taken.
-_UNPACKED: Final = {"Accept-Encoding": "identity"}
 
 
 @final
@@ -52,9 +48,9 @@ class BoundedFileRequest(HTTPXRequest):
             raise DownloadFailed
         try:
             async with (
-                asyncio.timeout(_DOWNLOAD_SECONDS),
+                asyncio.timeout(DOWNLOAD_SECONDS),
                 self._client.stream(
-                    "GET", url, headers=_UNPACKED, timeout=_SECONDS, follow_redirects=False
+                    "GET", url, headers=DOWNLOAD_HEADERS, timeout=_SECONDS, follow_redirects=False
                 ) as response,
             ):
                 if response.status_code != httpx.codes.OK:

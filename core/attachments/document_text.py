@@ -197,5 +197,5 @@ def _read_text(content: bytes) -> DocumentText:
     if words is None:
         raise FileUnreadable(FileProblem.UNKNOWN)
     text = _Text()
-    text.add(words.replace("\r\n", "\n"))
+    text.add(words)
     return _finish(text, "", "text")

@@ -57,15 +57,15 @@ def guess_text(content: bytes) -> str | None:
     """The text of a file in whichever encoding gives a language; None where none does."""
     if b"\0" in content[:_BINARY_WITHIN] or len(content) < _SAMPLE_BYTES_MIN:
         return None
-    japanese = _find_japanese(content)
-    if japanese is not None:
-        return japanese
-    from charset_normalizer import from_bytes
+    text = _find_japanese(content)
+    if text is None:
+        from charset_normalizer import from_bytes
 
-    best = from_bytes(content[:_SAMPLE_BYTES]).best()
-    if best is None:
-        return None
-    return content.decode(best.encoding, errors="replace")
+        best = from_bytes(content[:_SAMPLE_BYTES]).best()
+        if best is None:
+            return None
+        text = content.decode(best.encoding, errors="replace")
+    return text.replace("\r\n", "\n")
 
 
 def _find_japanese(content: bytes) -> str | None:

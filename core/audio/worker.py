@@ -11,32 +11,25 @@ import sys
 from typing import Final
 
 from core.audio.length import AudioLength, count_length
+from core.process_limits import limit_resources
 
 #: As large as platforms' files are taken at most, and a byte more to see that one is larger.
 BYTES_MAX: Final = 20 << 20
+#: Bytes of addresses: for the interpreter, and for the file.
 _MEMORY_BYTES: Final = 256 << 20
+#: Seconds of the processor.
 _CPU_SECONDS: Final = 10
+#: Its two pipes, and what the interpreter opens to load modules.
+_DESCRIPTORS: Final = 16
 
+#: How the length was found: frame by frame, by the file's size where it can't be; or none was.
 COUNTED, BOUND, NOTHING = "counted", "bound", "nothing"
 
 
 def limit_process() -> None:
-    """Takes from this process what it doesn't need: memory, time, files, children."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    limits = {
-        resource.RLIMIT_AS: _MEMORY_BYTES,
-        resource.RLIMIT_CPU: _CPU_SECONDS,
-        resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NOFILE: 16,
-    }
-    for which, most in limits.items():
-        hard = resource.getrlimit(which)[1]
-        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(which, (limit, limit))
+    """Takes from this process what it doesn't need: memory, time, files. Tests call it to see what
+    is left."""
+    limit_resources(memory_bytes=_MEMORY_BYTES, cpu_seconds=_CPU_SECONDS, descriptors=_DESCRIPTORS)
 
 
 def describe_length(length: AudioLength | None) -> str:
@@ -59,7 +52,8 @@ def parse_length(line: str) -> AudioLength | None:
 def main() -> None:
     """Answers for one file."""
     limit_process()
-    sys.stdout.write(describe_length(count_length(sys.stdin.buffer.read(BYTES_MAX + 1))))
+    content = sys.stdin.buffer.read(BYTES_MAX + 1)
+    sys.stdout.write(describe_length(count_length(content)))
 
 
 if __name__ == "__main__":

@@ -237,8 +237,8 @@ async def test_a_reader_has_a_lower_priority_than_the_service() -> None:
     """Also as a session of its own, which Linux weighs against the service's."""
     script = """
 from pathlib import Path
-from core.attachments import worker
-worker._lower_priority()
+from core.process_limits import lower_priority
+lower_priority()
 import os
 print(os.nice(0), Path("/proc/self/autogroup").read_text().split()[-1])
 """
