@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 #: As large as Telegram hands a file to bots.
 FILE_BYTES_MAX: Final = 20 << 20
@@ -14,6 +14,16 @@ TEXT_CHARS_MAX: Final = 400_000
 PAGES_MAX: Final = 2_000
 #: What is offered of a long document in place of all.
 BEGINNING_PAGES: Final = 20
+#: A picture goes to models no larger than this on its longest side, in pixels: what most of them
+#: see at most. With later questions it goes smaller.
+PICTURE_SIDE_MAX: Final = 1_568
+SMALL_SIDE_MAX: Final = 768
+#: So many pixels of a picture are decoded.
+PICTURE_PIXELS_MAX: Final = 50_000_000
+#: A reduced picture has so many bytes at most.
+PICTURE_BYTES_MAX: Final = 2 << 20
+#: So many pictures go with a question, and so many pages of a document are made into pictures.
+PICTURES_MAX: Final = 8
 
 _PDF_MARK: Final = b"%PDF-"
 #: Where readers look for it: some writers put bytes before it.
@@ -38,6 +48,10 @@ class FileProblem(enum.Enum):
     DAMAGED = "damaged"
     #: It unpacks to more than is read.
     TOO_LARGE = "too_large"
+    #: A picture of more pixels than are decoded.
+    TOO_MANY_PIXELS = "too_many_pixels"
+    #: It came as a picture, but is of no format that is seen: JPEG, PNG, WebP or GIF.
+    UNKNOWN_PICTURE = "unknown_picture"
 
 
 class FileUnreadable(Exception):
@@ -63,6 +77,30 @@ class DocumentText:
     is_cut: bool = False
     #: So many characters of it are its first `BEGINNING_PAGES`; 0 where there are no more.
     beginning_chars: int = 0
+
+
+class PictureSize(NamedTuple):
+    """The sides of a picture in pixels."""
+
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture as models get it: a JPEG without metadata, upright, on white."""
+
+    content: bytes = field(repr=False)
+    size: PictureSize
+
+
+@dataclass(frozen=True, slots=True)
+class PictureReading:
+    """A picture in both sizes in which it goes to models: at most `PICTURE_SIDE_MAX`, and at most
+    `SMALL_SIDE_MAX` (the same where it isn't larger)."""
+
+    whole: Picture
+    small: Picture
 
 
 def is_pdf(content: bytes) -> bool:

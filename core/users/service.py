@@ -121,8 +121,8 @@ class Users:
         return True
 
     async def update_settings(self, person: Person, **changes: object) -> None:
-        """Changes settings of a person: language, zone, model, footer, own_keys_only, daily_limit
-        (Credits as an integer)."""
+        """Changes settings of a person: language, zone, model, footer, own_keys_only, shares_files,
+        daily_limit and offer_from (Credits as integers)."""
         await self._ledger.record(Update(schema.person, {"id": person.id}, changes))
         self._cache.clear()
 
@@ -274,5 +274,9 @@ async def _fetch_person(
     if not rows:
         return None
     found = dict(rows[0]._mapping)  # noqa: SLF001
-    limit = found.pop("daily_limit")
-    return Person(**found, daily_limit=None if limit is None else Credits(limit))
+    limit, threshold = found.pop("daily_limit"), found.pop("offer_from")
+    return Person(
+        **found,
+        daily_limit=None if limit is None else Credits(limit),
+        offer_from=None if threshold is None else Credits(threshold),
+    )

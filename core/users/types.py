@@ -29,6 +29,10 @@ class Person:
     daily_limit: Credits | None
     #: Their data key, wrapped by a master key; None once their history was erased.
     data_key: bytes | None
+    #: Whether contributed keys may be used for their pictures and files; None: never asked.
+    shares_files: bool | None = None
+    #: Above so much a question with files is offered first; None: everybody's threshold.
+    offer_from: Credits | None = None
 
 
 @dataclass(frozen=True, slots=True)

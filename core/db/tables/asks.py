@@ -93,11 +93,13 @@ attachment = sa.Table(
     required_column("person", sa.Text),
     required_column("ask", sa.Text),
     required_column("conversation", sa.Text),
-    #: text
+    #: text, picture
     required_column("kind", sa.Text),
     #: Sealed by the person's data key.
     required_column("name", sa.LargeBinary),
     required_column("content", sa.LargeBinary),
+    #: A picture as it goes with later questions.
+    sa.Column("small", sa.LargeBinary),
     #: What it counts as with the model that was asked first.
     required_column("tokens", sa.BigInteger),
     required_column("created_at", sa.BigInteger),

@@ -34,6 +34,8 @@ contribution = sa.Table(
     sa.Column("raises", sa.Text, index=True),
     #: The version of the text that the contributor agreed to; empty until then.
     required_column("consent", sa.Text),
+    #: Whether other people's pictures and files may pass through the key.
+    sa.Column("takes_files", sa.Boolean),
     #: Why it ended: withdrawn, dead, exhausted, reported; empty until then.
     required_column("reason", sa.Text),
     #: What was taken back of it: by a lower budget, and at its end.

@@ -22,6 +22,10 @@ person = sa.Table(
     required_column("own_keys_only", sa.Boolean),
     #: The Credits that they let themselves spend in a UTC day; NULL: as many as they have.
     sa.Column("daily_limit", sa.BigInteger),
+    #: Whether contributed keys may be used for their pictures and files; NULL: never asked.
+    sa.Column("shares_files", sa.Boolean),
+    #: The Credits above which a question with files is offered first; NULL: everybody's threshold.
+    sa.Column("offer_from", sa.BigInteger),
     #: The person's data key, wrapped by a master key: seals their questions and answers.
     sa.Column("data_key", sa.LargeBinary),
     #: The person that this one became a part of by `/link`, and when.

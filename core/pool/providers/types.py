@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from pydantic import SecretStr
 
+from core.attachments.types import Picture
 from core.money import Seconds, Tokens
 
 NO_TOKENS, NO_AUDIO = Tokens(0), Seconds(0)
@@ -25,6 +26,8 @@ class ChatMessage:
 
     role: Literal["system", "user", "assistant"]
     text: str
+    #: Pictures that go in front of the text, in their order.
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
