@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from core.attachments.pdf_pages import open_pdf
 from core.attachments.plain_text import decode_text, guess_text
 from core.attachments.types import (
     BEGINNING_PAGES,
@@ -87,13 +88,7 @@ def _finish(
 def _read_pdf(content: bytes) -> DocumentText:
     import pypdfium2
 
-    try:
-        document = pypdfium2.PdfDocument(content)
-        pages = len(document)
-    except pypdfium2.PdfiumError as error:
-        is_locked = "password" in str(error).lower()
-        problem = FileProblem.LOCKED if is_locked else FileProblem.DAMAGED
-        raise FileUnreadable(problem) from None
+    document, pages = open_pdf(content)
     text, read = _Text(), 0
     for number in range(min(pages, PAGES_MAX)):
         try:

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import deque
-from typing import Any, Final
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from core.attachments.types import (
     FILE_BYTES_MAX,
-    TEXT_CHARS_MAX,
+    PICTURES_MAX,
     DocumentText,
     FileProblem,
     FileUnreadable,
+    PageReading,
+    PictureReading,
+)
+from core.attachments.wire import (
+    ANSWER_BYTES_MAX,
+    DOCUMENT_JOB,
+    PICTURE_JOB,
+    name_pages_job,
+    parse_answer,
+    parse_document,
+    parse_pages,
+    parse_picture,
 )
 
 log = logging.getLogger(__name__)
@@ -29,9 +42,9 @@ _AT_ONCE_MAX: Final = 2
 _WARM: Final = 2
 #: A process that has answered is gone by then.
 _END_SECONDS: Final = 2.0
-#: What a process may answer: each character as six, and what is around them.
-_ANSWER_BYTES_MAX: Final = 6 * TEXT_CHARS_MAX + 4_096
 _COMMAND: Final = (sys.executable, "-I", "-m", "core.attachments.worker")
+
+_Reading = TypeVar("_Reading", DocumentText, PictureReading, PageReading)
 
 
 class FileReader:
@@ -46,18 +59,35 @@ class FileReader:
 
     async def read_document(self, content: bytes) -> DocumentText:
         """The words of a document, of whatever name; raises `FileUnreadable`."""
+        return await self._read(DOCUMENT_JOB, content, parse_document)
+
+    async def read_picture(self, content: bytes) -> PictureReading:
+        """A picture as models get it, in both sizes; raises `FileUnreadable`."""
+        return await self._read(PICTURE_JOB, content, parse_picture)
+
+    async def read_pages(self, content: bytes, count: int) -> PageReading:
+        """The first pages of a PDF as pictures, `PICTURES_MAX` at most; raises
+        `FileUnreadable`."""
+        assert 1 <= count <= PICTURES_MAX
+        return await self._read(name_pages_job(count), content, partial(parse_pages, count=count))
+
+    async def _read(
+        self, job: str, content: bytes, parse: Callable[[dict[str, Any]], _Reading]
+    ) -> _Reading:
+        """What a process answers of a file."""
         if len(content) > FILE_BYTES_MAX:
             raise FileUnreadable(FileProblem.TOO_LARGE)
         async with self._slots:
             process, answer = await self._take_process(), b""
             try:
                 async with asyncio.timeout(READ_SECONDS_MAX):
-                    answer = await _exchange(process, content)
+                    answer = await _exchange(process, job, content)
             except TimeoutError:
                 raise FileUnreadable(FileProblem.DAMAGED) from None
             finally:
                 await _end(process, is_answered=bool(answer))
-        return _parse_answer(answer)
+        # Pages may be megabytes of text: nobody else waits while it is taken apart.
+        return await asyncio.to_thread(lambda: parse(parse_answer(answer)))
 
     async def close(self) -> None:
         """Ends the processes that wait."""
@@ -95,18 +125,19 @@ async def _start() -> Process:
     )
 
 
-async def _exchange(process: Process, content: bytes) -> bytes:
+async def _exchange(process: Process, job: str, content: bytes) -> bytes:
     """Hands the file over and gives what the process says of it; empty where it died."""
     assert process.stdin is not None
     assert process.stdout is not None
     with contextlib.suppress(ConnectionError):  # it died meanwhile: its answer is missing, too
+        process.stdin.write(f"{job}\n".encode("ascii"))
         process.stdin.write(content)
         await process.stdin.drain()
         process.stdin.close()
     answer = bytearray()
     while chunk := await process.stdout.read(1 << 16):
         answer += chunk
-        if len(answer) > _ANSWER_BYTES_MAX:
+        if len(answer) > ANSWER_BYTES_MAX:
             return b""
     return bytes(answer)
 
@@ -121,14 +152,14 @@ async def _end(process: Process, *, is_answered: bool) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(_await_end(process), _END_SECONDS)
 
 
-def _parse_answer(answer: bytes) -> DocumentText:
-    try:
-        told: dict[str, Any] = json.loads(answer)
-    except ValueError:
-        raise FileUnreadable(FileProblem.DAMAGED) from None
-    if "problem" in told:
-        raise FileUnreadable(FileProblem(told["problem"]))
-    return DocumentText(**told)
+async def _await_end(process: Process) -> None:
+    """Waits for a process that was killed; asyncio doesn't see its end before the end of what it
+    wrote (CPython issue 119710)."""
+    assert process.stdout is not None
+    while await process.stdout.read(1 << 16):
+        pass
+    await process.wait()

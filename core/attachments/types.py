@@ -20,10 +20,11 @@ PICTURE_SIDE_MAX: Final = 1_568
 SMALL_SIDE_MAX: Final = 768
 #: So many pixels of a picture are decoded.
 PICTURE_PIXELS_MAX: Final = 50_000_000
-#: A reduced picture has so many bytes at most.
-PICTURE_BYTES_MAX: Final = 2 << 20
+#: A reduced picture has so many bytes at most, so that a question's are within 12 MB: suppliers
+#: take 20 MB and more.
+PICTURE_BYTES_MAX: Final = 1_200_000
 #: So many pictures go with a question, and so many pages of a document are made into pictures.
-PICTURES_MAX: Final = 8
+PICTURES_MAX: Final = 10
 
 _PDF_MARK: Final = b"%PDF-"
 #: Where readers look for it: some writers put bytes before it.
@@ -101,6 +102,15 @@ class PictureReading:
 
     whole: Picture
     small: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class PageReading:
+    """The first pages of a document as pictures, each with `PICTURE_SIDE_MAX` on its longest side,
+    and smaller; and how many pages the document has."""
+
+    pictures: tuple[PictureReading, ...]
+    pages: int
 
 
 def is_pdf(content: bytes) -> bool:

@@ -4,19 +4,28 @@ It is started afresh for each file, with an empty environment and no descriptor 
 before it takes the file it gives up what it doesn't need: memory, time of the processor, writing,
 descriptors, and the network where the kernel lets it. Nothing of the service is imported.
 
-Wire: the file on standard input up to its end; one line of JSON on standard output.
+Wire: on standard input a line that names the job (`document`, `picture`, `pages <count>`), then the
+file up to its end; one line of JSON on standard output.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import sys
 from typing import Final
 
 from core.attachments.document_text import read_document
+from core.attachments.pdf_pages import render_pages
 from core.attachments.types import FILE_BYTES_MAX, FileProblem, FileUnreadable
+from core.attachments.wire import (
+    JOB_BYTES_MAX,
+    PAGES_JOB,
+    PICTURE_JOB,
+    Reading,
+    describe_problem,
+    describe_reading,
+)
 from core.process_limits import leave_network, limit_resources, lower_priority
 
 _MEMORY_BYTES_MAX: Final = 768 << 20
@@ -32,13 +41,24 @@ def _give_up_rights() -> None:
     )
 
 
-def _answer(content: bytes) -> dict[str, object]:
+def _read(job: str, content: bytes) -> Reading:
+    name, _, count = job.partition(" ")
+    if name == PICTURE_JOB:
+        from core.attachments.pictures import read_picture
+
+        return read_picture(content)
+    if name == PAGES_JOB:
+        return render_pages(content, int(count))
+    return read_document(content)
+
+
+def _answer(job: str, content: bytes) -> dict[str, object]:
     try:
-        return dataclasses.asdict(read_document(content))
+        return describe_reading(_read(job, content))
     except FileUnreadable as unreadable:
-        return {"problem": unreadable.problem.value}
+        return describe_problem(unreadable.problem)
     except (Exception, MemoryError):  # noqa: BLE001 - whatever a library makes of a damaged file
-        return {"problem": FileProblem.DAMAGED.value}
+        return describe_problem(FileProblem.DAMAGED)
 
 
 def main() -> None:
@@ -48,12 +68,16 @@ def main() -> None:
     # The largest libraries are ready before the file comes.
     import pypdfium2
 
+    from core.attachments import pictures
+
     pypdfium2.PdfDocument.new().close()
+    pictures.load_formats()
     _give_up_rights()
-    content = sys.stdin.buffer.read(FILE_BYTES_MAX + 1)
-    if not content:
+    job = sys.stdin.buffer.readline(JOB_BYTES_MAX).decode("ascii").strip()
+    if not job:  # the service ended
         return
-    sys.stdout.buffer.write(json.dumps(_answer(content)).encode())
+    content = sys.stdin.buffer.read(FILE_BYTES_MAX + 1)
+    sys.stdout.buffer.write(json.dumps(_answer(job, content)).encode())
     sys.stdout.buffer.flush()
     # Nothing is worth tidying up; libraries of damaged files may stumble over it.
     os._exit(0)

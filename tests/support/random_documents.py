@@ -38,10 +38,15 @@ class RandomDocument:
 def make_random_document(chance: random.Random) -> RandomDocument:
     """One of any kind; two in three are damaged."""
     content, name, words = chance.choice((_make_pdf, _make_docx, _make_xlsx, _make_text))(chance)
-    damage = chance.choice((None, None, None, *_DAMAGES))
-    if damage is not None:
-        content = damage(chance, content)
-    return RandomDocument(content, name, tuple(words), damage is None)
+    change = chance.choice((None, None, None, *_DAMAGES))
+    if change is not None:
+        content = change(chance, content)
+    return RandomDocument(content, name, tuple(words), change is None)
+
+
+def damage(chance: random.Random, content: bytes) -> bytes:
+    """A file, damaged in one of the ways that files are."""
+    return chance.choice(_DAMAGES)(chance, content)
 
 
 _Made = tuple[bytes, str, list[str]]

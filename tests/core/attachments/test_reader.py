@@ -34,6 +34,9 @@ from tests.support.documents import (
     make_xlsx,
 )
 
+#: Nearly all of them start processes.
+pytestmark = pytest.mark.system
+
 RUSSIAN = "Привет, мир. Это текст в старой кодировке, и он довольно длинный. " * 4 + "Конец."
 
 
@@ -158,6 +161,20 @@ async def test_a_file_that_takes_too_long_is_given_up(
     with pytest.raises(FileUnreadable) as raised:
         await files.read_document(b"anything at all")
     assert raised.value.problem is FileProblem.DAMAGED
+
+
+async def test_a_process_whose_words_nobody_takes_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script = "import sys\nwhile True: sys.stdout.buffer.write(bytes(1 << 20))"
+    monkeypatch.setattr(module, "_COMMAND", (sys.executable, "-c", script))
+    process = await module._start()
+    assert process.stdout is not None
+    while not process.stdout._paused:  # type: ignore[attr-defined]  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    async with asyncio.timeout(60):
+        await module._end(process, is_answered=False)
+    assert process.returncode is not None
 
 
 async def test_readers_know_nothing_of_the_service(
