@@ -191,6 +191,7 @@ class Contributions:
         now = self._clock.now_ms()
         contribution_row |= {
             "raises": key,
+            "takes_files": contribution.takes_files,
             "state": "open",
             "consent": CONSENT_VERSION,
             "opened_at": now,
@@ -206,6 +207,17 @@ class Contributions:
             ),
         )
         return await self.get(id_, person.id)
+
+    async def set_takes_files(
+        self, key: str, takes_files: bool, *, also: Sequence[Companion] = ()
+    ) -> None:
+        """Says whether other people's pictures and files may pass through a key, `also` with it.
+        Raises `UnknownKey` where its contribution isn't open."""
+        change = {"takes_files": takes_files}
+        update = Update(schema.contribution, {"key": key}, change, {"state": "open"})
+        if not await self._ledger.try_record(update, *also):
+            raise UnknownKey(key)
+        await self._pool.reload()
 
     async def calculate_average(self, contribution: Contribution) -> AverageRequest | None:
         """An average request to the models that a contribution's key can use."""

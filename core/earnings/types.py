@@ -95,6 +95,8 @@ class Contribution:
     returned_credits: Credits
     opened_at: int
     ended_at: int
+    #: Whether other people's pictures and files may pass through the key.
+    takes_files: bool = False
 
     @property
     def lender(self) -> Account[Credits]:
@@ -125,6 +127,7 @@ def contribution_from_row(row: sa.Row[Any]) -> Contribution:
         returned_credits=Credits(row.returned_credits),
         opened_at=row.opened_at or 0,
         ended_at=row.ended_at or 0,
+        takes_files=bool(row.takes_files),
     )
 
 

@@ -50,6 +50,14 @@ class Attempt:
     model: str = ""
     #: Whether the supplier's limits are each model's.
     limits_each_model: bool = False
+    #: Whether pictures were sent, which may be what is refused.
+    has_pictures: bool = False
+
+    def proves_missing(self, fault: SupplierFault) -> bool:
+        """Whether a fault shows that the key can't use the model. With pictures only a code does:
+        some answer a bare 404 where the model is there but doesn't see."""
+        is_missing = fault.kind is Fault.MODEL_MISSING and bool(self.model)
+        return is_missing and (bool(fault.code) or not self.has_pictures)
 
 
 _SUPPLIER_FAULTS = frozenset({Fault.UNAVAILABLE, Fault.NETWORK, Fault.TIMEOUT})

@@ -40,7 +40,7 @@ class HealthTracker:
         know."""
         now = self._clock.now_ms()
         record.last_error = str(fault)
-        if fault.kind is Fault.MODEL_MISSING and attempt.model:
+        if attempt.proves_missing(fault):
             record.missing_models[attempt.model] = now + round(health.MISSING_MODEL_SECONDS * 1_000)
         if fault.excess is not None and attempt.model:
             until_ms = now + round(health.MINUTE_LIMIT_SECONDS * 1_000)

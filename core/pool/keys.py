@@ -294,6 +294,7 @@ def _select_with_terms() -> sa.Select[Any]:
     columns = (
         contribution.c.advance,
         contribution.c.inviter,
+        contribution.c.takes_files,
         contribution.c.state.label("contribution"),
     )
     return sa.select(key, *columns).select_from(

@@ -14,6 +14,7 @@ from contextlib import aclosing
 
 from pydantic import SecretStr
 
+from core.attachments.types import PictureSize
 from core.db.writes import Companion
 from core.errors import Refusal
 from core.ledger.ledger import Ledger
@@ -279,12 +280,15 @@ class Pool:
         """Whether there is a key for this model, whether it can serve now or rests."""
         return self._router.has_key(model)
 
-    def is_servable(self, model: Model) -> bool:
-        """Whether some healthy key with money can serve this model now."""
-        return (
-            self._router.choose(router.RoutingRequest(model, *_SMALL_ASK, audio=_SHORT_AUDIO))
-            is not None
+    def is_servable(
+        self, model: Model, *, pictures: tuple[PictureSize, ...] = (), has_files: bool = False
+    ) -> bool:
+        """Whether some healthy key with money can serve this model now, with such pictures and
+        files in the question."""
+        request = router.RoutingRequest(
+            model, *_SMALL_ASK, audio=_SHORT_AUDIO, pictures=pictures, has_files=has_files
         )
+        return self._router.choose(request) is not None
 
     def choose_candidate(
         self,
@@ -298,16 +302,22 @@ class Pool:
         audio: Seconds = NO_AUDIO,
         rest_seconds: float = 0.0,
         conversation: str = "",
+        pictures: tuple[PictureSize, ...] = (),
+        has_files: bool = False,
     ) -> Candidate | None:
         """Chooses the best key for an ask; None when there is none. Nothing is reserved: the ledger
         takes or refuses its hold, and after a refusal the next candidate is chosen with this one in
         `skip_keys`. Until then the key counts as busier. A model that is paid by the second costs
         what `audio` does, whatever the tokens. Of keys that cost the same, one is preferred whose
         supplier keeps the `conversation`. With `rest_seconds` it may be a key that rests so long at
-        most, for which `wait_for_turn` waits."""
+        most, for which `wait_for_turn` waits. `input` is the text's alone: each route adds what the
+        `pictures` cost there. With pictures or files contributed keys serve only where their
+        contributors let files pass."""
         warm_keys = self._prompt_caches.list_keys(conversation, model.routes)
         request = router.RoutingRequest(
-            model, input, answer_limit, skip_keys, own_keys_only, asker, audio, warm_keys
+            *(model, input, answer_limit, skip_keys, own_keys_only, asker, audio, warm_keys),
+            pictures=pictures,
+            has_files=has_files,
         )
         best = self._router.choose(request)
         if best is None and rest_seconds > 0:
@@ -327,12 +337,17 @@ class Pool:
         *,
         own_keys_only: bool = False,
         asker: str = "",
+        pictures: tuple[PictureSize, ...] = (),
+        has_files: bool = False,
     ) -> Tokens:
         """The longest answer, up to the limit, that some key can still pay for, so that the rest of
         a budget is used up."""
-        return self._router.max_affordable_tokens(
-            router.RoutingRequest(model, input, answer_limit, (), own_keys_only, asker)
+        request = router.RoutingRequest(
+            *(model, input, answer_limit, (), own_keys_only, asker),
+            pictures=pictures,
+            has_files=has_files,
         )
+        return self._router.max_affordable_tokens(request)
 
     def find_answer_room(self, candidate: Candidate, input: Tokens) -> Tokens | None:  # noqa: A002
         """The longest answer that a minute of a candidate's key takes beside so much input; None
@@ -385,6 +400,7 @@ class Pool:
             self._clock.now_ms(),
             candidate.route.model,
             limits_each_model=supplier.limits_each_model,
+            has_pictures=any(message.pictures for message in messages),
         )
         circuit = self._router.circuits[supplier.name]
         is_local = supplier.custom and self._catalogue.is_local(candidate.route)

@@ -9,7 +9,9 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+from core.attachments.types import PictureSize
 from core.clock import Clock
 from core.money import NanoUsd, Seconds, Tokens
 from core.pool.health import Circuit
@@ -34,6 +36,7 @@ class RoutingRequest:
     """A routing request says what an ask needs of a key."""
 
     model: Model
+    #: The tokens of the prompt's text; what its pictures cost depends on the route.
     input: Tokens
     answer_limit: Tokens
     skip_keys: Collection[str] = ()
@@ -44,6 +47,24 @@ class RoutingRequest:
     audio: Seconds = NO_AUDIO
     #: Keys whose supplier keeps the beginning of the prompt for them.
     warm_keys: Collection[str] = ()
+    pictures: tuple[PictureSize, ...] = ()
+    #: Whether there is something of people's files in it, be it their text.
+    has_files: bool = False
+
+    @property
+    def needs_consent(self) -> bool:
+        """Whether contributed keys serve it only if their contributors let files pass."""
+        return self.has_files or bool(self.pictures)
+
+
+class _OpenRoute(NamedTuple):
+    """A route that may be called, with what a request is there."""
+
+    route: Route
+    #: The whole prompt's tokens as they are bounded there, pictures included.
+    input: Tokens
+    hold: NanoUsd
+    records: Iterable[KeyRecord]
 
 
 def choose_key(
@@ -56,14 +77,15 @@ def choose_key(
     """The best key for a request: one whose minute is large enough, by cost, then one that has its
     prompt in a cache, then by score; None when none can serve. `keys` are by supplier."""
     best: tuple[bool, int, bool, float, Candidate] | None = None
-    for route, hold, records in _list_open_routes(request, keys, circuits, costs, now_ms):
+    for one in _list_open_routes(request, keys, circuits, costs, now_ms):
+        route, hold = one.route, one.hold
         if best is not None and not best[0] and hold.units > best[1]:
             continue
-        for record in records:
+        for record in one.records:
             if not _can_serve(record, route, request, hold, now_ms):
                 continue
             rank = (
-                _is_minute_small(record, route, request, now_ms),
+                _is_minute_small(record, one, request, now_ms),
                 hold.units,
                 not _is_warm(record, request),
                 _score(record, now_ms),
@@ -85,7 +107,7 @@ def choose_resting_key(
     """Of the keys that could serve a request but rest, and do no longer than `until_ms`, the one
     that serves again first; None when there is none."""
     best: tuple[int, int, Candidate] | None = None
-    for route, hold, records in _list_open_routes(request, keys, circuits, costs, now_ms):
+    for route, _, hold, records in _list_open_routes(request, keys, circuits, costs, now_ms):
         for record in records:
             rest_end = record.find_rest_end(route.model)
             if rest_end > until_ms:
@@ -110,14 +132,14 @@ def max_affordable_tokens(
     key can pay for any."""
     best = 0
     minimal = replace(request, answer_limit=Tokens(1))
-    for route, hold, records in _list_open_routes(minimal, keys, circuits, costs, now_ms):
+    for one in _list_open_routes(minimal, keys, circuits, costs, now_ms):
         headrooms = [
             record.headroom
-            for record in records
-            if _can_serve(record, route, request, hold, now_ms)
+            for record in one.records
+            if _can_serve(record, one.route, request, one.hold, now_ms)
         ]
         if headrooms:
-            best = max(best, _longest_answer(route, request, costs, now_ms, max(headrooms)))
+            best = max(best, _longest_answer(one, request, costs, now_ms, max(headrooms)))
     return Tokens(best)
 
 
@@ -127,26 +149,29 @@ def _list_open_routes(
     circuits: Mapping[str, Circuit],
     costs: Costs,
     now_ms: int,
-) -> Iterator[tuple[Route, NanoUsd, Iterable[KeyRecord]]]:
-    """The routes whose supplier has keys and may be called, what a request holds there at most, and
-    the keys."""
+) -> Iterator[_OpenRoute]:
+    """The routes whose supplier has keys and may be called, and which see all the pictures."""
     for route in request.model.routes:
         records = keys.get(route.provider)
         if records is None or not circuits[route.provider].allows_call(now_ms):
             continue
-        if (hold := _required_hold(route, request, costs, now_ms)) is not None:
-            yield route, hold, records
+        pictures = route.count_pictures(request.pictures)
+        if pictures is None:
+            continue
+        prompt = request.input + pictures
+        if (hold := _required_hold(route, prompt, request, costs, now_ms)) is not None:
+            yield _OpenRoute(route, prompt, hold, records)
 
 
 def _longest_answer(
-    route: Route, request: RoutingRequest, costs: Costs, now_ms: int, headroom: int
+    one: _OpenRoute, request: RoutingRequest, costs: Costs, now_ms: int, headroom: int
 ) -> int:
     return (
         bisect_right(
             range(request.answer_limit.units + 1),
             headroom,
             key=lambda tokens: (
-                costs.calculate_max_cost(route, request.input, Tokens(tokens), now_ms).units
+                costs.calculate_max_cost(one.route, one.input, Tokens(tokens), now_ms).units
             ),
         )
         - 1
@@ -154,7 +179,7 @@ def _longest_answer(
 
 
 def _required_hold(
-    route: Route, request: RoutingRequest, costs: Costs, now_ms: int
+    route: Route, prompt: Tokens, request: RoutingRequest, costs: Costs, now_ms: int
 ) -> NanoUsd | None:
     if request.model.per == "second":
         return (
@@ -162,10 +187,10 @@ def _required_hold(
             if costs.has_cost(route, "second")
             else None
         )
-    if request.model.calculate_answer_room(request.input, route) < request.answer_limit:
+    if request.model.calculate_answer_room(prompt, route) < request.answer_limit:
         return None
     try:
-        return costs.calculate_max_cost(route, request.input, request.answer_limit, now_ms)
+        return costs.calculate_max_cost(route, prompt, request.answer_limit, now_ms)
     except NoCost:
         return None
 
@@ -184,15 +209,19 @@ def _may_serve(record: KeyRecord, request: RoutingRequest, hold: NanoUsd) -> boo
     """Whether its money and its owner let a key serve a request, whatever its health."""
     if record.id in request.skip_keys or record.headroom < hold.units:
         return False
-    return record.contributor is None or not (
-        request.own_keys_only or record.contributor == request.asker
-    )
+    if record.contributor is None:
+        return True
+    if request.needs_consent and not record.takes_files:
+        return False
+    return not (request.own_keys_only or record.contributor == request.asker)
 
 
-def _is_minute_small(record: KeyRecord, route: Route, request: RoutingRequest, now_ms: int) -> bool:
+def _is_minute_small(
+    record: KeyRecord, one: _OpenRoute, request: RoutingRequest, now_ms: int
+) -> bool:
     """Whether a key is known to take less than half of the answer's limit beside this input: then
     another key is better, also a dearer one."""
-    room = record.find_answer_room(route.model, request.input, now_ms)
+    room = record.find_answer_room(one.route.model, one.input, now_ms)
     return room is not None and 2 * room.units < request.answer_limit.units
 
 

@@ -96,7 +96,7 @@ _ALL = (
         "OpenAI",
         "openai",
         "https://api.openai.com/v1",
-        OpenAIDialect(_COMPLETION, is_openai=True),
+        OpenAIDialect(_COMPLETION, is_openai=True, sends_detail=True),
         key_shape=_OPENAI_KEY,
         key_prefix_pattern=r"sk-(proj|svcacct|None)-|sk-[A-Za-z0-9]{10,}T3BlbkFJ",
         all_have_prefix=False,
@@ -123,6 +123,7 @@ _ALL = (
         "DeepSeek",
         "openai",
         "https://api.deepseek.com/v1",
+        OpenAIDialect(sends_detail=True),
         account_api="deepseek",
         account_url="https://api.deepseek.com/user/balance",
     ),
@@ -131,14 +132,18 @@ _ALL = (
         "xAI",
         "openai",
         "https://api.x.ai/v1",
-        OpenAIDialect(_COMPLETION, conversation_header="x-grok-conv-id"),
+        OpenAIDialect(_COMPLETION, conversation_header="x-grok-conv-id", sends_detail=True),
         key_prefix_pattern=r"xai-",
         account_api="xai",
         account_url="https://api.x.ai/v1/api-key",
     ),
     # Mistral refuses fields that it doesn't know; it reports usage unasked.
     Supplier(
-        "mistral", "Mistral", "openai", "https://api.mistral.ai/v1", OpenAIDialect(asks_usage=False)
+        "mistral",
+        "Mistral",
+        "openai",
+        "https://api.mistral.ai/v1",
+        OpenAIDialect(asks_usage=False, sends_bare_urls=True),
     ),
     Supplier(
         "moonshot",

@@ -285,6 +285,8 @@ class KeyRecord:
     #: contributor's asks may draw on what is not vested yet.
     terms: ContributionTerms | None = None
     lends_advance: bool = False
+    #: Whether its contributor lets other people's pictures and files pass through it.
+    takes_files: bool = False
     #: Models that it listed but couldn't use, and until when that is believed.
     missing_models: dict[str, int] = field(default_factory=dict)
     #: Models whose own limit is reached.
@@ -343,6 +345,7 @@ class KeyRecord:
             self.models = fresh.models
         self.base_url, self.contributor = fresh.base_url, fresh.contributor
         self.terms, self.lends_advance = fresh.terms, fresh.lends_advance
+        self.takes_files = fresh.takes_files
         self.credited, self.debited = fresh.credited, fresh.debited
         self.held, self.returned = fresh.held, fresh.returned
 
@@ -433,6 +436,7 @@ def key_record_from_row(row: sa.Row[Any]) -> KeyRecord:
         models=None if row.models is None else frozenset(json.loads(row.models)),
         terms=terms,
         lends_advance=row.contribution == "open",
+        takes_files=bool(row.takes_files),
         last_fault_at=row.state_at if row.state in {"cooling", "parked"} else 0,
     )
 

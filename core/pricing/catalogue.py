@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Protocol, Self
 
+from core.attachments.types import PictureSize
 from core.clock import DAY_MS, Clock
 from core.errors import Refusal
 from core.money import Tokens
 from core.pricing import files
 from core.pricing.files import BadOverlay, CatalogueFile, ModelRow, RouteRow, Tokenizer
+from core.pricing.picture_tokens import count_pictures
 from core.pricing.rates import Per
 
 ANSWER_LIMIT = Tokens(2_000)
@@ -50,6 +52,13 @@ class Route:
     input_limit: Tokens | None = field(default=None, compare=False)
     #: The first UTC day on which the supplier doesn't serve it any more; None: not known.
     ends: date | None = field(default=None, compare=False)
+    #: The rule by which it counts pictures, of `PICTURE_RULES`; empty: it doesn't see.
+    pictures: str = field(default="", compare=False)
+
+    def count_pictures(self, sizes: Sequence[PictureSize]) -> Tokens | None:
+        """What pictures of these sizes cost here at most, in tokens of the prompt; None where it
+        doesn't see so many."""
+        return count_pictures(self.pictures, sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,17 @@ class Model:
     def prompt_limit(self) -> Tokens:
         """The most tokens that a prompt may have, were its answer empty."""
         return self.context if self.input_limit is None else min(self.context, self.input_limit)
+
+    @property
+    def sees_pictures(self) -> bool:
+        """Whether some route of it takes pictures."""
+        return any(route.pictures for route in self.routes)
+
+    def count_pictures(self, sizes: Sequence[PictureSize]) -> Tokens | None:
+        """What pictures of these sizes cost at most, in tokens, by the dearest of the routes that
+        see so many; None where none does."""
+        counts = (route.count_pictures(sizes) for route in self.routes)
+        return max((count for count in counts if count is not None), default=None)
 
     def calculate_answer_room(self, prompt: Tokens, route: Route | None = None) -> Tokens:
         """The tokens that a prompt leaves for the answer, by a route whose limits may be narrower;
@@ -512,12 +532,15 @@ def _merge_overlay(
 
 def _change_row(before: ModelRow, row: ModelRow) -> ModelRow:
     """A shipped model with what the operator's row changes. Routes of the operator's own don't end
-    on the day of those that ship."""
+    on the day of those that ship, and see only where they are the same."""
     changes = {
         name: value for name in row.model_fields_set if (value := getattr(row, name)) is not None
     }
     if "routes" in changes:
         changes.setdefault("ends", None)
+        kept = {_get_provider(one) for one in row.routes or () if one in (before.routes or ())}
+        seeing = {name: rule for name, rule in (before.pictures or {}).items() if name in kept}
+        changes.setdefault("pictures", seeing)
     return before.model_copy(update=changes)
 
 
@@ -528,7 +551,10 @@ def _build_model(row: ModelRow) -> Model:
     context, thinking = Tokens(row.context or 0), bool(row.thinking)
     input_limit = None if row.input is None else Tokens(row.input)
     limit = THINKING_ANSWER_LIMIT if thinking else ANSWER_LIMIT
-    routes = tuple(_build_route(one, context, input_limit) for one in row.routes)
+    pictures = row.pictures or {}
+    if unserved := sorted(set(pictures) - {_get_provider(one) for one in row.routes}):
+        raise ValueError(f"{row.id}: pictures, but no route: {', '.join(unserved)}")
+    routes = tuple(_build_route(one, context, input_limit, pictures) for one in row.routes)
     model = Model(
         id=row.id,
         name=row.name or row.id,
@@ -554,10 +580,17 @@ def _build_model(row: ModelRow) -> Model:
     return replace(model, features=tuple(dict.fromkeys(features)))
 
 
-def _build_route(row: str | RouteRow, context: Tokens, input_limit: Tokens | None) -> Route:
+def _get_provider(row: str | RouteRow) -> str:
+    return (row if isinstance(row, str) else row.route).partition(":")[0]
+
+
+def _build_route(
+    row: str | RouteRow, context: Tokens, input_limit: Tokens | None, pictures: Mapping[str, str]
+) -> Route:
     ends = None if isinstance(row, str) else row.ends
     provider, _, rest = (row if isinstance(row, str) else row.route).partition(":")
     model, _, context_text = rest.rpartition("@")
+    rule = pictures.get(provider, "")
     if model and context_text.isdecimal():
-        return Route(provider, model, Tokens(int(context_text)), ends=ends)
-    return Route(provider, rest, context, input_limit, ends)
+        return Route(provider, model, Tokens(int(context_text)), ends=ends, pictures=rule)
+    return Route(provider, rest, context, input_limit, ends, rule)

@@ -20,10 +20,12 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from core.errors import Refusal
+from core.pricing.picture_tokens import PICTURE_RULES
 from core.pricing.rates import NO_RATE, Per, Rate, Rates
 
 Tokenizer = Literal["o200k", "cl100k", "estimate"]
@@ -74,6 +76,15 @@ class ModelRow(_StrictModel):
     nicknames: tuple[_Name, ...] | None = None
     ends: date | None = None
     successor: _Name | None = None
+    pictures: dict[_Name, _Name] | None = None
+
+    @field_validator("pictures")
+    @classmethod
+    def _check_rules(cls, pictures: dict[str, str] | None) -> dict[str, str] | None:
+        """Refuses a rule that there isn't: its routes would be blind without a word."""
+        if unknown := sorted(set((pictures or {}).values()) - set(PICTURE_RULES)):
+            raise ValueError(f"no such rule: {', '.join(unknown)}")
+        return pictures
 
 
 class CostRow(_StrictModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal
@@ -51,19 +52,31 @@ def key_of(wire: str, request: web.Request) -> str:
 
 
 def size(body: dict[str, Any]) -> int:
-    """A prompt's size as this fake counts it: words."""
+    """A prompt's size as this fake counts it: words, without its pictures."""
     texts = [str(body.get("system", "")), *(text for text, _ in blocks(body))]
-    return sum(len(text.split()) for text in texts)
+    return sum(len(text.split()) for text in texts if not text.startswith(_PICTURE))
+
+
+#: What stands for a picture among the texts of a prompt, with a fingerprint of it.
+_PICTURE = "picture:"
 
 
 def blocks(body: dict[str, Any]) -> list[tuple[str, bool]]:
-    """The texts of the messages in order, and whether each ends a part that is to be cached."""
+    """The texts of the messages in order, and whether each ends a part that is to be cached; a
+    picture is a word."""
     found: list[tuple[str, bool]] = []
     for message in body.get("messages", []):
         content = message["content"]
         parts = [{"text": content}] if isinstance(content, str) else content
-        found += [(part["text"], "cache_control" in part) for part in parts]
+        found += [(_text_of(part), "cache_control" in part) for part in parts]
     return found
+
+
+def _text_of(part: dict[str, Any]) -> str:
+    if "text" in part:
+        return str(part["text"])
+    picture = {name: value for name, value in part.items() if name != "cache_control"}
+    return _PICTURE + hashlib.sha256(json.dumps(picture).encode()).hexdigest()
 
 
 def listing(wire: str, models: Iterable[str], context: int) -> dict[str, Any]:

@@ -10,7 +10,9 @@
     supplier.calls, supplier.calls_of("sk-good")      # what came
     supplier.trouble = lambda key: …                  # a key's next answer, or None: the usual one
 
-Keys are `sk-good` and whatever `allow` names; the wires are openai, anthropic and cloudflare.
+Keys are `sk-good` and whatever `allow` names; the wires are openai, anthropic and cloudflare. What
+pictures cost, who sees and what is refused of them is that of the supplier that it `plays`;
+`picture_counts[model]` says it of a model that this one doesn't have.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from tests.peers import supplier_wires as wires
+from tests.peers import supplier_pictures, supplier_wires as wires
+from tests.peers.picture_counts import CountPicture, find_count
 from tests.peers.prompt_caches import PromptCaches
 from tests.peers.server import PeerServer
 from tests.peers.supplier_accounts import Accounts
@@ -152,8 +155,12 @@ class FakeSupplier(PeerServer):
         models: Iterable[str] | None = None,
         strict: bool = True,
         context: int = 1_000_000,
+        plays: str = "",
     ) -> None:
-        """`models` None serves any model and lists none; `strict` refuses as the real one."""
+        """`models` None serves any model and lists none; `strict` refuses as the real one; `plays`
+        is whose rules for pictures hold, by default those of the wire's maker."""
+        self.plays = plays or wire
+        self.picture_counts: dict[str, CountPicture] = {}
         self.wire, self.strict, self.context = wire, strict, context
         self.models = None if models is None else list(models)
         self.keys = {GOOD_KEY}
@@ -229,6 +236,16 @@ class FakeSupplier(PeerServer):
         """How many calls came with a key."""
         return sum(call.key == key for call in self.calls)
 
+    def count_prompt(self, body: dict[str, Any]) -> int:
+        """A prompt's size: its words, and what its pictures cost here."""
+        count = self._find_count(body)
+        sizes = supplier_pictures.list_sizes(self.wire, body) if count is not None else []
+        return wires.size(body) + sum(count(*sides) for sides in sizes if count is not None)
+
+    def _find_count(self, body: dict[str, Any]) -> CountPicture | None:
+        model = str(body.get("model"))
+        return self.picture_counts.get(model) or find_count(self.plays, model)
+
     async def _list(self, request: web.Request) -> web.StreamResponse:
         self.lists += 1
         if isinstance(self.listing, Refuse):
@@ -256,10 +273,13 @@ class FakeSupplier(PeerServer):
 
     async def _call(self, request: web.Request) -> web.StreamResponse:
         key = wires.key_of(self.wire, request)
-        body = json.loads(await request.read())
+        content = await request.read()
+        body = json.loads(content)
         await self._received(request, key, body)
         script: Script
-        if (refused := self._refused(key, body) or self.accounts.refusal(key)) is not None:
+        if (
+            refused := self._refused(key, body, len(content)) or self.accounts.refusal(key)
+        ) is not None:
             script = refused
         elif (chosen := self.by_body(body)) is not None:
             script = chosen
@@ -307,7 +327,7 @@ class FakeSupplier(PeerServer):
             await self._closing.wait()
         return self._drop(request)
 
-    def _refused(self, key: str, body: dict[str, Any]) -> Refuse | None:
+    def _refused(self, key: str, body: dict[str, Any], body_bytes: int) -> Refuse | None:
         if key not in self.keys:
             return wires.bad_key(self.wire)
         if self.models is not None and body.get("model") not in self.models:
@@ -316,12 +336,20 @@ class FakeSupplier(PeerServer):
             (self.unknown_fields[one] for one in self.unknown_fields if one in body), None
         ):
             return refused
-        asked = wires.size(body) + wires.answer_limit(body)
+        sees = self._find_count(body) is not None
+        if self.strict and (
+            refused := supplier_pictures.find_refusal(
+                self.plays, self.wire, body, sees=sees, body_bytes=body_bytes
+            )
+        ):
+            return refused
+        prompt = self.count_prompt(body)
+        asked = prompt + wires.answer_limit(body)
         if (limit := self.minute_limits.get(key)) is not None and asked > limit:
             return wires.minute_too_small(limit, asked)
         if not self.strict:
             return None
-        if wires.size(body) > self.context:
+        if prompt > self.context:
             return wires.too_long(self.wire)
         sampling = [name for name in SAMPLING if name in body]
         return wires.wrong_field(self.wire, body, sampling)
@@ -334,7 +362,7 @@ class FakeSupplier(PeerServer):
         used = answer.usage
         if used == "words":
             words = sum(len(part.split()) for part in answer.parts)
-            used = Used(wires.size(body), max(1, words) + answer.thinking)
+            used = Used(self.count_prompt(body), max(1, words) + answer.thinking)
             if self.caches is not None:
                 used = self.caches.use(key, body, used)
         stream = wires.Stream(self.wire, body, used)

@@ -194,13 +194,16 @@ class FakeTelegram(PeerServer):
         album: str = "",
         **about: Any,
     ) -> int:
-        """A person sends a file: `voice`, `audio`, `video_note` or `document`, and what is told
-        about it (`duration`, `mime_type`, `file_name`), perhaps as a part of an album; gives the
-        message's id."""
+        """A person sends a file: `voice`, `audio`, `video_note`, `photo` or `document`, and what is
+        told about it (`duration`, `mime_type`, `file_name`), perhaps as a part of an album; gives
+        the message's id."""
         file = f"file{len(self.files)}"
         self.files[file] = content
         told = {"file_id": file, "file_unique_id": file, "file_size": len(content), **about}
         more: dict[str, Any] = {kind: told}
+        if kind == "photo":  # in its sizes: a preview, and the largest
+            preview = {**told, "file_id": "preview", "width": 90, "height": 67}
+            more = {kind: [preview, {"width": 1_280, "height": 960, **told}]}
         if caption:
             more |= {"caption": caption, "caption_entities": _mentions(caption)}
         if album:

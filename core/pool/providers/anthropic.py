@@ -15,6 +15,7 @@ from core.money import Tokens
 from core.pool.providers import faults, http
 from core.pool.providers.endings import AnswerEvents, FinishReason, read_finish_reason, require_end
 from core.pool.providers.limits import parse_rate_limit
+from core.pool.providers.message_content import build_anthropic_content, mark_cached
 from core.pool.providers.types import (
     CallTarget,
     Fault,
@@ -86,13 +87,12 @@ def _headers(target: CallTarget) -> dict[str, str]:
 
 def _body(call: ModelCall) -> dict[str, Any]:
     messages: list[dict[str, Any]] = [
-        {"role": one.role, "content": one.text}
+        {"role": one.role, "content": build_anthropic_content(one)}
         for one in call.messages
-        if one.role != "system" and one.text
+        if one.role != "system" and (one.text or one.pictures)
     ]
     if call.cache is not None and (at := _find_breakpoint(len(messages), call.cache)) is not None:
-        block = {"type": "text", "text": messages[at]["content"]}
-        messages[at]["content"] = [{**block, "cache_control": {"type": "ephemeral"}}]
+        messages[at]["content"] = mark_cached(messages[at]["content"])
     body: dict[str, Any] = {
         "model": call.model,
         "max_tokens": call.answer_limit.units,

@@ -148,6 +148,21 @@ _FAULT_BY_WORDING: Sequence[tuple[Fault, re.Pattern[str]]] = (
     ),
     (Fault.UNAVAILABLE, re.compile(r"overloaded|at capacity|temporarily unavailable")),
 )  # fmt: skip
+#: That a picture isn't taken: the model doesn't see, there are too many, they are too large, or it
+#: is none. It says nothing of the key, nor that the model isn't there, whatever the status says
+#: (OpenRouter's is 404). A limit of pictures in a minute has another status.
+_PICTURE_REFUSAL = re.compile(
+    r"(n't|not|cannot|never) (\w+ )?(support|accept|allow|process|handle|take)s?( \w+){0,2}"
+    r" (image|picture|vision|multi-?modal)"
+    r"|(image|vision)(_url|s)?( inputs?| content)? (is|are) (not|only) (currently )?"
+    r"(allowed|supported|enabled|permitted|available)"
+    r"|no endpoints found that support image|only (supports? )?text( inputs?| content)?( is|$)"
+    r"|unknown variant [`'\"]?image|content must be a string"
+    r"|too many images|number of images|images? exceeds?|image (size|dimensions)"
+    r"|(unsupported|invalid|process|download)( \w+){0,2} image"
+)
+_PICTURE_STATUSES = frozenset((400, 404, 415, 422))
+
 #: So much of a message is read, in characters.
 _WORDS_MAX = 4_000
 
@@ -168,7 +183,7 @@ _FAULT_BY_STATUS: Mapping[int, Fault] = {
 #: Fields of ours that some servers of OpenAI's wire format don't take; the longer names first.
 _OPTIONAL_FIELDS = (
     *("max_completion_tokens", "max_tokens", "stream_options", "include_obfuscation"),
-    *("include_usage", "safety_identifier", "prompt_cache_key", "store"),
+    *("include_usage", "safety_identifier", "prompt_cache_key", "detail", "store"),
 )
 _OPTIONAL_FIELD = rf"\b({'|'.join(_OPTIONAL_FIELDS)})\b"
 #: That a field isn't taken, in words, before its name or after it.
@@ -293,10 +308,8 @@ def _classify(status: int, details: _ErrorDetails) -> tuple[Fault, str]:
     for code in known:
         if code not in _GENERIC_CODES:
             return _FAULT_BY_CODE[code], code
-    words = details.words
-    for fault, wording in _FAULT_BY_WORDING:
-        if wording.search(words):
-            return fault, ""
+    if (told := _read_words(status, details.words)) is not None:
+        return told, ""
     if known:
         return _FAULT_BY_CODE[known[0]], known[0]
     if status in _FAULT_BY_STATUS:
@@ -304,6 +317,15 @@ def _classify(status: int, details: _ErrorDetails) -> tuple[Fault, str]:
     if 300 <= status < 500:
         return Fault.BAD_REQUEST, UNKNOWN_CODE
     return Fault.UNAVAILABLE, UNKNOWN_CODE if status == _STATUS_OK else ""
+
+
+def _read_words(status: int, words: str) -> Fault | None:
+    for fault, wording in _FAULT_BY_WORDING:
+        if wording.search(words):
+            return fault
+    if status in _PICTURE_STATUSES and _PICTURE_REFUSAL.search(words):
+        return Fault.BAD_REQUEST
+    return None
 
 
 def _parse_json(body: bytes) -> object:
@@ -352,6 +374,8 @@ def _parse_validation(rows: Sequence[Any]) -> tuple[str, str]:
     place, message = row.get("loc"), row.get("msg")
     names = [one for one in place if isinstance(one, str)] if isinstance(place, list) else []
     field = next((name for name in names if name != "body"), "")
+    if "image_url" in names:  # it is about a part of a message
+        field = names[-1]
     return field, message if isinstance(message, str) else ""
 
 

@@ -21,8 +21,10 @@ from core.pool.providers.endings import (
     require_end,
 )
 from core.pool.providers.limits import parse_rate_limit
+from core.pool.providers.message_content import build_openai_content
 from core.pool.providers.types import (
     CallTarget,
+    ChatMessage,
     Fault,
     Finish,
     ListedModel,
@@ -58,6 +60,10 @@ class OpenAIDialect:
     is_openai: bool = False
     #: The header by which a server finds the cache of a conversation; empty: it has none.
     conversation_header: str = ""
+    #: Whether it takes `detail` beside a picture's URL.
+    sends_detail: bool = False
+    #: Whether a picture's URL stands alone, not in an object.
+    sends_bare_urls: bool = False
 
     def without(self, field: str) -> Self | None:
         """The dialect of a server that doesn't take a field; None where this one doesn't send it,
@@ -68,6 +74,8 @@ class OpenAIDialect:
             return replace(self, asks_usage=False)
         if field in _OPENAI_FIELDS and self.is_openai:
             return replace(self, is_openai=False)
+        if field == "detail" and self.sends_detail:
+            return replace(self, sends_detail=False)
         return None
 
 
@@ -136,9 +144,7 @@ class OpenAIAdapter:
     def _build_body(self, call: ModelCall) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": call.model,
-            "messages": [
-                {"role": message.role, "content": message.text} for message in call.messages
-            ],
+            "messages": [self._build_message(message) for message in call.messages],
             "stream": True,
             self.dialect.limit_field: call.answer_limit.units,
         }
@@ -153,6 +159,14 @@ class OpenAIAdapter:
             if call.cache is not None:
                 body["prompt_cache_key"] = call.cache.key
         return body
+
+    def _build_message(self, message: ChatMessage) -> dict[str, Any]:
+        content = build_openai_content(
+            message,
+            sends_detail=self.dialect.sends_detail,
+            sends_bare_urls=self.dialect.sends_bare_urls,
+        )
+        return {"role": message.role, "content": content}
 
 
 class _ChatReading:

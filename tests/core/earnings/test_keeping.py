@@ -72,6 +72,29 @@ async def test_more_of_a_key_is_a_contribution_of_its_own(
         assert sum((await bobs.has("bob")).values()) == sum(vested)
 
 
+async def test_an_owner_lets_files_pass_or_not(database_url: str, clock: TestClock) -> None:
+    async with market(database_url, clock) as bobs:
+        key = await bobs.contributes("bob", "sk-bob-0000000001", DOLLARS)
+        services = bobs.service.app.services
+        contributions, bob = services.earnings.contributions, await bobs.person("bob")
+
+        async def passes() -> tuple[bool, set[bool]]:
+            records = await services.pool.pool.list_key_records()
+            contribution = await contributions.get(key, bob.id)
+            return contribution.takes_files, {record.takes_files for record in records}
+
+        assert await passes() == (False, {False}), "nobody is taken to agree"
+        await contributions.set_takes_files(key, True)
+        assert await passes() == (True, {True})
+        more = await contributions.raise_contribution(key, bob, parse_usd("1.5"))
+        assert more.takes_files, "it is the same key"
+        await contributions.set_takes_files(key, False)
+        assert await passes() == (False, {False, True})
+        await services.earnings.termination.withdraw_contribution(key, bob.id)
+        with pytest.raises(UnknownKey):
+            await contributions.set_takes_files(key, True)
+
+
 async def test_an_owner_watches_it_earn(database_url: str, clock: TestClock) -> None:
     async with market(database_url, clock, policy=SAFES) as bobs:
         key = await bobs.contributes("bob", "sk-bob-0000000001", DOLLARS)

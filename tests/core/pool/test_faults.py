@@ -39,6 +39,20 @@ CONTENT = Fault.REFUSED_CONTENT
 TABLE = [
     (401, openai("invalid_api_key"), Fault.INVALID_KEY),
     (401, openai("account_deactivated"), Fault.INVALID_KEY),
+    # What is said of pictures is the question's, whatever the status.
+    (404, openai("404", message="No endpoints found that support image input"), Fault.BAD_REQUEST),
+    (
+        404,
+        anthropic("not_found_error", message="claude-x does not support image input"),
+        Fault.BAD_REQUEST,
+    ),
+    (429, openai(None, message="too many images per minute"), Fault.RATE_LIMITED),
+    (404, openai(None, message="There is no such model"), Fault.MODEL_MISSING),
+    (
+        400,
+        openai(None, message="The image was flagged as unsafe"),
+        Fault.REFUSED_CONTENT,
+    ),
     (401, openai(None), Fault.INVALID_KEY),
     (403, openai(None, message="You have insufficient permissions"), Fault.INVALID_KEY),
     (403, openai("unsupported_country_region_territory"), Fault.UNAVAILABLE),
@@ -321,6 +335,16 @@ UNSUPPORTED = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_co
                 "code": 400,
             },
             "stream_options",
+        ),
+        (
+            400,
+            openai(None, message="property 'messages.0.content.0.image_url.detail' is unsupported"),
+            "detail",
+        ),
+        (
+            422,
+            {"detail": [{"loc": ["body", "messages", 0, "image_url", "detail"], "msg": "no"}]},
+            "detail",
         ),
         (400, {"error": {"message": "x", "param": "messages"}}, ""),
         (422, {"detail": [{"loc": ["body", "messages", 0], "msg": "max_tokens"}]}, ""),

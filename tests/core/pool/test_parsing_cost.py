@@ -81,12 +81,14 @@ def _grows_with_size(work: Callable[[int], object]) -> None:
     assert large <= RATIO_MAX * max(small, 0.005), (small, large)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", [1, 40, 1_400, 1 << 20])
 @pytest.mark.parametrize("name", BODIES)
 def test_time_is_in_proportion_to_bytes(name: str, piece: int) -> None:
     _grows_with_size(lambda n: parse(_cut(BODIES[name](n), piece)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["", "<think>", "<think></think>", "<", " \n"])
 @pytest.mark.parametrize("unit", ["x", "<", " ", "</think", "\ud83d", "😀"])
 @pytest.mark.parametrize("piece", [1, 1_000])
@@ -100,6 +102,7 @@ def test_time_is_in_proportion_to_text(start: str, unit: str, piece: int) -> Non
     _grows_with_size(show)
 
 
+@pytest.mark.slow
 def test_time_is_in_proportion_to_halves_of_letters() -> None:
     def join(count: int) -> None:
         joiner = TextJoiner()

@@ -128,6 +128,7 @@ UNWRAPPED = {
     "ask.way_back",
     "attachment.content",
     "attachment.name",
+    "attachment.small",
 }
 
 
