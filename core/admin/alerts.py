@@ -27,6 +27,7 @@ AlertKind = Literal[
     "usage-gap",
     "unknown-fault",
     "audio",
+    "pictures",
     "platform",
 ]
 _HOUR_MS: Final = 3_600_000

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from core.admin.alerts import AlertKind, Alerts
 from core.admin.audit import audit_books
 from core.asks.repository import select_doubted_recordings
+from core.asks.unpaid_work import select_paused_people
 from core.clock import DAY_MS, Clock
 from core.db import schema
 from core.db.database import Database
@@ -129,6 +130,7 @@ class Monitor:
                 )
         await self._check_budgets(daily_costs)
         await self._check_audio()
+        await self._check_pictures()
         await self._check_payouts()
 
     async def audit_ledger(self) -> None:
@@ -176,6 +178,13 @@ class Monitor:
                 "heard": int(row.heard),
             }
             await self._alerts.send_alert("audio", row.person, facts)
+
+    async def _check_pictures(self) -> None:
+        """People whose pictures models' rules refused too often today."""
+        midnight = self._clock.now_ms() // DAY_MS * DAY_MS
+        for row in await self._db.fetch(select_paused_people(midnight)):
+            facts = {"person": row.person, "count": int(row.refusals)}
+            await self._alerts.send_alert("pictures", row.person, facts)
 
     async def _check_payouts(self) -> None:
         table, before = schema.payout.c, self._clock.now_ms() - _PAYOUT_WAIT_MAX_MS

@@ -5,12 +5,12 @@ quote is the counted prompt and the answer's limit at a price: the most that the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from core import chart
-from core.asks.conversations import ConversationContext, Conversations, build_messages
+from core.asks.conversations import ConversationContext, Conversations
+from core.asks.drafts import AskDraft, count_prompt, has_room, remove_unseen
 from core.asks.quotes import (
-    MIN_ANSWER_TOKENS,
     find_min_answer,
     quote_question,
     quote_recording,
@@ -22,6 +22,7 @@ from core.asks.types import (
     ConversationHistory,
     CreditsOwed,
     NoKeyAvailable,
+    NoKeyForFiles,
     NotEnoughCredits,
     NoTranscriptionKey,
     Prompt,
@@ -43,15 +44,11 @@ from core.ledger.types import (
 )
 from core.money import Credits, Tokens
 from core.pool.pool import Pool
-from core.pool.prompt_caches import CACHEABLE_TOKENS_MIN, CacheScope
-from core.pool.providers.types import NO_TOKENS
 from core.pool.rest_queue import REST_SECONDS_MAX
 from core.pool.types import Candidate
-from core.pool.vault import DataKey
 from core.pricing.deals import Deals
 from core.pricing.prices import Price
 from core.pricing.promotions import PromotionUsedUp
-from core.pricing.token_counter import CALL_OVERHEAD, count_message_tokens
 from core.users.balances import Balances
 from core.users.service import Users
 
@@ -61,21 +58,6 @@ ADMISSION_ATTEMPTS = 6
 PROMOTION_ATTEMPTS = 20
 #: A process that lives renews an ask's lease well before it lapses.
 LEASE_SECONDS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class _AskDraft:
-    """A question with everything that admission has found out about it."""
-
-    question: Question
-    data_key: DataKey
-    thread: ConversationContext
-    prompt: Prompt
-    prompt_tokens: Tokens
-    history_tokens: Tokens
-    #: What of it are the question's own files, and the rows that keep them.
-    file_tokens: Tokens = NO_TOKENS
-    file_rows: tuple[Companion, ...] = ()
 
 
 class Admission:
@@ -95,7 +77,7 @@ class Admission:
         self._ledger, self._users, self._pool = ledger, users, pool
         self._balances = balances
         self._deals, self._conversations = deals, conversations
-        self._file_texts = conversations.file_texts
+        self._file_repository = conversations.file_repository
         self._process_id = process_id
 
     async def admit(self, question: Question) -> AskRun:
@@ -116,7 +98,7 @@ class Admission:
                     draft, quote, exhausted_keys, rest_seconds=REST_SECONDS_MAX
                 )
             if candidate is None:
-                raise _no_key_refusal(question)
+                raise self._refuse_for_keys(draft, quote)
             try:
                 receipt = await self._place_hold(draft, quote, candidate)
             except PromotionUsedUp:
@@ -143,7 +125,7 @@ class Admission:
         return await self._quote_deal(await self._prepare_draft(question), set())
 
     async def _place_hold(
-        self, draft: _AskDraft, quote: Quote, candidate: Candidate
+        self, draft: AskDraft, quote: Quote, candidate: Candidate
     ) -> SubmissionReceipt:
         """Submits the hold; raises `PromotionUsedUp` when the promotion has no place left, and what
         the ledger refuses."""
@@ -162,32 +144,50 @@ class Admission:
         raise LedgerBusy
 
     def _choose_candidate(
-        self, draft: _AskDraft, quote: Quote, skip_keys: set[str], *, rest_seconds: float = 0.0
+        self, draft: AskDraft, quote: Quote, skip_keys: set[str], *, rest_seconds: float = 0.0
     ) -> Candidate | None:
-        person = draft.question.person
         return self._pool.choose_candidate(
             draft.question.model,
-            draft.prompt_tokens,
+            draft.text_tokens,
             quote.answer_limit,
             skip_keys=skip_keys,
-            own_keys_only=person.own_keys_only,
-            asker=person.id,
+            own_keys_only=draft.own_keys_only,
+            asker=draft.question.person.id,
             audio=quote.max_audio,
             rest_seconds=rest_seconds,
             conversation=draft.thread.conversation,
+            pictures=draft.pictures,
+            has_files=draft.has_files,
         )
 
-    def _shorten_to_keys(self, draft: _AskDraft, quote: Quote) -> Quote:
+    def _refuse_for_keys(self, draft: AskDraft, quote: Quote) -> AskRefusal:
+        """Why no key serves a question: none can, or none of those that may see its files."""
+        question = draft.question
+        if draft.has_files and not question.person.own_keys_only:
+            other = self._pool.choose_candidate(
+                question.model,
+                draft.text_tokens,
+                quote.answer_limit,
+                asker=question.person.id,
+                pictures=draft.pictures,
+            )
+            if other is not None:
+                return NoKeyForFiles(question.model)
+        return _no_key_refusal(question)
+
+    def _shorten_to_keys(self, draft: AskDraft, quote: Quote) -> Quote:
         """No key can pay for the longest answer: a shorter one, where some key can pay for that."""
         question = draft.question
         if question.recording is not None:
             return quote
         limit = self._pool.max_affordable_tokens(
             question.model,
-            draft.prompt_tokens,
+            draft.text_tokens,
             quote.answer_limit,
-            own_keys_only=question.person.own_keys_only,
+            own_keys_only=draft.own_keys_only,
             asker=question.person.id,
+            pictures=draft.pictures,
+            has_files=draft.has_files,
         )
         if limit < min(find_min_answer(question.model), quote.answer_limit):
             return quote
@@ -198,7 +198,7 @@ class Admission:
         )
 
     def _start_run(
-        self, draft: _AskDraft, quote: Quote, candidate: Candidate, receipt: SubmissionReceipt
+        self, draft: AskDraft, quote: Quote, candidate: Candidate, receipt: SubmissionReceipt
     ) -> AskRun:
         if receipt.existed:
             raise AlreadyAsked(draft.question.id)
@@ -218,11 +218,11 @@ class Admission:
             ],
         )
 
-    async def _prepare_draft(self, question: Question) -> _AskDraft:
+    async def _prepare_draft(self, question: Question) -> AskDraft:
         data_key = await self._users.get_data_key(question.person)
         if question.recording is not None:  # what is written down belongs to no conversation yet
             no_tokens = Tokens(0)
-            return _AskDraft(
+            return AskDraft(
                 question,
                 data_key,
                 ConversationContext("", ConversationHistory()),
@@ -231,27 +231,27 @@ class Admission:
                 no_tokens,
             )
         if question.files_of:
-            question = await self._file_texts.fill_marks(question, data_key)
+            question = await self._file_repository.fill_marks(question, data_key)
         thread = await self._conversations.load_context(question, data_key)
-        draft = await _count_prompt(question, thread, data_key)
-        along = thread.history.along
-        if along is None or _has_room(draft):
+        thread = remove_unseen(question.model, question.pictures, thread)
+        draft = await count_prompt(question, thread, data_key)
+        if not thread.history.along or has_room(draft):
             return draft
         # Marks stand for the files of before, where the model can't take them.
-        history = replace(thread.history, along=None)
-        return await _count_prompt(question, replace(thread, history=history), data_key)
+        history = replace(thread.history, along=())
+        return await count_prompt(question, replace(thread, history=history), data_key)
 
-    async def _plan_files(self, draft: _AskDraft) -> _AskDraft:
+    async def _plan_files(self, draft: AskDraft) -> AskDraft:
         """The same with the rows of files that weren't asked about before."""
         question = draft.question
         if not question.files or question.files_of:
             return draft
-        rows = await self._file_texts.plan_writes(
-            question, draft.thread.conversation, draft.file_tokens, draft.data_key
+        rows = await self._file_repository.plan_writes(
+            question, draft.thread.conversation, draft.file_text_tokens, draft.data_key
         )
         return replace(draft, file_rows=rows)
 
-    async def _quote_deal(self, draft: _AskDraft, used_up_promotions: set[str]) -> Quote:
+    async def _quote_deal(self, draft: AskDraft, used_up_promotions: set[str]) -> Quote:
         """At what this person is offered, without promotions that are used up."""
         model = draft.question.model
         deal = self._deals.find_deal(draft.question.person.id, model.id, without=used_up_promotions)
@@ -260,7 +260,7 @@ class Admission:
         quote = await self._quote_price(draft, deal.price)
         return replace(quote, tier=deal.tier, promotion=deal.promotion)
 
-    async def _quote_price(self, draft: _AskDraft, price: Price) -> Quote:
+    async def _quote_price(self, draft: AskDraft, price: Price) -> Quote:
         model = draft.question.model
         balances = await self._settle_debt_and_read_balances(draft.question)
         available = Credits(sum(balance.available for balance in balances.values()))
@@ -281,13 +281,16 @@ class Admission:
             held=held,
             has_more_room=draft.question.has_more_room,
         )
-        if not (history.branched or history.along or draft.question.files):
+        if not (history.branched or draft.has_files):
             return quote
         return replace(
             quote,
             branched=history.branched,
+            pictures=draft.pictures,
+            picture_tokens=draft.picture_tokens,
             along=history.along,
-            file_tokens=draft.file_tokens,
+            follow_up_tokens=draft.follow_up_tokens,
+            has_files=draft.has_files,
         )
 
     async def _settle_debt_and_read_balances(self, question: Question) -> Mapping[str, Balance]:
@@ -320,7 +323,7 @@ class Admission:
 
     def _build_hold(
         self,
-        draft: _AskDraft,
+        draft: AskDraft,
         quote: Quote,
         candidate: Candidate,
         use_companions: tuple[Companion, ...],
@@ -384,43 +387,6 @@ class Admission:
             ),
             watch=(chart.key_quota(candidate.key),),
         )
-
-
-async def _count_prompt(
-    question: Question, thread: ConversationContext, data_key: DataKey
-) -> _AskDraft:
-    """The question with its conversation, and what that counts as."""
-    messages = build_messages(question, thread.history)
-    earlier_messages = messages[:-1]
-    question_tokens = await count_message_tokens(question.model, [question.full_text])
-    file_tokens = NO_TOKENS
-    if question.files:
-        own_tokens = await count_message_tokens(question.model, [question.text])
-        file_tokens = max(NO_TOKENS, question_tokens - own_tokens)
-    history_tokens = Tokens(0)
-    if earlier_messages:
-        texts = [message.text for message in earlier_messages]
-        history_tokens = await count_message_tokens(question.model, texts) - CALL_OVERHEAD
-    prompt_tokens = question_tokens + history_tokens
-    scope = CacheScope(
-        thread.conversation, is_reusable=question_tokens - file_tokens < thread.history.room
-    )
-    is_cacheable = prompt_tokens >= CACHEABLE_TOKENS_MIN
-    return _AskDraft(
-        question=question,
-        data_key=data_key,
-        thread=thread,
-        prompt=Prompt(messages, scope if is_cacheable else None),
-        prompt_tokens=prompt_tokens,
-        history_tokens=history_tokens,
-        file_tokens=file_tokens,
-    )
-
-
-def _has_room(draft: _AskDraft) -> bool:
-    """Whether the model can answer after it."""
-    room = draft.question.model.calculate_answer_room(draft.prompt_tokens)
-    return room >= MIN_ANSWER_TOKENS
 
 
 def _deal_columns(quote: Quote) -> dict[str, object]:

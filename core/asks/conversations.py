@@ -14,9 +14,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from core import ids
-from core.asks.file_texts import FileTexts, build_file_erasure
+from core.asks.file_repository import FileRepository, build_file_erasure
 from core.asks.repository import unseal_part
-from core.asks.types import ConversationHistory, FilesAlong, Question, fill_marks
+from core.asks.types import (
+    ConversationHistory,
+    FilesAlong,
+    FileText,
+    Question,
+    SentFile,
+    SentPicture,
+    fill_marks,
+    list_pictures,
+)
 from core.db import schema
 from core.db.database import Database
 from core.db.prepared import PreparedSelect
@@ -29,8 +38,13 @@ from core.pool.vault import DataKey
 #: History sent with a question at most, unless the settings say otherwise; and turns read for it.
 HISTORY_TOKENS_MAX = Tokens(4_000)
 HISTORY_TURNS_MAX = 40
-#: Files of an earlier turn go along so long, beyond what a history is at most.
+#: Files of earlier turns go along so long, beyond what a history is at most: the text of the newest
+#: turn that has any, and the pictures of so many turns, at most so many.
 FILES_ALONG_SECONDS = 3_600
+PICTURE_TURNS_MAX = 2
+PICTURES_ALONG_MAX = 4
+#: So many turns with files are looked through for them.
+_FILE_TURNS_MAX = 8
 #: When a history grows past what is sent, so much of it is left out at once: half the tokens, or a
 #: quarter of the turns. In between it only grows, so that suppliers' caches know its beginning.
 _TOKENS_BLOCK_DIVISOR = 2
@@ -153,11 +167,11 @@ class Conversations:
         self,
         *,
         ledger: Ledger,
-        file_texts: FileTexts,
+        file_repository: FileRepository,
         max_history_tokens: Tokens = HISTORY_TOKENS_MAX,
     ) -> None:
         self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
-        self.file_texts, self._max_history_tokens = file_texts, max_history_tokens
+        self.file_repository, self._max_history_tokens = file_repository, max_history_tokens
 
     async def find_current(self, person: str, place: str) -> str | None:
         """The id of the conversation that runs there, if any."""
@@ -298,29 +312,66 @@ class Conversations:
             all_tokens=all_tokens,
             limit=self._max_history_tokens.units,
         )
-        with_files = self._find_file_turn(rows, question, conversation.files_left_out_at)
-        sent = rows[:kept]
-        if with_files is not None and with_files not in sent:
-            sent = [*sent, with_files]  # so it stays the beginning while others are left out
-        turns, along = _unseal_turns(sent, data_key), None
-        if with_files is not None and with_files.id in turns:
-            files = await self.file_texts.load(with_files.files_of, data_key)
-            along = FilesAlong(files, list(turns).index(with_files.id)) if files else None
+        files = await self._find_files_along(
+            rows, question, conversation.files_left_out_at, data_key
+        )
+        # Turns with files stay the beginning while others are left out.
+        sent = [row for number, row in enumerate(rows) if number < kept or row.id in files]
+        turns = _unseal_turns(sent, data_key)
+        along = tuple(
+            FilesAlong(files[id_], number) for number, id_ in enumerate(turns) if id_ in files
+        )
         return ConversationHistory(
             tuple(turns.values()), all_turns - len(sent), Tokens(room), along=along
         )
 
-    def _find_file_turn(
-        self, rows: Sequence[sa.Row[Any]], question: Question, left_out_at: int
-    ) -> sa.Row[Any] | None:
-        """The turn whose files go along: the newest that has any, for an hour, or where it is
-        replied to or gone on from. A question with files of its own takes no others."""
-        newest = next((row for row in rows if row.files_of is not None), None)
-        if newest is None or question.files or question.files_of:
-            return None
-        is_meant = newest.id in (question.replies_to, question.follows)
+    async def _find_files_along(
+        self,
+        rows: Sequence[sa.Row[Any]],
+        question: Question,
+        left_out_at: int,
+        data_key: DataKey,
+    ) -> dict[str, tuple[SentFile, ...]]:
+        """The files that go along, by turn: the text of the newest turn that has any, pictures of
+        the newest ones. For an hour; longer, and whole, of the turn that is replied to or gone on
+        from. What a question has of its own counts as the newest turn."""
         since = max(left_out_at, self._clock.now_ms() - FILES_ALONG_SECONDS * 1000)
-        return newest if is_meant or newest.created_at > since else None
+        meant = {question.replies_to, question.follows} - {""}
+        newest = [
+            row
+            for row in rows
+            if row.files_of is not None and (row.id in meant or row.created_at > since)
+        ][:_FILE_TURNS_MAX]
+        if not newest:
+            return {}
+        whole = [row.files_of for row in newest if row.id in meant]
+        small = [row.files_of for row in newest if row.id not in meant]
+        found: dict[str, tuple[SentFile, ...]] = {}
+        for asks, smaller in ((whole, False), (small, True)):
+            if asks:
+                found |= await self.file_repository.load_files(asks, data_key, smaller=smaller)
+        return _choose_files(question, [(row.id, found.get(row.files_of, ())) for row in newest])
+
+
+def _choose_files(
+    question: Question, turns: Sequence[tuple[str, tuple[SentFile, ...]]]
+) -> dict[str, tuple[SentFile, ...]]:
+    """Of the files of turns, the newest first, those that go with a question."""
+    has_text = any(isinstance(file, FileText) for file in question.files)
+    picture_turns, room = int(bool(question.pictures)), PICTURES_ALONG_MAX
+    chosen: dict[str, tuple[SentFile, ...]] = {}
+    for id_, files in turns:
+        is_meant = id_ in (question.replies_to, question.follows)
+        texts = () if has_text else tuple(one for one in files if isinstance(one, FileText))
+        pictures = tuple(one for one in files if isinstance(one, SentPicture))
+        if not is_meant:
+            pictures = pictures[:room] if picture_turns < PICTURE_TURNS_MAX else ()
+        has_text, picture_turns = has_text or bool(texts), picture_turns + bool(pictures)
+        room = max(0, room - len(pictures))
+        taken = tuple(one for one in files if one in texts or one in pictures)
+        if taken:
+            chosen[id_] = taken
+    return chosen
 
 
 async def list_private_places(db: Database, person_ids: Sequence[str]) -> tuple[str, ...]:
@@ -391,9 +442,9 @@ def _without_earlier_attempts(
     is_repeated = question.is_repeat and history.turns and history.turns[-1][0] == question.text
     if not is_repeated:
         return history
-    turns, along = history.turns[:-1], history.along
-    is_left = along is not None and along.turn < len(turns)
-    return replace(history, turns=turns, along=along if is_left else None)
+    turns = history.turns[:-1]
+    along = tuple(one for one in history.along if one.turn < len(turns))
+    return replace(history, turns=turns, along=along)
 
 
 def _unseal_turns(rows: Sequence[sa.Row[Any]], data_key: DataKey) -> dict[str, tuple[str, str]]:
@@ -416,11 +467,11 @@ def build_messages(question: Question, history: ConversationHistory) -> list[Cha
     """The messages for the model: the earlier turns and the question, with files in the places of
     their marks. There is no system prompt, since it would be charged to the person."""
     turns: list[ChatMessage] = []
-    along = history.along
+    along = {one.turn: one.files for one in history.along}
     for number, (asked, answered) in enumerate(history.turns):
-        files = along.files if along is not None and along.turn == number else ()
+        files = along.get(number, ())
         turns += [
-            ChatMessage("user", fill_marks(asked, files)),
+            ChatMessage("user", fill_marks(asked, files), list_pictures(files)),
             ChatMessage("assistant", answered),
         ]
-    return [*turns, ChatMessage("user", question.full_text)]
+    return [*turns, ChatMessage("user", question.full_text, question.pictures)]

@@ -84,7 +84,7 @@ class RateLimiter:
         """Counts an ask that is admitted inside, until `release`, unless it is refused there; gives
         the question as it may be asked. Raises `FeaturePaused`, `PersonBlocked`, `RateLimited`,
         `TooManyConcurrentAsks`, `DailyLimitReached`, `OwnDailyLimitReached`, `UnpaidWorkSpent`,
-        `NoOwnKeyAvailable`."""
+        `PicturesPaused`, `NoOwnKeyAvailable`."""
         await self._deals.load_person(question.person.id)
         self._check_limits(question)
         self._record_start(question)

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.asks.chat_moves import is_same_place, select_former_place
-from core.asks.file_texts import FileTexts, KeptFile
+from core.asks.file_repository import FileRepository, KeptFile
 from core.asks.settlement import AUDIO_DOUBT, DELIVERY_LEASE_SECONDS
 from core.asks.types import AskResult, Outcome
 from core.db import schema
@@ -315,8 +315,8 @@ class DeliveredAnswer:
 class AskHistory:
     """Reads what people asked, were answered and were charged."""
 
-    def __init__(self, db: Database, *, file_texts: FileTexts) -> None:
-        self._db, self._file_texts = db, file_texts
+    def __init__(self, db: Database, *, file_repository: FileRepository) -> None:
+        self._db, self._file_repository = db, file_repository
 
     async def sum_charges_between(
         self, people: Sequence[str], starts_ms: Sequence[int]
@@ -379,7 +379,7 @@ class AskHistory:
 
     async def list_kept_files(self, person: str, data_key: DataKey) -> list[KeptFile]:
         """What is kept of a person's files, the oldest first."""
-        return await self._file_texts.list_kept(person, data_key)
+        return await self._file_repository.list_kept(person, data_key)
 
     async def list_turns(self, person: str, data_key: DataKey) -> list[ExportedTurn]:
         """Everything that a person asked and was answered, the oldest first."""

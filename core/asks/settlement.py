@@ -271,7 +271,7 @@ def calculate_bill(
     will bill: what was told, more also (hidden thinking, a gateway's own prompt), but not less than
     can be true, and not more than a call can have used.
     """
-    ours, told = Usage(quote.prompt_tokens, delivered_tokens), ending.usage
+    ours, told = _count_usage(quote, candidate, delivered_tokens), ending.usage
     if told is None:
         return _calculate_estimated_bill(ending, ours, quote, candidate, costs, at_ms, text)
     is_true = is_plausible(
@@ -280,7 +280,8 @@ def calculate_bill(
     seen = told
     if not is_true:
         seen = Usage(min(told.input, ours.input), min(told.output, ours.output))
-    billed = raise_low_counts(told, ours, text)
+    # A picture may count as far less than it counts as at most.
+    billed = raise_low_counts(told, replace(ours, input=quote.text_tokens), text)
     context = model.context
     most = max(context, ours.input)
     possible = replace(
@@ -298,6 +299,15 @@ def calculate_bill(
         is_estimated=seen != told or billed != told,
         is_excess_doubted=not is_true,
     )
+
+
+def _count_usage(quote: Quote, candidate: Candidate, delivered_tokens: Tokens) -> Usage:
+    """Our own count, with pictures as the supplier that served counts them at most."""
+    if not quote.pictures:
+        return Usage(quote.prompt_tokens, delivered_tokens)
+    pictures = candidate.route.count_pictures(quote.pictures)
+    counted = quote.picture_tokens if pictures is None else min(pictures, quote.picture_tokens)
+    return Usage(quote.text_tokens + counted, delivered_tokens)
 
 
 def _calculate_estimated_bill(

@@ -93,6 +93,7 @@ class AskSettler:
                 ending.failure,
                 is_seen=bool(text),
                 was_reasoning=ending.was_reasoning,
+                has_pictures=bool(run.quote.pictures),
             ),
             watch=accounts,
         )

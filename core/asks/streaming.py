@@ -156,7 +156,9 @@ class AnswerStream:
         """The longest answer to ask of the key that serves now: what its minute takes, where that
         is known and of use, else what was quoted."""
         limit = run.quote.answer_limit
-        room = self._pool.find_answer_room(run.candidate, run.quote.prompt_tokens)
+        quote, route = run.quote, run.candidate.route
+        pictures = route.count_pictures(quote.pictures) or quote.picture_tokens
+        room = self._pool.find_answer_room(run.candidate, quote.text_tokens + pictures)
         if room is None or room < find_min_answer(run.question.model):
             return limit
         return min(room, limit)
@@ -228,17 +230,19 @@ class AnswerStream:
     def _choose_next(
         self, run: AskRun, tried_keys: set[str], *, rest_seconds: float = 0.0
     ) -> Candidate | None:
-        person, scope = run.question.person, run.prompt.cache_scope
+        person, quote, scope = run.question.person, run.quote, run.prompt.cache_scope
         return self._pool.choose_candidate(
             run.question.model,
-            run.quote.prompt_tokens,
-            run.quote.answer_limit,
+            quote.text_tokens,
+            quote.answer_limit,
             skip_keys=tried_keys,
-            own_keys_only=person.own_keys_only,
+            own_keys_only=person.own_keys_only or (quote.has_files and not person.shares_files),
             asker=person.id,
-            audio=run.quote.max_audio,
+            audio=quote.max_audio,
             rest_seconds=rest_seconds,
             conversation="" if scope is None else scope.conversation,
+            pictures=quote.pictures,
+            has_files=quote.has_files,
         )
 
 

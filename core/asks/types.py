@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from core.attachments.types import Picture, PictureSize
 from core.errors import Refusal
 from core.money import Credits, MicroCredits, Seconds, Tokens
 from core.pool.prompt_caches import CacheScope
@@ -76,7 +77,7 @@ class FilePart:
 class QuestionSource:
     """Something that went along with the words of a question, and is part of its text."""
 
-    kind: Literal["file", "reply", "quote", "forward"]
+    kind: Literal["file", "picture", "reply", "quote", "forward"]
     #: A file's name.
     name: str = ""
     #: Which part of a file; None for all of it.
@@ -97,6 +98,26 @@ class FileText:
     def mark(self) -> str:
         """What stands in its place."""
         return f"[{self.name}]"
+
+
+@dataclass(frozen=True, slots=True)
+class SentPicture:
+    """A picture that goes with a question. Its mark stays in the text: it says which picture is
+    which, and that there was one when it goes along no more."""
+
+    #: What it is called, and its size: `holiday.jpg, 1568 × 1045`.
+    name: str
+    picture: Picture
+    #: As it goes with later questions; None where it was kept before.
+    small: Picture | None = None
+
+    @property
+    def mark(self) -> str:
+        """What stands for it in the text."""
+        return f"[{self.name}]"
+
+
+SentFile = FileText | SentPicture
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +149,7 @@ class Question:
     #: What of its text isn't the person's own words.
     sources: tuple[QuestionSource, ...] = ()
     #: The files whose marks end its text, in their order.
-    files: tuple[FileText, ...] = ()
+    files: tuple[SentFile, ...] = ()
     #: The ask that brought the files whose marks it has, where that is an earlier one; else empty.
     files_of: str = ""
     #: Whether its marks stand alone: what they stand for is kept no longer.
@@ -139,15 +160,26 @@ class Question:
         """The text with its files in the places of their marks, as a model is asked."""
         return fill_marks(self.text, self.files)
 
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """The pictures that go with it, in their order."""
+        return list_pictures(self.files)
 
-def fill_marks(text: str, files: Sequence[FileText]) -> str:
-    """The text with each file in the place of its mark. Words in front may read like a mark: those
-    that end the text are meant."""
+
+def list_pictures(files: Iterable[SentFile]) -> tuple[Picture, ...]:
+    """The pictures among files."""
+    return tuple(one.picture for one in files if isinstance(one, SentPicture))
+
+
+def fill_marks(text: str, files: Sequence[SentFile]) -> str:
+    """The text with each file's text in the place of its mark. Words in front may read like a mark:
+    those that end the text are meant."""
     end = len(text)
     for file in reversed(files):
         begin = text.rfind(file.mark, 0, end)
         if begin >= 0:
-            text = f"{text[:begin]}{file.text}{text[begin + len(file.mark) :]}"
+            if isinstance(file, FileText):
+                text = f"{text[:begin]}{file.text}{text[begin + len(file.mark) :]}"
             end = begin
     return text
 
@@ -165,14 +197,9 @@ class Prompt:
 class FilesAlong:
     """Files of an earlier turn that go along with a question, in that turn's place."""
 
-    files: tuple[FileText, ...]
+    files: tuple[SentFile, ...]
     #: Which of the history's turns, from 0.
     turn: int
-
-    @property
-    def tokens(self) -> Tokens:
-        """What they count as."""
-        return Tokens(sum(file.tokens.units for file in self.files))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +213,13 @@ class ConversationHistory:
     room: Tokens = NO_TOKENS
     #: Whether it ends with an older answer: what was said after that is on another branch.
     branched: bool = False
-    #: Files of one of its turns, which are beyond its cap.
-    along: FilesAlong | None = None
+    #: Files of some of its turns, which are beyond its cap; the oldest turn first.
+    along: tuple[FilesAlong, ...] = ()
+
+    @property
+    def pictures_along(self) -> tuple[Picture, ...]:
+        """The pictures of earlier turns that go along."""
+        return tuple(one for along in self.along for one in list_pictures(along.files))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,12 +241,23 @@ class Quote:
     shortened: bool = False
     #: The most seconds that audio is billed as; none for a question.
     max_audio: Seconds = NO_AUDIO
-    #: What of the prompt are the question's own files, and the files of an earlier turn.
-    file_tokens: Tokens = NO_TOKENS
-    along: FilesAlong | None = None
+    #: The sizes of the pictures that go along with it, and what they count as at most.
+    pictures: tuple[PictureSize, ...] = ()
+    picture_tokens: Tokens = NO_TOKENS
+    #: Files of earlier turns that go along.
+    along: tuple[FilesAlong, ...] = ()
+    #: What files will count as with a question that follows; none where none go along.
+    follow_up_tokens: Tokens = NO_TOKENS
+    #: Whether any file goes with it, its own or an earlier turn's.
+    has_files: bool = False
     #: The tier and the promotion that made the price what it is, if any.
     tier: str = ""
     promotion: Promotion | None = None
+
+    @property
+    def text_tokens(self) -> Tokens:
+        """The tokens of the prompt without its pictures, which each supplier counts its own way."""
+        return self.prompt_tokens - self.picture_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +339,24 @@ class NoKeyAvailable(AskRefusal):
     """No key can serve this model now."""
 
     code: ClassVar[str] = "nothing_serves"
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+
+class PicturesUnseen(AskRefusal):
+    """The model doesn't see pictures, or not so many."""
+
+    code: ClassVar[str] = "pictures_unseen"
+
+    def __init__(self, model: Model, pictures: tuple[PictureSize, ...]) -> None:
+        self.model, self.pictures = model, pictures
+
+
+class NoKeyForFiles(AskRefusal):
+    """Keys that may see people's pictures and files don't serve this model now; others do."""
+
+    code: ClassVar[str] = "no_key_for_files"
 
     def __init__(self, model: Model) -> None:
         self.model = model

@@ -4,13 +4,14 @@ refused by a model's rules, thought away, stopped before anything was seen, or t
 What people cause of it has a budget a person and UTC day, in nano-dollars of suppliers' cost: when
 it is spent, their asks wait until the next day. Whoever is refused by models' rules too often in a
 day is served by the operator's own keys alone until the next one: each such refusal counts against
-the account whose key was used, and contributors didn't agree to that.
+the account whose key was used, and contributors didn't agree to that. Pictures wait for the
+next day after fewer such refusals of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import sqlalchemy as sa
 from cachetools import TTLCache
@@ -29,6 +30,9 @@ from core.pricing.tiers import select_merged_ids
 #: them no more.
 CONTENT_REFUSALS_MAX: Final = 5
 
+#: So many of their pictures, before they send none until the next day.
+PICTURE_REFUSALS_MAX: Final = 3
+
 #: What was read of a person is believed for so many seconds: other processes may add to it.
 _REMEMBERED_SECONDS: Final = 30
 _PEOPLE_MAX: Final = 20_000
@@ -36,22 +40,34 @@ _PEOPLE_MAX: Final = 20_000
 _SUM_UNPAID: Final = PreparedSelect(
     sa.select(
         sa.func.coalesce(sa.func.sum(schema.unpaid_work.c.cost), 0).label("cost"),
-        sa.func.count().filter(schema.unpaid_work.c.cause == "content").label("refusals"),
+        sa.func.count()
+        .filter(
+            sa.or_(schema.unpaid_work.c.cause == "content", schema.unpaid_work.c.cause == "picture")
+        )
+        .label("refusals"),
+        sa.func.count().filter(schema.unpaid_work.c.cause == "picture").label("pictures"),
     ).where(
         schema.unpaid_work.c.person.in_(select_merged_ids(sa.bindparam("person", type_=sa.Text))),
         schema.unpaid_work.c.at >= sa.bindparam("since_ms"),
     )
 )
 
-#: content: refused, or cut off, by a model's rules. unseen: nothing in the answer can be seen.
-#: stopped: by the asker, before anything was shown. undelivered: no chat of theirs took any of it.
-UnpaidCause = Literal["content", "unseen", "stopped", "undelivered"]
+#: content: refused, or cut off, by a model's rules; picture: that, with a picture. unseen: nothing
+#: in the answer can be seen. stopped: by the asker, before anything was shown. undelivered: no chat
+#: of theirs took any of it.
+UnpaidCause = Literal["content", "picture", "unseen", "stopped", "undelivered"]
 
 
 class UnpaidWorkSpent(AskRefusal):
     """What a person's unpaid answers may cost in a UTC day is spent."""
 
     code: ClassVar[str] = "unpaid_work_spent"
+
+
+class PicturesPaused(AskRefusal):
+    """Models' rules refused too many pictures of this person in a UTC day."""
+
+    code: ClassVar[str] = "pictures_paused"
 
 
 class NoOwnKeyAvailable(AskRefusal):
@@ -68,7 +84,9 @@ class UnpaidWork:
     """What a person caused on one UTC day: suppliers' cost, and refusals by models' rules."""
 
     cost: NanoUsd
+    #: Of pictures, too.
     content_refusals: int
+    picture_refusals: int = 0
 
 
 class UnpaidWorkBudget:
@@ -83,10 +101,13 @@ class UnpaidWorkBudget:
 
     async def restrict_question(self, question: Question) -> Question:
         """The question as it may be asked: for the operator's own keys alone after too many
-        refusals. Raises `UnpaidWorkSpent`."""
+        refusals. Raises `UnpaidWorkSpent` and `PicturesPaused`."""
         work = await self.read_today(question.person.id)
         if work.cost >= self._per_day and not question.is_privileged:
             raise UnpaidWorkSpent
+        is_paused = work.picture_refusals >= PICTURE_REFUSALS_MAX
+        if question.pictures and is_paused and not question.is_privileged:
+            raise PicturesPaused
         if work.content_refusals < CONTENT_REFUSALS_MAX:
             return question
         return replace(question, person=replace(question.person, own_keys_only=True))
@@ -105,16 +126,22 @@ class UnpaidWorkBudget:
 
     async def _fetch(self, person: str, since_ms: int) -> UnpaidWork:
         rows = await self._db.fetch(_SUM_UNPAID, {"person": person, "since_ms": since_ms})
-        return UnpaidWork(NanoUsd(int(rows[0].cost)), int(rows[0].refusals))
+        found = rows[0]
+        return UnpaidWork(NanoUsd(int(found.cost)), int(found.refusals), int(found.pictures))
 
 
 def find_unpaid_cause(
-    outcome: Outcome, failure: AskFailure, *, is_seen: bool, was_reasoning: bool
+    outcome: Outcome,
+    failure: AskFailure,
+    *,
+    is_seen: bool,
+    was_reasoning: bool,
+    has_pictures: bool = False,
 ) -> UnpaidCause | None:
     """Why an ask is work that its asker caused and doesn't pay; None where they paid for it, or
     where the supplier or the service is to blame that they didn't."""
     if failure is AskFailure.CONTENT or outcome is Outcome.FILTERED:
-        return "content"
+        return "picture" if has_pictures else "content"
     if is_seen:
         return None
     if outcome in {Outcome.DONE, Outcome.LENGTH}:
@@ -122,6 +149,17 @@ def find_unpaid_cause(
     if outcome is Outcome.STOPPED:
         return "stopped"
     return "unseen" if outcome is Outcome.TIMED_OUT and was_reasoning else None
+
+
+def select_paused_people(since_ms: int) -> sa.Select[Any]:
+    """Selects the people whose pictures wait for the next day, by refusals since its midnight."""
+    work = schema.unpaid_work.c
+    return (
+        sa.select(work.person, sa.func.count().label("refusals"))
+        .where(work.at >= since_ms, work.cause == "picture")
+        .group_by(work.person)
+        .having(sa.func.count() >= PICTURE_REFUSALS_MAX)
+    )
 
 
 def insert_unpaid_work(

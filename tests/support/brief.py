@@ -12,7 +12,8 @@ from core.pricing.costs import Costs
 from core.pricing.prices import Price, PriceBook
 from core.pricing.rates import Rate, Rates
 
-OPENAI = Route("openai", "gpt-4")
+#: The one that sees pictures: by tiles, 85 tokens and 170 for each.
+OPENAI = Route("openai", "gpt-4", pictures="openai-tiles-85-170")
 ANTHROPIC = Route("anthropic", "claude-3")
 CLOUDFLARE = Route("cloudflare", "@cf/meta/llama-3-8b-instruct")
 WHISPER = Route("openai", "whisper-1")

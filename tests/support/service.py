@@ -9,6 +9,7 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from bots.app import App, build
 from bots.chat.audio import AudioAttachment
@@ -37,6 +38,7 @@ from core.pricing.costs import Costs
 from core.users.types import Person
 from payments.gateways.base import Gateway
 from payments.offer import Offer
+from tests.peers.picture_counts import openai_tiles
 from tests.peers.suppliers import FakeSupplier
 from tests.support import brief
 from tests.support.config import MANY_KEYS, MASTER_KEY, make_config, make_externals, telling_openai
@@ -214,6 +216,7 @@ async def running(
             FakeSupplier("openai", models=["gpt-4", "whisper-1"], strict=False)
         )
         openai.allow(*MANY_KEYS)
+        openai.picture_counts.setdefault("gpt-4", partial(openai_tiles, base=85, tile=170))
         catalogue, costs = catalogue or brief.catalogue(), costs or brief.costs()
         suppliers = telling_openai(openai.url)
         if world is not None:

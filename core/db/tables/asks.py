@@ -100,7 +100,8 @@ attachment = sa.Table(
     required_column("content", sa.LargeBinary),
     #: A picture as it goes with later questions.
     sa.Column("small", sa.LargeBinary),
-    #: What it counts as with the model that was asked first.
+    #: What a text counts as with the model that was asked first; of a picture 0: each maker counts
+    #: in a way of its own.
     required_column("tokens", sa.BigInteger),
     required_column("created_at", sa.BigInteger),
     required_column("expires_at", sa.BigInteger),

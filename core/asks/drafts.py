@@ -1,0 +1,150 @@
+"""An ask before it is held: the question with its conversation and files, and what all that counts
+as with the model that is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from core.asks.conversations import PICTURES_ALONG_MAX, ConversationContext, build_messages
+from core.asks.quotes import MIN_ANSWER_TOKENS
+from core.asks.types import FileText, PicturesUnseen, Prompt, Question, SentPicture
+from core.attachments.types import Picture, PictureSize
+from core.db.writes import Companion
+from core.money import Tokens
+from core.pool.prompt_caches import CACHEABLE_TOKENS_MIN, CacheScope
+from core.pool.providers.types import NO_TOKENS
+from core.pool.vault import DataKey
+from core.pricing.catalogue import Model
+from core.pricing.token_counter import CALL_OVERHEAD, count_message_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class AskDraft:
+    """A question with everything that admission has found out about it."""
+
+    question: Question
+    data_key: DataKey
+    thread: ConversationContext
+    prompt: Prompt
+    prompt_tokens: Tokens
+    history_tokens: Tokens
+    #: The sizes of all its pictures, and what of the prompt they are at most.
+    pictures: tuple[PictureSize, ...] = ()
+    picture_tokens: Tokens = NO_TOKENS
+    #: What of the prompt are the question's own files: texts, and all with its own pictures.
+    file_text_tokens: Tokens = NO_TOKENS
+    file_tokens: Tokens = NO_TOKENS
+    #: What files will count as with a question that follows.
+    follow_up_tokens: Tokens = NO_TOKENS
+    file_rows: tuple[Companion, ...] = ()
+
+    @property
+    def text_tokens(self) -> Tokens:
+        """The tokens of the prompt without its pictures, which each supplier counts its own way."""
+        return self.prompt_tokens - self.picture_tokens
+
+    @property
+    def has_files(self) -> bool:
+        """Whether any file goes with it, its own or an earlier turn's."""
+        return bool(self.question.files or self.thread.history.along)
+
+    @property
+    def own_keys_only(self) -> bool:
+        """Whether only keys of the operator's own may serve it."""
+        person = self.question.person
+        return person.own_keys_only or (self.has_files and not person.shares_files)
+
+
+async def count_prompt(
+    question: Question, thread: ConversationContext, data_key: DataKey
+) -> AskDraft:
+    """The question with its conversation, and what that counts as."""
+    model, history = question.model, thread.history
+    messages = build_messages(question, history)
+    earlier_messages = messages[:-1]
+    question_tokens = await count_message_tokens(model, [question.full_text])
+    own_text_tokens, file_text_tokens = question_tokens, NO_TOKENS
+    if question.files:
+        own_text_tokens = await count_message_tokens(model, [question.text])
+        file_text_tokens = max(NO_TOKENS, question_tokens - own_text_tokens)
+    history_tokens = Tokens(0)
+    if earlier_messages:
+        texts = [message.text for message in earlier_messages]
+        history_tokens = await count_message_tokens(model, texts) - CALL_OVERHEAD
+    text_tokens = question_tokens + history_tokens
+    scope = CacheScope(thread.conversation, is_reusable=own_text_tokens < history.room)
+    is_cacheable = text_tokens >= CACHEABLE_TOKENS_MIN
+    draft = AskDraft(
+        question=question,
+        data_key=data_key,
+        thread=thread,
+        prompt=Prompt(messages, scope if is_cacheable else None),
+        prompt_tokens=text_tokens,
+        history_tokens=history_tokens,
+    )
+    return await _count_files(draft, file_text_tokens) if draft.has_files else draft
+
+
+async def _count_files(draft: AskDraft, file_text_tokens: Tokens) -> AskDraft:
+    """The same with what its files count as: pictures by the dearest count of the model's routes,
+    those of earlier turns as a part of the history."""
+    question, history = draft.question, draft.thread.history
+    own, along = question.pictures, history.pictures_along
+    pictures = tuple(one.size for one in (*along, *own))
+    all_tokens = _count_pictures(question.model, pictures)
+    own_tokens = _count_pictures(question.model, tuple(one.size for one in own))
+    return replace(
+        draft,
+        pictures=pictures,
+        picture_tokens=all_tokens,
+        prompt_tokens=draft.prompt_tokens + all_tokens,
+        history_tokens=draft.history_tokens + (all_tokens - own_tokens),
+        file_text_tokens=file_text_tokens,
+        file_tokens=file_text_tokens + own_tokens,
+        follow_up_tokens=await _count_follow_up(draft, file_text_tokens),
+    )
+
+
+async def _count_follow_up(draft: AskDraft, file_text_tokens: Tokens) -> Tokens:
+    """What files will count as with a question that follows: the question's own, else those that
+    go along with it."""
+    question = draft.question
+    files = question.files or [one for turn in draft.thread.history.along for one in turn.files]
+    pictures = [one for one in files if isinstance(one, SentPicture)][:PICTURES_ALONG_MAX]
+    sizes = tuple((one.small or one.picture).size for one in pictures)
+    text_tokens = file_text_tokens
+    if not question.files:
+        text_tokens = Tokens(sum(one.tokens.units for one in files if isinstance(one, FileText)))
+    return text_tokens + _count_pictures(question.model, sizes)
+
+
+def _count_pictures(model: Model, sizes: tuple[PictureSize, ...]) -> Tokens:
+    """Raises `PicturesUnseen`."""
+    tokens = model.count_pictures(sizes)
+    if tokens is None:
+        raise PicturesUnseen(model, sizes)
+    return tokens
+
+
+def remove_unseen(
+    model: Model, own: Sequence[Picture], thread: ConversationContext
+) -> ConversationContext:
+    """The conversation without pictures of earlier turns where the model doesn't see them beside
+    the question's own: their marks stand there."""
+    history = thread.history
+    sizes = [one.size for one in (*history.pictures_along, *own)]
+    if not history.pictures_along or model.count_pictures(sizes) is not None:
+        return thread
+    texts = (
+        replace(turn, files=tuple(one for one in turn.files if isinstance(one, FileText)))
+        for turn in history.along
+    )
+    along = tuple(turn for turn in texts if turn.files)
+    return replace(thread, history=replace(history, along=along))
+
+
+def has_room(draft: AskDraft) -> bool:
+    """Whether the model can answer after it."""
+    room = draft.question.model.calculate_answer_room(draft.prompt_tokens)
+    return room >= MIN_ANSWER_TOKENS
