@@ -80,6 +80,12 @@ _OUR_FAULT = say(
     "Something went wrong on our side. What may be held for an answer is settled by itself within"
     " minutes: /balance shows it. Please try again."
 )
+_LATE_PICTURE = say(
+    "This picture came after its album had been asked about. Reply to it with your question."
+)
+_LATE_FILE = say(
+    "This file came after its album had been asked about. Reply to it with your question."
+)
 _WRITE_AS_YOURSELF = say(
     "I can't see who you are: Credits belong to people. Write as yourself, not as the group or a"
     " channel, and ask again."
@@ -203,6 +209,10 @@ class Dispatcher:
                 sent = SecretSent(secrets[0].kind, is_own_message=True, command=asking)
                 warning = explain_refusal(sent)
                 yield replace(self._text_card(warning, language), erase_incoming=True)
+                return
+            if incoming.is_late:
+                is_picture = any(one.kind == "picture" for one in incoming.attachments)
+                yield self._text_card(_LATE_PICTURE if is_picture else _LATE_FILE, language)
                 return
             request = self._build_message_request(person, incoming)
             async for output in self._route_request(request, incoming):

@@ -301,7 +301,11 @@ def _ask_groups(services: Services, shared: _Shared) -> Iterator[object]:
         model_commands=shared.models,
         composer=QuestionComposer(asks.file_reader),
         file_offers=FileOffers(
-            ask_service=asks.asks, balances=services.users.balances, drafts=shared.drafts
+            ask_service=asks.asks,
+            balances=services.users.balances,
+            drafts=shared.drafts,
+            model_commands=shared.models,
+            users=services.users.users,
         ),
         drafts=shared.drafts,
         shortage_cards=shared.shortage_cards,

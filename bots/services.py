@@ -27,7 +27,7 @@ from core.admin.user_search import UserSearch
 from core.asks.admission import Admission
 from core.asks.chat_moves import ChatMoves
 from core.asks.conversations import Conversations
-from core.asks.file_texts import FileTexts
+from core.asks.file_repository import FileRepository
 from core.asks.heartbeat import Heartbeat
 from core.asks.rate_limit import RateLimiter
 from core.asks.recovery import AskRecovery
@@ -181,7 +181,7 @@ class AskServices:
     reversal: AskReversal
     history: AskHistory
     conversations: Conversations
-    file_texts: FileTexts
+    file_repository: FileRepository
     recovery: AskRecovery
     chat_moves: ChatMoves
     file_reader: FileReader
@@ -453,9 +453,11 @@ def build_asks(
     """The road of a question: admitted, streamed, settled; recovered when its process is gone."""
     db, ledger, clock = base.db, base.ledger, base.clock
     repository = AskRepository(ledger=ledger, users=users.users, process_id=base.process_id)
-    file_texts = FileTexts(ledger=ledger)
+    file_repository = FileRepository(ledger=ledger)
     conversations = Conversations(
-        ledger=ledger, file_texts=file_texts, max_history_tokens=base.config.models.history
+        ledger=ledger,
+        file_repository=file_repository,
+        max_history_tokens=base.config.models.history,
     )
     asks = AskService(
         admission=Admission(
@@ -492,9 +494,9 @@ def build_asks(
         asks=asks,
         repository=repository,
         reversal=AskReversal(ledger=ledger, process_id=base.process_id),
-        history=AskHistory(db, file_texts=file_texts),
+        history=AskHistory(db, file_repository=file_repository),
         conversations=conversations,
-        file_texts=file_texts,
+        file_repository=file_repository,
         recovery=AskRecovery(
             ledger=ledger, prices=pricing.prices, pool=pool.pool, process_id=base.process_id
         ),

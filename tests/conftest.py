@@ -37,12 +37,12 @@ _SYSTEM = Path(__file__).parent / "system"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks each test by what it needs: whole processes, a database (where its fixtures show it;
-    others say so themselves), or neither. Orders them
-    backwards: tests of the whole system are the longest, and a long one that begins last is waited
-    for while other processors have nothing to do."""
+    """Marks each test by what it needs: whole processes (where its folder shows it), a database
+    (where its fixtures do), or neither; others say so themselves. Orders them backwards: tests of
+    the whole system are the longest, and a long one that begins last is waited for while other
+    processors have nothing to do."""
     for item in items:
-        if item.get_closest_marker("integration"):
+        if item.get_closest_marker("integration") or item.get_closest_marker("system"):
             continue
         if item.path.is_relative_to(_SYSTEM):
             item.add_marker("system")

@@ -77,10 +77,12 @@ async def read_bounded(chunks: AsyncIterable[bytes]) -> bytes:
     return bytes(content)
 
 
+_SVG_MIME: Final = "image/svg+xml"
 _TEXT_MIMES: Final = {
     *("application/json", "application/xml", "application/yaml", "application/x-yaml"),
     *("application/toml", "application/sql", "application/x-sh", "application/javascript"),
     *("application/x-python", "application/x-httpd-php", "application/x-tex", "application/csv"),
+    _SVG_MIME,
 }
 #: Formats whose media type says text, but that nobody reads as such.
 _FORMATTED_MIMES: Final = {"text/rtf", "text/richtext"}
@@ -92,7 +94,7 @@ _TEXT_ENDINGS: Final = frozenset({
     "ini", "ipynb", "java", "jl", "js", "json", "jsonl", "jsx", "kt", "kts", "less", "lisp",
     "log", "lua", "m", "make", "markdown", "md", "mjs", "ml", "nim", "patch", "php", "pl",
     "po", "proto", "ps1", "py", "pyi", "r", "rb", "rs", "rst", "sass", "scala", "scss", "sh",
-    "sol", "sql", "srt", "svelte", "swift", "tex", "text", "tf", "toml", "ts", "tsv", "tsx",
+    "sol", "sql", "srt", "svelte", "svg", "swift", "tex", "text", "tf", "toml", "ts", "tsv", "tsx",
     "txt", "v", "vb", "vhdl", "vtt", "vue", "xml", "yaml", "yml", "zig", "zsh",
 })
 # fmt: on
@@ -106,12 +108,29 @@ _DOCUMENT_MIMES: Final = {
 _DOCUMENT_ENDINGS: Final = {"pdf", "docx", "xlsx"}
 
 
+#: Of pictures whose media type nobody told; which formats are seen is found out by their content.
+_PICTURE_ENDINGS: Final = {"gif", "jpeg", "jpg", "png", "webp"}
+
+
+def is_picture_file(name: str, mime: str) -> bool:
+    """Whether a file seems to be a picture, by its media type or, where it has none, the ending of
+    its name. An SVG is text."""
+    kind = _normalize_mime(mime)
+    if kind:
+        return kind.startswith("image/") and kind != _SVG_MIME
+    return PurePath(name.lower()).suffix.removeprefix(".") in _PICTURE_ENDINGS
+
+
+def _normalize_mime(mime: str) -> str:
+    return mime.partition(";")[0].strip().lower()
+
+
 def is_readable_file(attachment: SentAttachment) -> bool:
     """Whether a file seems to be text or a document, by its media type or the ending of its
     name."""
     if attachment.kind != "file":
         return False
-    mime = attachment.mime.partition(";")[0].strip().lower()
+    mime = _normalize_mime(attachment.mime)
     if mime in _FORMATTED_MIMES:
         return False
     name = PurePath(attachment.name.lower())

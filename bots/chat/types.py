@@ -115,6 +115,8 @@ class IncomingMessage:
     is_edit: bool = False
     #: What several messages share that were sent as one album; empty if it is none.
     album: str = ""
+    #: It came when the rest of its album had already been passed on.
+    is_late: bool = False
     #: The messages of which it was joined, after the first.
     more: tuple[str, ...] = ()
     #: Where forms have no dialog: a form that waits here is filled in by the next message.

@@ -14,7 +14,13 @@ from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.i18n import render
 from bots.chat.reply import Reply, plain, say
 from bots.commands.attachments import QuestionComposer, describe_attachments
-from bots.commands.drafts import ASK_DRAFT_ACTION, QuestionDraft, QuestionDrafts, make_question
+from bots.commands.drafts import (
+    ASK_DRAFT_ACTION,
+    QuestionDraft,
+    QuestionDrafts,
+    make_draft,
+    make_question,
+)
 from bots.commands.file_offers import FileOffers
 from bots.commands.models import ModelCommands
 from bots.commands.shortage import ShortageCards
@@ -23,7 +29,7 @@ from core import ids
 from core.asks.repository import AskRepository, SettledAsk
 from core.asks.run import AskRun
 from core.asks.service import AskService
-from core.asks.types import NotEnoughCredits, Question
+from core.asks.types import NotEnoughCredits, PicturesUnseen, Question
 from core.pricing.catalogue import Model, UnknownModel
 
 _CONTINUE_QUESTION = say("Go on exactly where you stopped.")
@@ -111,8 +117,10 @@ class AskCommands:
             named = replace(draft, text=other.text, model=unsure.model.id)
             return await self._ask_which_model(request, unsure, draft, named)
         draft = QuestionDraft(
-            id_, composed.text, model.id, replies_to, composed.sources, composed.file_texts
+            id_, composed.text, model.id, replies_to, composed.sources, composed.sent_files
         )
+        if model.count_pictures(composed.pictures) is None:
+            return await self._file_offers.make_unseen_card_of(request, draft, composed, model)
         offer = await self._file_offers.make_card(request, draft, composed, model)
         return offer or await self._start_draft(request, draft, model)
 
@@ -146,12 +154,13 @@ class AskCommands:
     async def ask_draft(self, request: Request) -> AskRun | Reply:
         """A question that waited for a tap; once, whichever button it was."""
         draft = await self._drafts.open_draft(request)
+        request = await self._file_offers.keep_decision(request, draft)
         model = (
             self._model_commands.find_model(draft.model)
             if draft.model
             else self._model_commands.get_current_model(request.person)
         )
-        offer = await self._file_offers.renew_card(request, draft, model)
+        offer = await self._file_offers.review_draft(request, draft, model)
         return offer or await self._start_draft(request, draft, model)
 
     async def _start_draft(
@@ -165,6 +174,11 @@ class AskCommands:
             return await self._ask_service.start_ask(question)
         except NotEnoughCredits as refusal:
             return await self._shortage_cards.make_card(refusal, request, question)
+        except PicturesUnseen as refusal:
+            if question.follows:
+                raise
+            draft = make_draft(question)
+            return await self._file_offers.make_unseen_card(request, draft, refusal.model)
 
     async def _explain_unreadable(
         self, request: Request, unreadable: Sequence[SentAttachment], draft: QuestionDraft

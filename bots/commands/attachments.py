@@ -1,120 +1,48 @@
 """What came with a question: read where there is a reader for it, named where there is none.
 
-Whatever turns attachments of some kind into words for a model is a reader: `QuestionComposer` has
-them, and everything else follows.
+Whatever turns attachments of some kind into words or pictures for a model is a reader:
+`QuestionComposer` has them, and everything else follows.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, Literal
 
-from bots.chat.attachments import (
-    AttachmentKind,
-    QuotedText,
-    SentAttachment,
-    is_readable_file,
-)
-from bots.chat.audio import DownloadFailed
+from bots.chat.attachments import AttachmentKind, QuotedText, SentAttachment
 from bots.chat.reply import Phrase, plain, say, say_count
-from bots.commands.errors import FileNotFetched, FileNotRead, FileTooLarge, SecretSent
+from bots.commands.attachment_readers import (
+    PASTED_FILE,
+    AttachmentReader,
+    BoundedDownloads,
+    DocumentReader,
+    PictureReader,
+    ReadAttachment,
+    shorten_name,
+)
+from bots.commands.errors import FileNotRead, SecretSent, TooManyPictures
 from bots.commands.text import join_phrases
 from bots.render.secret_scan import find_first_secret
-from core.asks.file_texts import FILES_KEPT_MAX
-from core.asks.types import FilePart, FileText, QuestionSource
-from core.attachments.plain_text import decode_text
+from core.asks.file_repository import FILES_KEPT_MAX
+from core.asks.types import (
+    FilePart,
+    FileText,
+    QuestionSource,
+    SentFile,
+    SentPicture,
+    list_pictures,
+)
 from core.attachments.reader import FileReader
 from core.attachments.types import (
     BEGINNING_PAGES,
-    FILE_BYTES_MAX,
-    TEXT_CHARS_MAX,
+    PICTURES_MAX,
+    FileProblem,
     FileUnreadable,
-    is_document,
+    PictureSize,
 )
-from core.text import repair_text
-
-#: What Discord's app makes of a paste that is too long for a message: it is the message.
-_PASTED_FILE: Final = "message.txt"
-_NAME_CHARS_MAX: Final = 60
-#: So many larger files are in memory at once; others wait before they are fetched.
-_LARGE_AT_ONCE_MAX: Final = 8
-_SMALL_BYTES: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class ReadAttachment:
-    """What a reader made of an attachment: its words, and which part of it they are."""
-
-    words: str
-    part: FilePart | None = None
-    #: The words of its first pages, where there are many.
-    beginning: str = ""
-    pages: int = 0
-
-
-class AttachmentReader(Protocol):
-    """A reader turns attachments of some kind into words that a model can be asked about."""
-
-    def can_read(self, attachment: SentAttachment) -> bool:
-        """Whether it is of a kind that this one reads; nothing is fetched for it."""
-        ...
-
-    async def read(self, attachment: SentAttachment) -> ReadAttachment:
-        """Its words; raises a `Refusal` that says why there are none."""
-        ...
-
-
-class DocumentReader:
-    """The reader of text files and documents: source, Markdown, tables, what was pasted, PDF, Word,
-    Excel."""
-
-    def __init__(self, file_reader: FileReader) -> None:
-        self._file_reader = file_reader
-        self._large_turns = asyncio.Semaphore(_LARGE_AT_ONCE_MAX)
-
-    def can_read(self, attachment: SentAttachment) -> bool:
-        """See `AttachmentReader`."""
-        return attachment.fetch is not None and is_readable_file(attachment)
-
-    async def read(self, attachment: SentAttachment) -> ReadAttachment:
-        """See `AttachmentReader`; raises `FileTooLarge`, `FileNotFetched` and `FileNotRead`."""
-        name = shorten_name(attachment.name) or _PASTED_FILE
-        if attachment.size > FILE_BYTES_MAX:
-            raise FileTooLarge(name)
-        is_small = 0 < attachment.size <= _SMALL_BYTES
-        async with nullcontext() if is_small else self._large_turns:
-            return await self._read(name, attachment)
-
-    async def _read(self, name: str, attachment: SentAttachment) -> ReadAttachment:
-        assert attachment.fetch is not None
-        try:
-            content = await attachment.fetch()
-        except DownloadFailed:
-            raise FileNotFetched(name) from None
-        if len(content) > FILE_BYTES_MAX:
-            raise FileTooLarge(name)
-        # Nothing is parsed for plain text: it needs no process of its own, unless it is so long
-        # that everybody else would wait for it.
-        is_plain = len(content) <= TEXT_CHARS_MAX and not is_document(content)
-        text = decode_text(content) if is_plain else None
-        if text is not None:
-            return ReadAttachment(repair_text(text).strip())
-        try:
-            document = await self._file_reader.read_document(content)
-        except FileUnreadable as unreadable:
-            raise FileNotRead(name, unreadable.problem) from None
-        part = FilePart(document.pages_read, document.pages) if document.is_cut else None
-        beginning = document.text[: document.beginning_chars]
-        return ReadAttachment(
-            repair_text(document.text).strip(),
-            part,
-            repair_text(beginning).strip(),
-            document.pages,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +52,26 @@ class ComposedQuestion:
     text: str
     sources: tuple[QuestionSource, ...] = ()
     #: The files whose marks end the text.
-    file_texts: tuple[FileText, ...] = ()
+    sent_files: tuple[SentFile, ...] = ()
     #: Whether anything of it was written or quoted: else it is a file alone.
     has_words: bool = True
     #: The same with the first pages alone of each long document; None where none is long.
     shorter: ComposedQuestion | None = None
+    #: Gives the same with the first pages of its document as pictures; raises `FileNotRead`. None
+    #: where it has no such document, or several.
+    compose_pages: Callable[[], Awaitable[ComposedQuestion]] | None = None
+    #: Whether its document has no words: only pictures of its pages can be asked about.
+    is_scanned: bool = False
 
     @property
     def files(self) -> tuple[QuestionSource, ...]:
         """The files that went along, but for a paste, which is the message itself."""
-        return tuple(one for one in self.sources if one.kind == "file" and one.name != _PASTED_FILE)
+        return tuple(one for one in self.sources if one.kind == "file" and one.name != PASTED_FILE)
+
+    @property
+    def pictures(self) -> tuple[PictureSize, ...]:
+        """The sizes of its pictures."""
+        return tuple(one.size for one in list_pictures(self.sent_files))
 
     def add_words(self, words: str) -> ComposedQuestion:
         """The same with words of ours before it, where its sender wrote none."""
@@ -145,7 +83,11 @@ class QuestionComposer:
     """Composes a question of its words and what came with them, by a reader for each kind."""
 
     def __init__(self, file_reader: FileReader) -> None:
-        self._readers: tuple[AttachmentReader, ...] = (DocumentReader(file_reader),)
+        downloads = BoundedDownloads()
+        self._readers: tuple[AttachmentReader, ...] = (
+            PictureReader(file_reader, downloads),
+            DocumentReader(file_reader, downloads),
+        )
 
     def list_unreadable(self, attachments: Sequence[SentAttachment]) -> list[SentAttachment]:
         """What there is no reader for."""
@@ -155,18 +97,32 @@ class QuestionComposer:
         self, text: str, quotes: Sequence[QuotedText], attachments: Sequence[SentAttachment]
     ) -> ComposedQuestion:
         """The words with what was quoted before them, and what is read of attachments after them.
-        Raises `SecretSent` where something of that looks like a key, and what readers raise."""
+        Raises `SecretSent` where something of that looks like a key, `TooManyPictures`, and what
+        readers raise."""
+        pictures = sum(one.kind == "picture" for one in attachments)
+        if pictures > PICTURES_MAX:
+            raise TooManyPictures(pictures)
         read: list[tuple[str, ReadAttachment]] = []
         for attachment in attachments:
             if (reader := self._find_reader(attachment)) is not None:
-                name = shorten_name(attachment.name) or _PASTED_FILE
-                read.append((name, await reader.read(attachment)))
+                found = await reader.read(attachment)
+                name = shorten_name(attachment.name)
+                read.append((name or ("" if found.pictures else PASTED_FILE), found))
         in_files = [found.words for _, found in read]
         secret = await find_first_secret("\n".join((*(one.text for one in quotes), *in_files)))
         if secret is not None:
             is_in_file = [await find_first_secret(words) for words in in_files]
             raise SecretSent(secret.kind, is_own_message=any(is_in_file))
         composed = _join(text, quotes, read)
+        scanned = [name for name, found in read if not found.words and found.read_pages]
+        if scanned and len(read) > 1:
+            raise FileNotRead(scanned[0], FileProblem.SCANNED)
+        if len(read) == 1 and read[0][1].read_pages is not None:
+            composed = replace(
+                composed,
+                compose_pages=partial(_compose_pages, text, quotes, *read[0]),
+                is_scanned=bool(scanned),
+            )
         if not any(found.beginning for _, found in read):
             return composed
         shorter = [(name, _take_beginning(found)) for name, found in read]
@@ -174,6 +130,20 @@ class QuestionComposer:
 
     def _find_reader(self, attachment: SentAttachment) -> AttachmentReader | None:
         return next((one for one in self._readers if one.can_read(attachment)), None)
+
+
+async def _compose_pages(
+    text: str, quotes: Sequence[QuotedText], name: str, found: ReadAttachment
+) -> ComposedQuestion:
+    assert found.read_pages is not None
+    try:
+        read = await found.read_pages()
+    except FileUnreadable as unreadable:
+        raise FileNotRead(name, unreadable.problem) from None
+    count = len(read.pictures)
+    part = FilePart(count, read.pages) if count < read.pages else None
+    pages = ReadAttachment(part=part, pages=read.pages, pictures=read.pictures)
+    return _join(text, quotes, [(name, pages)])
 
 
 def _take_beginning(found: ReadAttachment) -> ReadAttachment:
@@ -188,19 +158,36 @@ def _join(
     before = [_mark_quote(one.text) for one in quotes if one.kind != "forward"]
     after = [one.text for one in quotes if one.kind == "forward"]
     sources = [QuestionSource(one.kind) for one in quotes]
-    file_texts: list[FileText] = []
+    sent_files: list[SentFile] = []
     for name, found in read:
-        sources.append(QuestionSource("file", name, found.part))
-        if not found.words or name == _PASTED_FILE:  # it is the message
+        kind: Literal["file", "picture"] = "file" if name else "picture"
+        sources.append(QuestionSource(kind, name, found.part))
+        if found.pictures:
+            sent_files += _name_pictures(name, found)
+        elif not found.words or name == PASTED_FILE:  # it is the message
             after.append(found.words)
-            continue
-        file_texts.append(FileText(_describe_part(name, found), f"{name}:\n{found.words}"))
-    # Those that would crowd each other out are a part of the words.
-    kept, others = file_texts[:FILES_KEPT_MAX], file_texts[FILES_KEPT_MAX:]
-    after += [*(one.text for one in others), *(one.mark for one in kept)]
+        else:
+            sent_files.append(FileText(_describe_part(name, found), f"{name}:\n{found.words}"))
+    sent_files.sort(key=lambda one: isinstance(one, FileText))
+    # Texts that would be crowded out are a part of the words.
+    kept, others = sent_files[:FILES_KEPT_MAX], sent_files[FILES_KEPT_MAX:]
+    after += [one.text for one in others if isinstance(one, FileText)]
+    after += [one.mark for one in kept]
     composed = "\n\n".join(filter(None, (*before, text, *after)))
     has_words = bool(text or quotes)
     return ComposedQuestion(composed, tuple(sources), tuple(kept), has_words=has_words)
+
+
+def _name_pictures(name: str, found: ReadAttachment) -> list[SentFile]:
+    """Pictures by name, page and size, as models read it in any language."""
+    is_paged = found.pages > 0
+    named: list[SentFile] = []
+    for number, reading in enumerate(found.pictures, 1):
+        size = f"{reading.whole.size.width} × {reading.whole.size.height}"
+        page = f"page {number}" if is_paged else ""
+        parts = (name or "picture", page, size)
+        named.append(SentPicture(", ".join(filter(None, parts)), reading.whole, reading.small))
+    return named
 
 
 def _describe_part(name: str, found: ReadAttachment) -> str:
@@ -217,11 +204,6 @@ def _describe_part(name: str, found: ReadAttachment) -> str:
 def _mark_quote(text: str) -> str:
     """As Markdown marks a quotation: models know whose words are which."""
     return "\n".join(f"> {line}".rstrip() for line in text.strip().splitlines())
-
-
-def shorten_name(name: str) -> str:
-    """A file's name on one line, of bounded length."""
-    return " ".join(repair_text(name).split())[:_NAME_CHARS_MAX]
 
 
 _UNNAMED: Final[dict[AttachmentKind, Phrase]] = {

@@ -15,8 +15,16 @@ from typing import Any
 from bots.chat.callbacks import ButtonExpired
 from bots.chat.command import Request
 from bots.chat.reply import Choice, Phrase
-from core.asks.file_texts import FILE_KEPT_SECONDS
-from core.asks.types import FilePart, FileText, Question, QuestionSource
+from core.asks.file_repository import FILE_KEPT_SECONDS
+from core.asks.types import (
+    FilePart,
+    FileText,
+    Question,
+    QuestionSource,
+    SentFile,
+    SentPicture,
+)
+from core.attachments.types import Picture, PictureSize
 from core.pool.vault import Unsealable
 from core.pricing.catalogue import Model
 from core.users.service import Users
@@ -36,9 +44,11 @@ class QuestionDraft:
     replies_to: str = ""
     sources: tuple[QuestionSource, ...] = ()
     #: The files whose marks end the text.
-    files: tuple[FileText, ...] = ()
+    files: tuple[SentFile, ...] = ()
     #: The most that it may cost, in Credits, as its button says; 0 where that says no price.
     max_charge: int = 0
+    #: What its button decides of contributed keys and the person's pictures; None: nothing.
+    shares_files: bool | None = None
 
 
 class QuestionDrafts:
@@ -58,7 +68,7 @@ class QuestionDrafts:
         """A button that asks it."""
         key = await self._users.get_data_key(person)
         told = asdict(replace(draft, files=()))
-        files = [{"name": file.name, "text": file.text} for file in draft.files]
+        files = [_pack_file(file) for file in draft.files]
         if files and lifetime_seconds is None:
             lifetime_seconds = FILE_KEPT_SECONDS
         plain = json.dumps(told | {"files": files}).encode()
@@ -76,11 +86,11 @@ class QuestionDrafts:
             raise ButtonExpired from None
         sources: Sequence[dict[str, Any]] = found.pop("sources")
         # Buttons of before have none: what they ask has its files' text in its own.
-        files: Sequence[dict[str, str]] = found.pop("files", ())
+        files: Sequence[dict[str, Any]] = found.pop("files", ())
         return QuestionDraft(
             **found,
             sources=tuple(_parse_source(**one) for one in sources),
-            files=tuple(FileText(one["name"], one["text"]) for one in files),
+            files=tuple(_unpack_file(**one) for one in files),
         )
 
 
@@ -99,6 +109,46 @@ def make_question(request: Request, draft: QuestionDraft, model: Model) -> Quest
         sources=draft.sources,
         files=draft.files,
     )
+
+
+def make_draft(question: Question) -> QuestionDraft:
+    """The draft that becomes the question again."""
+    return QuestionDraft(
+        question.id,
+        question.text,
+        question.model.id,
+        question.replies_to,
+        question.sources,
+        question.files,
+    )
+
+
+def _pack_file(file: SentFile) -> dict[str, Any]:
+    if isinstance(file, FileText):
+        return {"name": file.name, "text": file.text}
+    packed = {"name": file.name, "picture": _pack_picture(file.picture)}
+    return packed if file.small is None else packed | {"small": _pack_picture(file.small)}
+
+
+def _pack_picture(picture: Picture) -> list[Any]:
+    return [*picture.size, base64.b64encode(picture.content).decode()]
+
+
+def _unpack_file(
+    name: str,
+    text: str = "",
+    picture: list[Any] | None = None,
+    small: list[Any] | None = None,
+) -> SentFile:
+    if picture is None:
+        return FileText(name, text)
+    return SentPicture(
+        name, _unpack_picture(*picture), None if small is None else _unpack_picture(*small)
+    )
+
+
+def _unpack_picture(width: int, height: int, content: str) -> Picture:
+    return Picture(base64.b64decode(content), PictureSize(width, height))
 
 
 def _parse_source(part: dict[str, int] | None = None, **told: Any) -> QuestionSource:

@@ -36,8 +36,10 @@ from core.asks.types import (
     CreditsOwed,
     EmptyQuestion,
     NoKeyAvailable,
+    NoKeyForFiles,
     NotEnoughCredits,
     NoTranscriptionKey,
+    PicturesUnseen,
     QuestionTooLong,
     RecordingsDoubted,
     RecordingTooLong,
@@ -45,8 +47,8 @@ from core.asks.types import (
     ServiceStopping,
     TooManyAsks,
 )
-from core.asks.unpaid_work import NoOwnKeyAvailable, UnpaidWorkSpent
-from core.attachments.types import FILE_BYTES_MAX, FileProblem
+from core.asks.unpaid_work import NoOwnKeyAvailable, PicturesPaused, UnpaidWorkSpent
+from core.attachments.types import FILE_BYTES_MAX, PICTURES_MAX, FileProblem
 from core.clock import as_datetime
 from core.db.errors import DatabaseUnavailable
 from core.earnings.payouts import (
@@ -166,6 +168,13 @@ class FileNotRead(Refusal):
 
     def __init__(self, name: str, problem: FileProblem) -> None:
         self.name, self.reason = name, problem.value
+
+
+class TooManyPictures(Refusal):
+    """More pictures came with a question than go with one."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.max = count, PICTURES_MAX
 
 
 class FileNotFetched(Refusal):
@@ -320,11 +329,20 @@ _FILE_PROBLEMS: Final = {
     "empty": say("There are no words in “{name}”. Nothing was asked or charged."),
     "scanned": say(
         "“{name}” holds pictures of pages, and no words that I can read. Nothing was asked or"
-        " charged. Send a version with text, or paste the part that matters."
+        " charged. Ask a model that sees pictures about it, alone in its message, or send a version"
+        " with text."
     ),
     "unknown": say(
         "“{name}” is neither text nor a document that I can read (PDF, DOCX, XLSX), whatever its"
         " name says. Nothing was asked or charged."
+    ),
+    "unknown_picture": say(
+        "“{name}” is no picture that I can see (JPEG, PNG, WebP, GIF), whatever its name says."
+        " Nothing was asked or charged. Send it as a photo."
+    ),
+    "too_many_pixels": say(
+        "“{name}” has more pixels than I read: 50 megapixels, of WebP 30. Nothing was asked or"
+        " charged. Send it smaller."
     ),
     "damaged": say(
         "“{name}” is damaged: I could not read it. Nothing was asked or charged. Save it anew and"
@@ -381,6 +399,22 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         " that matters."
     ),
     FileNotRead: _FILE_PROBLEMS,
+    TooManyPictures: say(
+        "At most {max} pictures go with a question; these are {count}. Nothing was asked or"
+        " charged. Send fewer at once."
+    ),
+    PicturesUnseen: say(
+        "{model} doesn't see these pictures. Nothing was charged. Choose a model that does: /models"
+    ),
+    PicturesPaused: say(
+        "Models' rules refused several of your pictures today. Nothing was charged for this. You"
+        " can send pictures again after midnight UTC; questions without them go on."
+    ),
+    NoKeyForFiles: say(
+        "Pictures and files go to the operator's own keys alone, and none of them can serve {model}"
+        " right now. Nothing was charged. Let contributed keys see them (/settings), or choose"
+        " another model: /models"
+    ),
     FileNotFetched: say(
         "“{name}” could not be fetched. Nothing was asked or charged. Send it again."
     ),

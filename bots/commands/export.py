@@ -4,6 +4,7 @@ was theirs: what they paid, and what they were paid.
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from bots.chat.command import Request, action, command
 from bots.chat.reply import Reply, ReplyFile, say
 from bots.commands.text import format_cash
 from core import chart
+from core.asks.file_repository import KeptFile
 from core.asks.repository import AskHistory, ExportedTurn
 from core.clock import as_datetime
 from core.earnings.contributions import Contributions
@@ -72,6 +74,10 @@ class ExportCommands:
                 "footer": person.footer,
                 "operator_keys_only": person.own_keys_only,
                 "daily_limit": None if person.daily_limit is None else person.daily_limit.units,
+                "any_key_sees_files": person.shares_files,
+                "files_offered_from": None
+                if person.offer_from is None
+                else person.offer_from.units,
             },
             "credits": await self._export_credits(person.id),
             "answers": [
@@ -124,7 +130,7 @@ class ExportCommands:
                 "at": _format_time(file.at),
                 "until": _format_time(file.until),
                 "name": file.name,
-                "text": file.text,
+                **_export_content(file),
             }
             for file in files
         ]
@@ -172,6 +178,13 @@ class ExportCommands:
             }
             for one in await self._withdrawals.list_for_people(person_ids, _UNLIMITED)
         ]
+
+
+def _export_content(file: KeptFile) -> dict[str, str]:
+    """A file's text; of a picture its JPEG, in base64."""
+    if not file.picture:
+        return {"text": file.text}
+    return {"jpeg": base64.b64encode(file.picture).decode()}
 
 
 def _format_time(at_ms: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from bots.chat.command import Arguments, Request, action, argument, command
@@ -15,6 +15,7 @@ from bots.commands.text import (
     format_short_price,
 )
 from core.asks.quotes import RECORDING_SECONDS_MAX
+from core.attachments.types import PictureSize
 from core.money import Credits, Seconds
 from core.pool.pool import Pool
 from core.pricing.catalogue import Catalogue, Model
@@ -105,11 +106,30 @@ class ModelCommands:
             if not models or model.id in models
         ][:limit]
 
+    async def list_seeing_models(
+        self, person: Person, pictures: Sequence[PictureSize]
+    ) -> list[Model]:
+        """The models that see so many pictures and can be asked now, the cheapest first."""
+        await self._deals.load_person(person.id)
+        rates = {
+            model: _compute_usual_rate(price)
+            for model, price in self._list_servable(person.id)
+            if model.count_pictures(pictures) is not None
+        }
+        return sorted(rates, key=rates.__getitem__)
+
     async def find_cheaper_model(
-        self, person: Person, model: Model, *, needed: Credits, available: Credits
+        self,
+        person: Person,
+        model: Model,
+        *,
+        needed: Credits,
+        available: Credits,
+        pictures: Sequence[PictureSize] = (),
     ) -> Model | None:
-        """A model that somebody can pay for who can't pay what this one needs: the dearest of those
-        that `available` pays for ten times, else the cheapest; None where none is paid for."""
+        """A model that somebody can pay for who can't pay what this one needs, and that sees the
+        pictures: the dearest of those that `available` pays for ten times, else the cheapest; None
+        where none is paid for."""
         await self._deals.load_person(person.id)
         own = self._find_price(person.id, model)
         if own is None:
@@ -118,7 +138,7 @@ class ModelCommands:
         rates = {
             other: _compute_usual_rate(price)
             for other, price in self._list_servable(person.id)
-            if other.id != model.id
+            if other.id != model.id and other.count_pictures(pictures) is not None
         }
 
         def is_paid(rate: int, times: int) -> bool:

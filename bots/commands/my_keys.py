@@ -178,6 +178,7 @@ class MyKeysCommands:
                     Choice(say("Raise its limit"), "key-more", data),
                     Choice(say("Lower its limit"), "key-less", data),
                 ),
+                (_make_files_switch(contribution),),
                 (Choice(say("Take it back"), "key-back", data),),
             ]
         choices.append((Choice(say("📈 Chart"), "key-chart", data), Choice(say("‹ Back"), "keys")))
@@ -234,6 +235,19 @@ class MyKeysCommands:
                 raise PausedByOperator(contribution.key)
             await self._pool.resume_key(contribution.key)
         return await self._key_card(await self._get_own_contribution(request))
+
+    @action("key-files")
+    async def key_files(self, request: Request) -> Reply:
+        """Whether other people's pictures and files may pass through it."""
+        contribution = await self._get_open_contribution(request)
+        takes_files = bool(request.data["value"])
+        await self._contributions.set_takes_files(contribution.key, takes_files)
+        told = say(
+            "People's pictures and files may pass through it from now on. What they send counts as"
+            " use of your account at the supplier."
+        )
+        lines = (told,) if takes_files else ()
+        return await self._key_card(await self._get_own_contribution(request), *lines)
 
     @action("key-more")
     async def key_more(self, request: Request) -> Reply:
@@ -391,3 +405,12 @@ class MyKeysCommands:
         if contribution.health in _SERVING and self._pool.is_moved(contribution.key):
             return say("can't serve: its supplier's address has changed")
         return _STATE_NAMES.get(contribution.health, say("serving"))
+
+
+def _make_files_switch(contribution: Contribution) -> Choice:
+    state = say("on") if contribution.takes_files else say("off")
+    return Choice(
+        say("{setting}: {state}", setting=say("Pictures and files"), state=state),
+        "key-files",
+        {"key": contribution.key, "value": int(not contribution.takes_files)},
+    )

@@ -4,12 +4,13 @@ Credits, a cheaper model, earning Credits. Each stands there only where it leads
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from bots.chat.command import Request
 from bots.chat.i18n import render
 from bots.chat.reply import Choice, Phrase, Reply, say
-from bots.commands.drafts import QuestionDraft, QuestionDrafts
+from bots.commands.drafts import QuestionDraft, QuestionDrafts, make_draft
 from bots.commands.models import ModelCommands
 from bots.commands.text import format_credits, format_price
 from core import ids
@@ -65,6 +66,7 @@ class ShortageCards:
                 refusal.model,
                 needed=refusal.needed,
                 available=refusal.available,
+                pictures=[one.size for one in question.pictures],
             )
         if cheaper is not None:
             rows.append((await self._make_cheaper_choice(request, question, cheaper),))
@@ -89,14 +91,7 @@ class ShortageCards:
         """The same question to the cheaper model; one that follows an answer is pressed again."""
         if question.follows:
             return _make_use_choice(cheaper)
-        draft = QuestionDraft(
-            question.id,
-            question.text,
-            cheaper.id,
-            question.replies_to,
-            question.sources,
-            question.files,
-        )
+        draft = replace(make_draft(question), model=cheaper.id)
         label = say("Ask a cheaper model: {model}", model=cheaper.name)
         return await self._drafts.make_choice(label, draft, request.person)
 

@@ -12,6 +12,7 @@ from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from bots.commands.admin.first_steps import FirstSteps
 from bots.commands.answers import MACHINE_ANSWERS
 from bots.commands.errors import UsageError
+from bots.commands.file_offers import OFFER_FROM
 from bots.commands.models import ModelCommands
 from bots.commands.shortage import ShortageCards
 from bots.commands.text import format_credits
@@ -42,6 +43,8 @@ ZONES = (
 
 #: What else people call the languages that there are.
 _LANGUAGE_NAMES = {"en": ("eng", "英语", "英文"), "zh-CN": ("chinese", "中文", "汉语", "zh-hans")}
+#: From how many Credits on people may have prices told before.
+OFFER_THRESHOLDS = (0, 5, 20, 50, 200, 1_000)
 #: What people may let themselves spend in a day, in Credits.
 DAILY_LIMITS = (20, 50, 200, 1_000, 5_000, 20_000)
 
@@ -240,7 +243,7 @@ class StartCommands:
     async def toggle_setting(self, request: Request) -> Reply:
         """Turns one setting over."""
         name = str(request.data["name"])
-        assert name in {"footer", "own_keys_only"}
+        assert name in {"footer", "own_keys_only", "shares_files"}
         await self._users.update_settings(request.person, **{name: bool(request.data["value"])})
         return self._settings_card(await self._users.find(request.person.id))
 
@@ -272,6 +275,38 @@ class StartCommands:
         """A daily limit chosen by button."""
         units = int(request.data["credits"])
         await self._users.update_settings(request.person, daily_limit=units or None)
+        return self._settings_card(await self._users.find(request.person.id))
+
+    @action("offer-thresholds")
+    async def list_offer_thresholds(self, request: Request) -> Reply:
+        """From how much on a question with files is offered first, as buttons."""
+        choices = [
+            Choice(format_credits(Credits(units)), "set-offer-threshold", {"credits": units})
+            for units in OFFER_THRESHOLDS
+        ]
+        return Reply(
+            title=say("Prices told before"),
+            lines=(
+                say("Now: {threshold}", threshold=_describe_threshold(request.person)),
+                say(
+                    "A question whose pictures and files cost more than this to read is asked only"
+                    " after you have seen its price and pressed a button."
+                ),
+            ),
+            choices=(
+                *(tuple(choices[at : at + 2]) for at in range(0, len(choices), 2)),
+                (Choice(say("As usual"), "set-offer-threshold", {"credits": -1}),),
+            ),
+            replace=True,
+        )
+
+    @action("set-offer-threshold")
+    async def set_offer_threshold(self, request: Request) -> Reply:
+        """A threshold chosen by button; below zero: everybody's."""
+        units = int(request.data["credits"])
+        await self._users.update_settings(
+            request.person, offer_from=units if units in OFFER_THRESHOLDS else None
+        )
         return self._settings_card(await self._users.find(request.person.id))
 
     @action("zones")
@@ -309,6 +344,9 @@ class StartCommands:
             said = say("{setting}: {state}", setting=label, state=state)
             return Choice(said, "toggle", {"name": name, "value": int(not value)})
 
+        shares = switch(
+            say("Pictures through any key"), "shares_files", value=bool(person.shares_files)
+        )
         return Reply(
             title=say("Settings"),
             lines=(
@@ -317,10 +355,21 @@ class StartCommands:
                     "Operator's keys only: your questions never go through a key that somebody"
                     " contributed; fewer models may be free at times."
                 ),
+                say(
+                    "Pictures through any key: your pictures and files may go through contributed"
+                    " keys whose owners allow that."
+                ),
             ),
             choices=(
                 (switch(say("Footer"), "footer", value=person.footer),),
                 (switch(say("Operator's keys only"), "own_keys_only", value=person.own_keys_only),),
+                *(((shares,),) if not person.own_keys_only else ()),
+                (
+                    Choice(
+                        say("Prices told before: {from_}", from_=_describe_threshold(person)),
+                        "offer-thresholds",
+                    ),
+                ),
                 (
                     Choice(
                         say("Daily limit: {limit}", limit=_describe_limit(person)), "daily-limits"
@@ -360,7 +409,9 @@ class StartCommands:
                 ),
                 say(
                     "What is read in a file is kept for a day, sealed likewise, so that you can"
-                    " ask about it again; the file itself isn't."
+                    " ask about it again, and so is a picture, reduced and without where and when"
+                    " it was taken; the file itself isn't. Both go through the operator's own keys,"
+                    " unless you allow contributed ones in /settings."
                 ),
                 say("Never: in logs, metrics or to anyone else."),
                 say("/export gives you everything. Erasing can't be undone."),
@@ -398,6 +449,14 @@ class StartCommands:
 
 def _describe_limit(person: Person) -> Phrase:
     return say("none") if person.daily_limit is None else format_credits(person.daily_limit)
+
+
+def _describe_threshold(person: Person) -> Phrase:
+    """From how much on prices are told before."""
+    own = person.offer_from
+    if own is None:
+        return say("from {credits} or a tenth of your balance", credits=format_credits(OFFER_FROM))
+    return say("from {credits}", credits=format_credits(own))
 
 
 ABOUT = say(

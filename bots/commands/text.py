@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bots.chat.reply import Phrase, plain, say
+from bots.chat.reply import Phrase, plain, say, say_count
 from core.asks.run import AskRun
 from core.asks.types import AskFailure, AskResult, Outcome, QuestionSource
 from core.money import (
@@ -124,29 +124,44 @@ _SOURCES = {
 
 def describe_sources(sources: Sequence[QuestionSource]) -> Phrase:
     """What went along with a question: `Read with it: notes.md, the words that you quoted`."""
-    named = [
-        name_file(one) if one.kind == "file" else _SOURCES[one.kind]
-        for one in dict.fromkeys(sources)
-    ]
-    return say("Read with it: {what}", what=join_phrases(named))
+    return say("Read with it: {what}", what=join_phrases(name_sources(sources)))
+
+
+def name_sources(sources: Sequence[QuestionSource]) -> list[Phrase]:
+    """Each by its name, pictures that have none together."""
+    unnamed = sum(one.kind == "picture" and not one.name for one in sources)
+    named = []
+    for one in dict.fromkeys(sources):
+        if one.kind == "picture" and not one.name:
+            named.append(_name_pictures(unnamed))
+        else:
+            is_file = one.kind in {"file", "picture"}
+            named.append(_name_file(one) if is_file else _SOURCES[one.kind])
+    return named
+
+
+def _name_pictures(count: int) -> Phrase:
+    """Pictures that have no names."""
+    return (
+        say("your picture")
+        if count == 1
+        else say_count("{count} picture", "{count} pictures", count)
+    )
 
 
 def describe_files_along(run: AskRun) -> Phrase | None:
     """Which files go along with questions that follow, and what that costs; None: none do."""
-    quote, along = run.quote, run.quote.along
-    if along is not None:
-        return say(
-            "Goes along: {files} · ≈ {charge} a question",
-            files=join_names(file.name for file in along.files),
-            charge=format_credits(quote.price.calculate_charge(along.tokens, NO_TOKENS)),
-        )
-    if not run.question.files:
+    quote = run.quote
+    if not quote.has_files:
         return None
-    charge = quote.price.calculate_charge(quote.file_tokens, NO_TOKENS)
-    return say("Goes along for an hour: ≈ {charge} a question", charge=format_credits(charge))
+    charge = format_credits(quote.price.calculate_charge(quote.follow_up_tokens, NO_TOKENS))
+    if run.question.files:
+        return say("Goes along for an hour: ≈ {charge} a question", charge=charge)
+    files = join_names(file.name for along in quote.along for file in along.files)
+    return say("Goes along: {files} · ≈ {charge} a question", files=files, charge=charge)
 
 
-def name_file(source: QuestionSource) -> Phrase:
+def _name_file(source: QuestionSource) -> Phrase:
     """A file by its name; of one that was too long what was read of it."""
     if source.part is None:
         return plain(source.name)

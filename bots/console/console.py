@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
-import os
 import re
-import shlex
 import signal
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, TextIO, final
 
 from pydantic import SecretStr
 
-from bots.chat.attachments import SentAttachment, is_readable_file
-from bots.chat.audio import AudioAttachment, DownloadFailed, make_supplier_filename
 from bots.chat.i18n import find_nearest_language, render
 from bots.chat.reply import Phrase, say
 from bots.chat.types import (
     Answer,
     AnswerProgress,
-    Attachment,
     Button,
     ButtonPress,
     ButtonRows,
@@ -39,6 +32,7 @@ from bots.chat.types import (
     Sender,
     UndeliveredAnswer,
 )
+from bots.console.files import find_attachments, find_audio_file, save_attachment
 from bots.console.layout import end_label
 from bots.console.lines import LineReader
 from bots.console.paper import DIM, ConsolePrinter
@@ -52,8 +46,6 @@ _STOPPED: Final = say("Stopped.")
 _HOW_TO_LEAVE: Final = say("To leave, press Ctrl-C again, or Ctrl-D.")
 _FOR_OWNER: Final = say("✉ There is news for the owner: /admin")
 _FOR_PERSON: Final = say("✉ There is news for you: /admin")
-#: Files of one name that are kept beside each other.
-_COPIES_MAX: Final = 1_000
 
 
 @final
@@ -314,7 +306,7 @@ class ConsoleAdapter:
 
     def _send_message(self, line: str) -> AsyncIterator[Output]:
         audio = find_audio_file(line)
-        text, document = ("", None) if audio is not None else find_document(line)
+        text, attachments = ("", ()) if audio is not None else find_attachments(line)
         return self._chat_handler.handle_message(
             IncomingMessage(
                 self._place(),
@@ -323,7 +315,7 @@ class ConsoleAdapter:
                 self._clock.now_ms(),
                 text,
                 audio=audio,
-                attachments=() if document is None else (document,),
+                attachments=attachments,
             )
         )
 
@@ -359,7 +351,7 @@ class ConsoleAdapter:
             self._printer.drop_answer()
         self._printer.print_card(card)
         if card.attachment is not None:
-            path = await asyncio.to_thread(_save_attachment, card.attachment, self._files)
+            path = await asyncio.to_thread(save_attachment, card.attachment, self._files)
             self._printer.print_line(f"→ {path}")
         self._number_buttons(card.buttons, is_notice=is_notice)
 
@@ -437,68 +429,3 @@ async def _cancel_all(*futures: asyncio.Future[Any]) -> None:
     for future in futures:
         future.cancel()
     await asyncio.gather(*futures, return_exceptions=True)
-
-
-def _save_attachment(attachment: Attachment, folder: Path) -> Path:
-    """Writes a file for its user alone, beside older ones of the same name."""
-    name = Path(attachment.name)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for number in range(_COPIES_MAX):
-        path = folder / (f"{name.stem}-{number}{name.suffix}" if number else name.name)
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            continue
-        with os.fdopen(handle, "wb") as file:
-            file.write(attachment.content)
-        return path
-    raise FileExistsError(attachment.name)
-
-
-def find_audio_file(line: str) -> AudioAttachment | None:
-    """The file that a line names, as typed or as a terminal writes one that is dropped on it."""
-    word, rest = _split_first_word(line)
-    if rest or make_supplier_filename(word, "") is None:
-        return None
-    path = Path(word).expanduser()
-    size = _find_size(path)
-    return None if size is None else AudioAttachment(None, size, "", path.name, _make_fetch(path))
-
-
-def find_document(line: str) -> tuple[str, SentAttachment | None]:
-    """The words of a line, and the text file or document whose path is its first word."""
-    word, rest = _split_first_word(line)
-    path = Path(word).expanduser()
-    document = SentAttachment("file", path.name, fetch=_make_fetch(path))
-    if not is_readable_file(document) or (size := _find_size(path)) is None:
-        return line, None
-    return rest, replace(document, size=size)
-
-
-def _split_first_word(line: str) -> tuple[str, str]:
-    """As a shell splits it; empty where it can't be split."""
-    stream = io.StringIO(line)
-    words = shlex.shlex(stream, posix=True)
-    words.whitespace_split, words.commenters = True, ""
-    try:
-        return words.get_token() or "", stream.read().strip()
-    except ValueError:
-        return "", ""
-
-
-def _find_size(path: Path) -> int | None:
-    """Bytes; None where there is no such file."""
-    try:
-        return path.stat().st_size if path.is_file() else None
-    except (OSError, ValueError):  # a name that is too long, a folder that may not be read
-        return None
-
-
-def _make_fetch(path: Path) -> Callable[[], Awaitable[bytes]]:
-    async def fetch() -> bytes:
-        try:
-            return await asyncio.to_thread(path.read_bytes)
-        except OSError:
-            raise DownloadFailed from None
-
-    return fetch

@@ -16,7 +16,12 @@ from typing import Any, Final, cast
 import discord
 from pydantic import SecretStr
 
-from bots.chat.attachments import AttachmentKind, QuotedText, SentAttachment
+from bots.chat.attachments import (
+    AttachmentKind,
+    QuotedText,
+    SentAttachment,
+    is_picture_file,
+)
 from bots.chat.audio import AudioAttachment, DownloadFailed
 from bots.chat.types import ButtonPress, FormSubmission, IncomingMessage, MenuItem, Place, Sender
 from bots.discord.components import FORM_PREFIX
@@ -278,7 +283,7 @@ def find_attachments(message: discord.Message) -> tuple[SentAttachment, ...]:
 def _make_attachment(attached: discord.Attachment) -> SentAttachment:
     mime = attached.content_type or ""
     kind: AttachmentKind = "file"
-    if mime.startswith("image/"):
+    if is_picture_file(attached.filename, mime):
         kind = "picture"
     elif mime.startswith("video/"):
         kind = "video"

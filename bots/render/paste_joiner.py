@@ -13,7 +13,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Final, final
+
+from cachetools import TTLCache
 
 from bots.chat.attachments import QuotedText
 from bots.chat.types import IncomingMessage
@@ -21,6 +23,9 @@ from bots.render.plain_text import utf16_len
 
 #: The parts of one paste, at most: about what the largest model's prompt could take in a chat.
 _PARTS_MAX = 40
+#: So long it is known which albums were passed on, and of so many.
+_ALBUM_KNOWN_SECONDS: Final = 600.0
+_ALBUMS_KNOWN_MAX: Final = 10_000
 _SLASHES = ("/", "／")
 
 
@@ -56,10 +61,15 @@ class PasteJoiner:
         self._company_seconds = min(company_seconds, pause_seconds)
         self._album_seconds = album_seconds
         self._held: dict[tuple[str, str], _Held] = {}
+        #: The messages that came of an album, by its place, its sender and its id.
+        self._albums: TTLCache[tuple[str, str, str], frozenset[str]] = TTLCache(
+            maxsize=_ALBUMS_KNOWN_MAX, ttl=_ALBUM_KNOWN_SECONDS, timer=_get_loop_time
+        )
 
-    def is_waiting_for(self, place: str, sender: str) -> bool:
-        """Whether the next message of this person here is taken as a part of the one held."""
-        return (place, sender) in self._held
+    def is_waiting_for(self, place: str, sender: str, album: str = "") -> bool:
+        """Whether the next message of this person here, of this album if of any, is taken as a part
+        of the one held, or of what was passed on."""
+        return (place, sender) in self._held or (place, sender, album) in self._albums
 
     def add(self, incoming: IncomingMessage) -> bool:
         """Takes a message: passes it on now, or when its last part has come. False for a part of
@@ -74,8 +84,12 @@ class PasteJoiner:
                 self._forward(held.message)
             else:
                 whole, part_count = joined, held.part_count + 1
+        if whole is incoming and self._is_late(incoming):
+            self._forward(replace(incoming, is_late=True))
+            return True
         if whole.is_part:
             return False  # of nothing that is held, and not for the bot by itself
+        self._remember_album(incoming)
         is_cut = utf16_len(incoming.text) >= self._near_limit_units
         pause = self._pause_seconds if is_cut else self._find_pause(incoming)
         if not pause:
@@ -85,6 +99,19 @@ class PasteJoiner:
         timer = loop.call_later(pause, self._release, key)
         self._held[key] = _Held(whole, part_count, timer, is_cut)
         return True
+
+    def _is_late(self, incoming: IncomingMessage) -> bool:
+        """Whether it belongs to an album that was passed on without it. Recordings are never
+        joined; what is delivered again came in time."""
+        if not incoming.album or incoming.audio is not None:
+            return False
+        known = self._albums.get(_name_album(incoming))
+        return known is not None and incoming.message not in known
+
+    def _remember_album(self, incoming: IncomingMessage) -> None:
+        if incoming.album and incoming.audio is None:
+            name = _name_album(incoming)
+            self._albums[name] = self._albums.get(name, frozenset()) | {incoming.message}
 
     def _find_pause(self, incoming: IncomingMessage) -> float:
         """How long company may come for it, in seconds."""
@@ -126,6 +153,14 @@ class PasteJoiner:
         held = self._held.pop(key)
         held.timer.cancel()
         self._forward(held.message)
+
+
+def _get_loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _name_album(message: IncomingMessage) -> tuple[str, str, str]:
+    return message.place.code, message.sender.id, message.album
 
 
 def _is_command(message: IncomingMessage) -> bool:

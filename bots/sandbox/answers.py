@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+from bots.sandbox.pictures import SeenPicture, describe_in_view, describe_shown
+
 #: Under every answer: nobody shall take it for a model's.
 NOTES = {
     "en": "*I am the sandbox, a stand-in for a model: nothing here came from a real one.*",
@@ -42,11 +44,23 @@ class SandboxAnswer:
     text: str
 
 
-def compose_answer(questions: Sequence[str]) -> str:
-    """The answer to the last of a conversation's questions, with the sandbox's note."""
+def compose_answer(
+    questions: Sequence[str],
+    *,
+    shown: Sequence[SeenPicture] = (),
+    in_view: Sequence[SeenPicture] = (),
+) -> str:
+    """The answer to the last of a conversation's questions, with the sandbox's note: `shown` are
+    the pictures that came with it, `in_view` those of earlier ones."""
     question = questions[-1] if questions else ""
     language = "zh-CN" if _CHINESE.search(question) else "en"
-    return f"{_choose_text(questions, question.casefold(), language)}\n\n{NOTES[language]}"
+    text = _find_own_text(questions, question.casefold(), language)
+    if shown:
+        parts = [describe_shown(shown, language), text]
+    else:
+        text = text or find_best_answer(question.casefold(), load_answers(language)).text
+        parts = [text, describe_in_view(in_view, language) if in_view else ""]
+    return "\n\n".join(filter(None, (*parts, NOTES[language])))
 
 
 def _describe_file(question: str, language: str) -> str | None:
@@ -69,16 +83,15 @@ def compose_transcript(seconds: int) -> str:
     return _TRANSCRIPT.format(seconds=seconds)
 
 
-def _choose_text(questions: Sequence[str], question: str, language: str) -> str:
+def _find_own_text(questions: Sequence[str], question: str, language: str) -> str | None:
+    """What is said of the conversation itself, of a file, or at length; None for the book."""
     if _RECALL.search(question):
         if len(questions) < 2:
             return "This is the first question that reached me: `/new` begins a conversation."
         return f"Just before, you asked:\n\n> {' '.join(questions[-2].split())[:500]}"
-    if (described := _describe_file(questions[-1], language)) is not None:
+    if questions and (described := _describe_file(questions[-1], language)) is not None:
         return described
-    if _LONG.search(question):
-        return _compose_long_answer(language)
-    return find_best_answer(question, load_answers(language)).text
+    return _compose_long_answer(language) if _LONG.search(question) else None
 
 
 def find_best_answer(question: str, entries: Sequence[SandboxAnswer]) -> SandboxAnswer:

@@ -20,13 +20,21 @@ from aiohttp import web
 
 from bots.chat.audio import AUDIO_BYTES_MAX, make_supplier_filename
 from bots.sandbox import answers
+from bots.sandbox.messages import (
+    RequestRefused,
+    SandboxMessage,
+    look_at_pictures,
+    parse_messages,
+)
+from bots.sandbox.pictures import SeenPicture, count_picture_tokens
 from core.audio.length import count_length
 from core.money import Tokens
 from core.pricing.catalogue import Catalogue, Model
 from core.pricing.token_counter import count_message_tokens, count_tokens
 
 _SAMPLING = ("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty")
-_BODY_BYTES_MAX = 8 << 20
+#: Eight pictures, each as large as they are sent at most, in base64: as much as Anthropic takes.
+_BODY_BYTES_MAX = 32 << 20
 #: Of a form with a file: the fields beside it are small.
 _FORM_BYTES_MAX = AUDIO_BYTES_MAX + (1 << 20)
 _STOP_SECONDS = 0.2
@@ -44,22 +52,18 @@ class _CompletionRequest:
 
     model: Model
     name: str
-    texts: tuple[str, ...]
-    questions: tuple[str, ...]
+    messages: tuple[SandboxMessage, ...]
     limit: int
     stream: bool
     with_usage: bool
 
-
-class _RequestRefused(Exception):
-    """The request is refused, as the real supplier would refuse it."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """The texts of its person."""
+        return tuple(message.text for message in self.messages if message.role == "user")
 
 
-_TOO_LARGE = _RequestRefused(413, "request_too_large", "The request is too large.")
+_TOO_LARGE = RequestRefused(413, "request_too_large", "The request is too large.")
 
 
 class SandboxSupplier:
@@ -82,7 +86,7 @@ class SandboxSupplier:
 
     async def start(self) -> str:
         """Listens on a free port of loopback; its address."""
-        app = web.Application(client_max_size=_FORM_BYTES_MAX)
+        app = web.Application(client_max_size=_BODY_BYTES_MAX)
         app.router.add_get("/{supplier}/v1/models", self._list_models)
         app.router.add_post("/{supplier}/v1/chat/completions", self._complete)
         app.router.add_get("/{supplier}/v1/user/balance", self._show_balance)
@@ -101,7 +105,7 @@ class SandboxSupplier:
     async def _list_models(self, request: web.Request) -> web.StreamResponse:
         try:
             models = self._find_models(request)
-        except _RequestRefused as refused:
+        except RequestRefused as refused:
             return _refusal_response(refused)
         rows = [{"id": name, "object": "model", "owned_by": "sandbox"} for name in models]
         return web.json_response({"object": "list", "data": rows})
@@ -110,7 +114,7 @@ class SandboxSupplier:
         """What is left behind a key, where it says so itself: `sk-sandbox-500`."""
         try:
             self._find_models(request)
-        except _RequestRefused as refused:
+        except RequestRefused as refused:
             return _refusal_response(refused)
         dollars = _get_key(request).removeprefix(self.KEY_PREFIX)
         balance = {"currency": "USD", "total_balance": f"{dollars}.00"}
@@ -119,11 +123,13 @@ class SandboxSupplier:
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         try:
-            completion = _parse_completion(await _read_body(request), self._find_models(request))
-            prompt = await _count_prompt(completion)
-        except _RequestRefused as refused:
+            models, supplier = self._find_models(request), request.match_info["supplier"]
+            completion = _parse_completion(await _read_body(request), models, supplier)
+            seen = await _look_at_all(completion.messages)
+            prompt = await _count_prompt(completion, seen)
+        except RequestRefused as refused:
             return _refusal_response(refused)
-        text, reason = await _limit_answer(completion, answers.compose_answer(completion.questions))
+        text, reason = await _limit_answer(completion, _compose_answer(completion, seen))
         output = min(completion.limit, (await count_tokens(completion.model, text)).units)
         usage = {
             "prompt_tokens": prompt.units,
@@ -140,7 +146,7 @@ class SandboxSupplier:
     async def _transcribe(self, request: web.Request) -> web.StreamResponse:
         try:
             seconds = await _read_audio_seconds(request, self._find_models(request))
-        except _RequestRefused as refused:
+        except RequestRefused as refused:
             return _refusal_response(refused)
         return web.json_response(
             {
@@ -182,10 +188,10 @@ class SandboxSupplier:
     def _find_models(self, request: web.Request) -> Mapping[str, Model]:
         """The models of the supplier that is asked, by their names there."""
         if not _get_key(request).startswith(self.KEY_PREFIX):
-            raise _RequestRefused(401, "invalid_api_key", "This key is not the sandbox's.")
+            raise RequestRefused(401, "invalid_api_key", "This key is not the sandbox's.")
         models = self._models.get(request.match_info["supplier"])
         if models is None:
-            raise _RequestRefused(404, "not_found_error", "There is no such supplier.")
+            raise RequestRefused(404, "not_found_error", "There is no such supplier.")
         return models
 
 
@@ -195,57 +201,57 @@ def _get_key(request: web.Request) -> str:
 
 async def _read_body(request: web.Request) -> Mapping[str, Any]:
     try:
-        content = await request.read()
-        if len(content) > _BODY_BYTES_MAX:
-            raise _TOO_LARGE
-        body = json.loads(content)
+        body = json.loads(await request.read())
     except web.HTTPRequestEntityTooLarge:
         raise _TOO_LARGE from None
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        raise _RequestRefused(400, "invalid_value", "The body is no JSON object.")
+        raise RequestRefused(400, "invalid_value", "The body is no JSON object.")
     return body
 
 
 async def _read_audio_seconds(request: web.Request, models: Mapping[str, Model]) -> int:
     """How many seconds a file to be heard has."""
     try:
+        if (request.content_length or 0) > _FORM_BYTES_MAX:
+            raise _TOO_LARGE
         form = await request.post()
     except web.HTTPRequestEntityTooLarge:
         raise _TOO_LARGE from None
     model = models.get(str(form.get("model")))
     if model is None or model.per != "second":
-        raise _RequestRefused(404, "model_not_found", "There is no such model.")
+        raise RequestRefused(404, "model_not_found", "There is no such model.")
     file = form.get("file")
     if not isinstance(file, web.FileField) or not make_supplier_filename(file.filename, ""):
-        raise _RequestRefused(400, "invalid_value", "'file' is no file of a known format.")
+        raise RequestRefused(400, "invalid_value", "'file' is no file of a known format.")
     with file.file as opened:
         length = await asyncio.to_thread(lambda: count_length(opened.read()))
     if length is None:
-        raise _RequestRefused(400, "invalid_value", "The audio file could not be decoded.")
+        raise RequestRefused(400, "invalid_value", "The audio file could not be decoded.")
     return length.seconds
 
 
-def _parse_completion(body: Mapping[str, Any], models: Mapping[str, Model]) -> _CompletionRequest:
+def _parse_completion(
+    body: Mapping[str, Any], models: Mapping[str, Model], supplier: str
+) -> _CompletionRequest:
     name = body.get("model")
     if not isinstance(name, str) or name not in models or models[name].per != "token":
-        raise _RequestRefused(404, "model_not_found", "There is no such model.")
+        raise RequestRefused(404, "model_not_found", "There is no such model.")
     for field in _SAMPLING:
         if field in body:
-            raise _RequestRefused(400, "unsupported_parameter", f"'{field}' is not supported.")
+            raise RequestRefused(400, "unsupported_parameter", f"'{field}' is not supported.")
     if "max_tokens" in body and "max_completion_tokens" in body:
-        raise _RequestRefused(400, "invalid_value", "Give one limit, not two.")
+        raise RequestRefused(400, "invalid_value", "Give one limit, not two.")
     limit = body.get("max_completion_tokens", body.get("max_tokens", _DEFAULT_LIMIT))
     if type(limit) is not int or limit < 1:
-        raise _RequestRefused(400, "invalid_value", "The limit is not a positive whole number.")
-    messages = _parse_messages(body.get("messages"))
+        raise RequestRefused(400, "invalid_value", "The limit is not a positive whole number.")
+    messages = parse_messages(body.get("messages"), supplier)
     options = body.get("stream_options")
     return _CompletionRequest(
         model=models[name],
         name=name,
-        texts=tuple(text for _, text in messages),
-        questions=tuple(text for role, text in messages if role == "user"),
+        messages=messages,
         limit=limit,
         stream=body.get("stream") is True,
         # Suppliers whose dialect can't ask for usage tell it unasked.
@@ -253,26 +259,28 @@ def _parse_completion(body: Mapping[str, Any], models: Mapping[str, Model]) -> _
     )
 
 
-def _parse_messages(value: Any) -> Sequence[tuple[str, str]]:
-    if not isinstance(value, list) or not value:
-        raise _RequestRefused(400, "invalid_value", "'messages' is empty.")
-    found = []
-    for message in value:
-        role, text = (
-            (message.get("role"), message.get("content"))
-            if isinstance(message, dict)
-            else ("", None)
-        )
-        if role not in {"system", "user", "assistant"} or not isinstance(text, str):
-            raise _RequestRefused(400, "invalid_value", "A message needs a role and a text.")
-        found.append((role, text))
-    return found
+async def _look_at_all(messages: Sequence[SandboxMessage]) -> list[list[SeenPicture]]:
+    """The pictures of each message."""
+    if not any(message.pictures for message in messages):
+        return [[] for _ in messages]
+    return await asyncio.to_thread(look_at_pictures, messages)
 
 
-async def _count_prompt(completion: _CompletionRequest) -> Tokens:
-    prompt = await count_message_tokens(completion.model, completion.texts)
-    if prompt > completion.model.prompt_limit:
-        raise _RequestRefused(400, "context_length_exceeded", "This is longer than the context.")
+def _compose_answer(completion: _CompletionRequest, seen: Sequence[Sequence[SeenPicture]]) -> str:
+    *earlier, last = seen
+    in_view = [picture for pictures in earlier for picture in pictures]
+    return answers.compose_answer(completion.questions, shown=last, in_view=in_view)
+
+
+async def _count_prompt(
+    completion: _CompletionRequest, seen: Sequence[Sequence[SeenPicture]]
+) -> Tokens:
+    model = completion.model
+    prompt = await count_message_tokens(model, [message.text for message in completion.messages])
+    for picture in (one for pictures in seen for one in pictures):
+        prompt += count_picture_tokens(model, *picture.size)
+    if prompt > model.prompt_limit:
+        raise RequestRefused(400, "context_length_exceeded", "This is longer than the context.")
     return prompt
 
 
@@ -306,7 +314,7 @@ def _stream_choice(delta: Mapping[str, str], reason: str | None = None) -> dict[
     return {"index": 0, "delta": delta, "finish_reason": reason}
 
 
-def _refusal_response(refused: _RequestRefused) -> web.Response:
+def _refusal_response(refused: RequestRefused) -> web.Response:
     error = {
         "message": str(refused),
         "type": "invalid_request_error",

@@ -353,7 +353,7 @@ class TelegramAdapter:
 
     def _is_awaited(self, message: Message) -> bool:
         place, sender = get_place(message, self._bot_identity).code, get_sender(message).id
-        return self._paste_joiner.is_waiting_for(place, sender)
+        return self._paste_joiner.is_waiting_for(place, sender, message.media_group_id or "")
 
     def _join_message(self, update: Update, message: Message) -> bool:
         awaited = self._is_awaited(message)

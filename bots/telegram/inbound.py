@@ -31,7 +31,12 @@ from telegram import (
 from telegram.constants import ChatType, MessageType
 from telegram.error import TelegramError
 
-from bots.chat.attachments import AttachmentKind, QuotedText, SentAttachment
+from bots.chat.attachments import (
+    AttachmentKind,
+    QuotedText,
+    SentAttachment,
+    is_picture_file,
+)
 from bots.chat.audio import AudioAttachment, DownloadFailed
 from bots.chat.types import ButtonPress, IncomingMessage, Place, Sender
 from core.clock import as_ms
@@ -311,7 +316,8 @@ def find_attachments(message: Message) -> tuple[SentAttachment, ...]:
     if find_audio(message) is not None:
         return ()
     if message.photo:
-        return (_make_attachment("picture", message.photo[-1]),)
+        largest = max(message.photo, key=lambda one: one.width * one.height)
+        return (_make_attachment("picture", largest),)
     files: tuple[tuple[AttachmentKind, Animation | Video | Document | None], ...] = (
         ("animation", message.animation),  # which comes as a document, too
         ("video", message.video),
@@ -339,6 +345,8 @@ def _make_attachment(
 ) -> SentAttachment:
     name = "" if isinstance(file, PhotoSize) else file.file_name or ""
     mime = "" if isinstance(file, PhotoSize) else file.mime_type or ""
+    if kind == "file" and is_picture_file(name, mime):
+        kind = "picture"
     return SentAttachment(kind, name, mime, file.file_size or 0, _make_fetch(file))
 
 

@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from core.processes import is_process_gone, make_process_id
 
 NAME = "from core.processes import make_process_id; print(make_process_id(0), flush=True); input()"
 
 
+@pytest.mark.system
 def test_a_process_is_gone_once_it_ended_and_not_before() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", NAME], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -123,6 +123,27 @@ async def test_an_album_is_told_of_once(world: World) -> None:
     assert sum("I can't" in each.text for each in telegram.chat(7).bot_messages) == 1
 
 
+@pytest.mark.parametrize(
+    ("language", "fields", "told"),
+    [
+        ("en", {"photo": PHOTO}, "This picture came after its album had been asked about."),
+        ("zh-hans", {"photo": PHOTO}, "这张图片到达时"),
+        ("en", {"document": ARCHIVE}, "This file came after its album had been asked about."),
+    ],
+)
+async def test_what_comes_after_its_album_is_no_question(
+    world: World, language: str, fields: dict[str, Any], told: str
+) -> None:
+    telegram, ann = world.telegram, world.telegram.user(7, language)
+    telegram.says(ann, "", caption="which?", media_group_id="9", **fields)
+    card = await telegram.seen(7, "I can't read" if language == "en" else "我无法读取")
+    telegram.says(ann, "", media_group_id="9", **fields)
+    late = await telegram.seen(7, told)
+    assert not late.labels
+    assert card.id != late.id
+    assert asked(world) == []
+
+
 # --- nothing but a sticker ----------------------------------------------------------------------
 
 BARE: dict[str, tuple[dict[str, Any], str]] = {

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from core.asks.conversations import FILES_ALONG_SECONDS
-from core.asks.file_texts import FILE_KEPT_SECONDS
+from core.asks.file_repository import FILE_KEPT_SECONDS
 from core.db import schema
 from core.db.writes import Update
 from core.money import Tokens
@@ -109,7 +109,7 @@ async def test_after_the_hour_a_reply_brings_it_back_and_after_a_day_nothing(wor
     await world.says(ann, "why so?", "Goes along: sky.pdf", reply_to=first)
     assert _sent(world)[0] == _ASKED
     await _age(world, FILE_KEPT_SECONDS)
-    await world.service.app.services.asks.file_texts.delete_expired()
+    await world.service.app.services.asks.file_repository.delete_expired()
     await world.says(ann, "why is that?", "◈", reply_to=first)
     assert _sent(world)[0] == _MARKED
     await world.presses(ann, first, "Again", "What was in the file is kept for a day")
@@ -134,11 +134,13 @@ async def test_new_and_erasure_leave_nothing(world: World) -> None:
     services = world.service.app.services
     person = await world.service.person()
     key = await services.users.users.get_data_key(person)
-    assert [one.text for one in await services.asks.file_texts.list_kept(person.id, key)] == [_TEXT]
+    assert [one.text for one in await services.asks.file_repository.list_kept(person.id, key)] == [
+        _TEXT
+    ]
     await services.users.users.erase_history(person)
     person = await world.service.person()
     key = await services.users.users.get_data_key(person)
-    assert await services.asks.file_texts.list_kept(person.id, key) == []
+    assert await services.asks.file_repository.list_kept(person.id, key) == []
     await world.presses(ann, first, "Again", "no longer works")
 
 

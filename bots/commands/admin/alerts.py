@@ -43,7 +43,7 @@ def alert_card(notification: Notification) -> Reply:
     facts = notification.facts
     what, subject = str(facts["what"]), str(facts["subject"])
     action, data = _ACTIONS[what]
-    if what == "audio":
+    if what in {"audio", "pictures"}:
         data = {"person": str(facts["person"])}
     return Reply(
         title=_TITLES[what],
@@ -92,6 +92,7 @@ _ACTIONS: Final[Mapping[str, tuple[str, Mapping[str, str | int]]]] = {
     "usage-gap": ("report", {"days": "today"}),
     "unknown-fault": ("pool", {}),
     "audio": ("user", {}),
+    "pictures": ("user", {}),
     "platform": ("report", {"days": "today"}),
 }
 _TITLES: Final[Mapping[str, Phrase]] = {
@@ -104,6 +105,7 @@ _TITLES: Final[Mapping[str, Phrase]] = {
     "usage-gap": say("⚠️ A supplier's counts can't be true"),
     "unknown-fault": say("⚠️ A supplier sends unknown errors"),
     "audio": say("⚠️ Audio longer than counted"),
+    "pictures": say("⚠️ Pictures that models refuse"),
     "platform": say("⚠️ A platform isn't heard"),
 }
 _LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
@@ -167,6 +169,20 @@ _LINES: Final[Mapping[str, Callable[[Facts], tuple[Phrase, ...]]]] = {
             ),
             int(facts["count"]),
             supplier=get_supplier_title(str(facts["supplier"])),
+        ),
+    ),
+    "pictures": lambda facts: (
+        say_count(
+            (
+                "Models' rules refused {count} picture of {person} today. They can't send more"
+                " until midnight UTC."
+            ),
+            (
+                "Models' rules refused {count} pictures of {person} today. They can't send more"
+                " until midnight UTC."
+            ),
+            int(facts["count"]),
+            person=str(facts["person"]),
         ),
     ),
     "audio": lambda facts: (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import bots
@@ -10,6 +11,7 @@ import bots
 ROOT = Path(bots.__file__).parent
 
 
+@functools.cache
 def list_texts() -> dict[str, str]:
     """The text of every `say("…")` and of constants that are said, and of every `say_count("…",
     "…")`, with that for one; empty where there is none."""
@@ -32,6 +34,3 @@ def list_texts() -> dict[str, str]:
             elif node.func.id == "say_count":
                 found[read(node.args[1])] = read(node.args[0])
     return found
-
-
-TEXTS = list_texts()

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from pkgutil import resolve_name
 
+import pytest
+
 from bots.cli.main import parser
 
 #: What help may not wait for.
@@ -32,6 +34,7 @@ def test_each_command_names_a_function_that_there_is() -> None:
         assert inspect.iscoroutinefunction(resolve_name(work)), work
 
 
+@pytest.mark.system
 def test_help_loads_nothing_of_the_service() -> None:
     lines = (
         "import contextlib, io",
@@ -42,6 +45,7 @@ def test_help_loads_nothing_of_the_service() -> None:
     assert _list_loaded(*lines, among=_HEAVY) == "[]"
 
 
+@pytest.mark.system
 def test_a_ledger_on_sqlite_loads_no_driver_of_postgresql() -> None:
     assert _list_loaded("import core.ledger.ledger", among=("pysqlite3", "psycopg")) == (
         "['pysqlite3']"

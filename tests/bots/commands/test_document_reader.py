@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 
 from bots.chat.attachments import SentAttachment
-from bots.commands.attachments import DocumentReader
+from bots.commands.attachment_readers import BoundedDownloads, DocumentReader
 from core.attachments.reader import FileReader
 
 
 async def test_large_files_wait_before_they_are_fetched() -> None:
-    reader, go, fetched = DocumentReader(FileReader()), asyncio.Event(), list[int]()
+    reader, go, fetched = (
+        DocumentReader(FileReader(), BoundedDownloads()),
+        asyncio.Event(),
+        list[int](),
+    )
 
     def attach(size: int) -> SentAttachment:
         async def fetch() -> bytes:

@@ -18,7 +18,7 @@ from core.asks import streaming
 from core.asks.unpaid_work import CONTENT_REFUSALS_MAX, UnpaidWork
 from core.db import schema
 from core.users.limits import Allowance
-from tests.bots.chat.i18n_support import TEXTS
+from tests.bots.chat.i18n_support import list_texts
 from tests.bots.commands.commands_support import button, text_of
 from tests.peers.refusals import REFUSALS
 from tests.peers.suppliers import Answer as Says, Hang, Refuse, Script, Used
@@ -237,7 +237,7 @@ ELSEWHERE: Final = {
 
 def find_claims() -> set[str]:
     """Every sentence of the product that says so."""
-    both = {text for pair in TEXTS.items() for text in pair}
+    both = {text for pair in list_texts().items() for text in pair}
     return {text for text in both if CLAIM.search(text)}
 
 

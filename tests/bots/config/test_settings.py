@@ -145,6 +145,7 @@ def test_each_setting_has_another_value() -> None:
     assert named == {name for name in OTHER if not name.startswith("SUPPLIER_")}
 
 
+@pytest.mark.integration
 @pytest.mark.slow
 async def test_every_setting_changes_what_is_built(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

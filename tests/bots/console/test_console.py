@@ -25,6 +25,7 @@ from bots.chat.types import (
     UndeliveredAnswer,
 )
 from bots.console.console import ConsoleAdapter
+from bots.console.files import find_attachments
 from core.clock import Clock
 from tests.bots.console.console_support import a_terminal, console_at, start_console, to_its_end
 from tests.bots.telegram.scripted import AGAIN, STOP, ScriptedFront
@@ -393,3 +394,45 @@ async def test_a_line_that_begins_with_a_files_path_sends_that_file(tmp_path: Pa
     sound.unlink()
     with pytest.raises(DownloadFailed):
         await first.audio.fetch()
+
+
+async def test_pictures_and_documents_may_stand_before_the_question(tmp_path: Path) -> None:
+    front = ScriptedFront()
+    photo, shot = tmp_path / "my photo.JPG", tmp_path / "shot.png"
+    plan, other = tmp_path / "plan.txt", tmp_path / "data.bin"
+    for number, path in enumerate((photo, shot, plan, other), start=1):
+        path.write_bytes(b"x" * number)
+    dropped = str(photo).replace(" ", "\\ ")
+    lines = (
+        f"'{photo}' what is it?",
+        f'{dropped} @{shot} {plan} what\'s   new in "it"?',
+        f"@'{photo}'",
+        f"{other} what?",
+        f"what is {shot}",
+        f"{tmp_path}/none.png what?",
+        "@ what?",
+    )
+    await piped("\n".join(lines), front)
+    told = [
+        (each.text, [(one.kind, one.name, one.size) for one in each.attachments])
+        for each in front.handled
+    ]
+    picture = ("picture", "my photo.JPG", 1)
+    assert told == [
+        ("what is it?", [picture]),
+        (
+            'what\'s   new in "it"?',
+            [picture, ("picture", "shot.png", 2), ("file", "plan.txt", 3)],
+        ),
+        ("", [picture]),
+        *((line, []) for line in lines[3:]),
+    ]
+    fetched = [one.fetch for one in front.handled[1].attachments]
+    assert [await fetch() for fetch in fetched if fetch is not None] == [b"x", b"xx", b"xxx"]
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "jpeg", "webp", "gif", "PNG"])
+def test_pictures_are_known_by_their_endings(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a.{ending}"
+    path.write_bytes(b"x")
+    assert [one.kind for one in find_attachments(f"{path} why?")[1]] == ["picture"]

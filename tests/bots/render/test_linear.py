@@ -12,11 +12,12 @@ from bots.render.pieces import fit_progress, split_answer
 from bots.telegram.streaming import STYLE as TELEGRAM
 from tests.support.size import size
 
-pytestmark = pytest.mark.skipif(
-    sys.gettrace() is not None, reason="what follows each line costs more than what is measured"
-)
-
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        sys.gettrace() is not None, reason="what follows each line costs more than what is measured"
+    ),
+]
 
 #: Twice the text may take three times as long: twice, and what a busy machine adds.
 RATIO_MAX = 3.2

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 from bots.chat.attachments import QuotedText, SentAttachment
+from bots.chat.audio import AudioAttachment
 from bots.chat.types import IncomingMessage, Place, Sender
 from bots.render.paste_joiner import PasteJoiner
 from tests.bots.render.virtual import run
@@ -17,6 +19,10 @@ def part(
     message: int, text: str, *more: str, sender: str = "7", place: Place = HERE
 ) -> IncomingMessage:
     return IncomingMessage(place, Sender(sender), str(message), 1000 * message, text, more=more)
+
+
+async def no_bytes() -> bytes:
+    return b""
 
 
 def joined(
@@ -145,3 +151,64 @@ def test_an_album_is_one_and_what_nobody_addressed_is_nothing() -> None:
     assert joined(first, 1.4, second) == [(2.9, whole)]
     assert joined(first, other, company=0.25) == [(0, first)]
     assert joined(second, company=0.25) == []
+
+
+def album_part(message: int, album: str = "9", **more: Any) -> IncomingMessage:
+    picture = (SentAttachment("picture"),)
+    return replace(part(message, ""), attachments=picture, album=album, **more)
+
+
+def test_what_comes_after_its_album_was_passed_on_is_late() -> None:
+    first, second, third = (album_part(number) for number in (1, 2, 3))
+    steps: list[IncomingMessage | float] = [first, second, 2.0, third, 590.0, album_part(4)]
+    passed = joined(*steps)
+    assert [(each.message, each.more, each.is_late) for _, each in passed] == [
+        ("1", ("2",), False),
+        ("3", (), True),
+        ("4", (), True),
+    ]
+    # It isn't held: nothing more is waited for.
+    assert [at for at, _ in passed] == [1.5, 2.0, 592.0]
+
+
+def test_nothing_else_is_late() -> None:
+    first, group = album_part(1), Place("telegram", "-5", private=False)
+    others = (
+        album_part(2, "8"),
+        album_part(3, sender=Sender("8")),
+        album_part(4, place=group),
+        first,  # delivered again
+        part(5, "and?"),
+    )
+    for other in others:
+        assert [each.is_late for _, each in joined(first, 2.0, other)] == [False, False]
+    # Nobody remembers for longer than ten minutes.
+    assert [each.is_late for _, each in joined(first, 602.0, album_part(2))] == [False, False]
+    # Recordings are never joined, each of them is heard.
+    sound = AudioAttachment(1, 1, "audio/ogg", "", no_bytes)
+    songs = [replace(part(number, ""), audio=sound, album="9") for number in (1, 2)]
+    assert [each.is_late for _, each in joined(songs[0], 2.0, songs[1])] == [False, False]
+
+
+def test_in_a_group_a_late_part_is_told_of_though_nobody_was_named_in_it() -> None:
+    group = Place("telegram", "-5", private=False)
+    asked, late, other = (
+        album_part(1, place=group),
+        album_part(2, place=group, is_part=True),
+        album_part(3, "8", place=group, is_part=True),
+    )
+    assert [(each.message, each.is_late) for _, each in joined(asked, 2.0, late, other)] == [
+        ("1", False),
+        ("2", True),
+    ]
+    assert joined(other, 2.0, replace(other, message="4")) == []
+
+
+async def test_a_part_of_a_known_album_is_waited_for() -> None:
+    passed: list[IncomingMessage] = []
+    joining = PasteJoiner(passed.append, album_seconds=0)
+    joining.add(album_part(1))
+    assert [each.is_late for each in passed] == [False]
+    assert joining.is_waiting_for(HERE.code, "7", "9")
+    assert not joining.is_waiting_for(HERE.code, "7", "8")
+    assert not joining.is_waiting_for(HERE.code, "7")

@@ -110,6 +110,7 @@ def test_what_offers_leave_of_a_dollar_of_cost(
     assert calculate_reduced_trade(replace(economy, reductions=None)) is None
 
 
+@pytest.mark.integration
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
 async def test_played_in_the_briefs_world_each_comes_to_what_the_check_says(seed: int) -> None:
@@ -125,6 +126,7 @@ async def test_played_in_the_briefs_world_each_comes_to_what_the_check_says(seed
     assert [farm.name for farm in year.farms if farm.cash > NanoUsd(0)] == ["dispute"]
 
 
+@pytest.mark.integration
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
 async def test_played_safely_nobody_takes_out_cash_that_they_did_not_pay_in(seed: int) -> None:
@@ -136,6 +138,8 @@ async def test_played_safely_nobody_takes_out_cash_that_they_did_not_pay_in(seed
     assert year.findings == []
 
 
+@pytest.mark.integration
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNGUARDED)
 async def test_without_its_guard_a_farm_pays(name: ScenarioName) -> None:
     on, off = await compared(name, size(small=4, full=12))

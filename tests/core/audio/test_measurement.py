@@ -17,6 +17,9 @@ from core.audio.worker import BYTES_MAX, describe_length, parse_length
 from tests.support import audio
 from tests.support.size import size
 
+#: Nearly all of them start processes.
+pytestmark = pytest.mark.system
+
 VOICE = audio.VOICE
 LIMITED = "from core.audio.worker import limit_process; limit_process()"
 

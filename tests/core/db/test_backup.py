@@ -57,6 +57,7 @@ async def test_nothing_is_overwritten(sqlite_url: str, tmp_path: Path) -> None:
         await restore_database(sqlite_url, tmp_path / "other.db")
 
 
+@pytest.mark.integration
 async def test_only_a_backup_is_restored(tmp_path: Path) -> None:
     notes, other = tmp_path / "notes.txt", tmp_path / "other.db"
     notes.write_bytes(b"remember the milk " * 500)

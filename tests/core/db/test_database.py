@@ -40,6 +40,7 @@ async def test_the_migrated_database_is_the_schema(store: Database) -> None:
     assert await store.read_snapshot(differences) == []
 
 
+@pytest.mark.integration
 async def test_a_new_database_is_born_of_its_kind(tmp_path: Path, clock: TestClock) -> None:
     url = f"sqlite:///{tmp_path}/new.db"
     store = await Database.open(url, kind="demo", clock=clock)
@@ -53,6 +54,7 @@ async def test_a_new_database_is_born_of_its_kind(tmp_path: Path, clock: TestClo
     assert (refused.value.found, refused.value.wanted) == ("demo", "live")
 
 
+@pytest.mark.integration
 async def test_only_its_owner_can_read_a_new_file(tmp_path: Path, clock: TestClock) -> None:
     before = os.umask(0)
     try:
@@ -85,6 +87,7 @@ async def test_postgresql_is_migrated_only_when_told(postgres: Postgres, clock: 
         postgres.drop(name)
 
 
+@pytest.mark.integration
 async def test_another_product_is_left_alone(tmp_path: Path, clock: TestClock) -> None:
     file = tmp_path / "other.db"
     db = sqlite.connect(str(file))
@@ -99,6 +102,7 @@ async def test_another_product_is_left_alone(tmp_path: Path, clock: TestClock) -
     db.close()
 
 
+@pytest.mark.integration
 async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path, clock: TestClock) -> None:
     file = tmp_path / "notes.txt"
     text = b"remember the milk " * 500

@@ -16,7 +16,6 @@ from core.db.prepared import PreparedSelect
 from core.db.sqlite_reads import CONNECTIONS, SqliteReads
 from core.db.writes import Insert
 from core.ledger.ledger import Ledger
-from tests.support.databases import TestClock
 
 #: Types that a driver doesn't know, a constant, a computed column, a limit.
 PEOPLE = PreparedSelect(
@@ -93,11 +92,8 @@ async def test_a_parameter_that_is_missing_is_a_fault_of_the_caller(store: Datab
 
 
 @pytest.fixture
-async def address(tmp_path: Path, clock: TestClock) -> connections.DatabaseAddress:
-    url = f"sqlite:///{tmp_path / 'reads.db'}"
-    database = await Database.open(url, kind="live", clock=clock)
-    await database.close()
-    return connections.parse_url(url)
+def address(sqlite_url: str) -> connections.DatabaseAddress:
+    return connections.parse_url(sqlite_url)
 
 
 async def test_many_reads_share_a_few_connections(address: connections.DatabaseAddress) -> None:

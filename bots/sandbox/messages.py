@@ -1,0 +1,117 @@
+"""The messages of a request to the sandbox: texts, or lists of texts and pictures, in the forms of
+both wires."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bots.sandbox.pictures import (
+    PICTURE_FORMATS,
+    PictureUnreadable,
+    SeenPicture,
+    SentPicture,
+    look_at_picture,
+)
+
+_ROLES: Final = {"system", "user", "assistant"}
+_DETAILS: Final = {"auto", "low", "high", "original"}
+_DATA_URL: Final = re.compile(r"data:([a-z]+/[a-z]+);base64,(.+)")
+#: Whose pictures are an address alone, without an object around it.
+_BARE_ADDRESS_SUPPLIER: Final = "mistral"
+#: Who knows `image` blocks.
+_BLOCK_SUPPLIER: Final = "anthropic"
+
+
+class RequestRefused(Exception):
+    """The request is refused, as the real supplier would refuse it."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxMessage:
+    """A message that was found good."""
+
+    role: str
+    text: str
+    pictures: tuple[SentPicture, ...] = ()
+
+
+def parse_messages(value: Any, supplier: str) -> tuple[SandboxMessage, ...]:
+    """The messages of a request; raises `RequestRefused` for what this supplier doesn't take."""
+    if not isinstance(value, list) or not value:
+        raise _refuse("'messages' is empty.")
+    return tuple(_parse_message(message, supplier) for message in value)
+
+
+def look_at_pictures(messages: Sequence[SandboxMessage]) -> list[list[SeenPicture]]:
+    """The pictures of each message, looked at, in a thread; raises `RequestRefused` where one can't
+    be decoded."""
+    try:
+        return [[look_at_picture(one) for one in message.pictures] for message in messages]
+    except PictureUnreadable:
+        raise _refuse("A picture could not be decoded.", "invalid_image") from None
+
+
+def _parse_message(message: Any, supplier: str) -> SandboxMessage:
+    role, content = (
+        (message.get("role"), message.get("content")) if isinstance(message, dict) else ("", None)
+    )
+    if not isinstance(role, str) or role not in _ROLES:
+        raise _refuse("A message needs a role and a content.")
+    if isinstance(content, str):
+        return SandboxMessage(role, content)
+    if not isinstance(content, list) or not content:
+        raise _refuse("A message's content is a text or a list of parts.")
+    parts = [_parse_part(part, supplier) for part in content]
+    pictures = tuple(part for part in parts if isinstance(part, SentPicture))
+    if pictures and role != "user":
+        raise _refuse("Pictures stand in messages of users alone.")
+    return SandboxMessage(role, "\n".join(p for p in parts if isinstance(p, str)), pictures)
+
+
+def _parse_part(part: Any, supplier: str) -> str | SentPicture:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind == "text" and isinstance(text := part.get("text"), str):
+        return text
+    if kind == "image_url":
+        return _parse_address(part.get("image_url"), supplier)
+    if kind == "image" and supplier == _BLOCK_SUPPLIER:
+        return _parse_source(part.get("source"))
+    raise _refuse("A part of a message is of no known type.")
+
+
+def _parse_address(value: Any, supplier: str) -> SentPicture:
+    """A picture as OpenAI's wire has it: an address that is the picture itself."""
+    if isinstance(value, dict):
+        is_known = value.keys() <= {"url", "detail"} and value.get("detail", "auto") in _DETAILS
+        address = value.get("url") if is_known else None
+    else:
+        address = value if supplier == _BARE_ADDRESS_SUPPLIER else None
+    found = _DATA_URL.fullmatch(address) if isinstance(address, str) else None
+    if found is None:
+        raise _refuse("'image_url' is not understood.")
+    return _make_picture(found[1], found[2])
+
+
+def _parse_source(value: Any) -> SentPicture:
+    """A picture as Anthropic's wire has it: a block with its bytes."""
+    source: Mapping[str, Any] = value if isinstance(value, dict) else {}
+    if source.get("type") != "base64":
+        raise _refuse("'source' is not understood.")
+    return _make_picture(source.get("media_type"), source.get("data"))
+
+
+def _make_picture(media_type: Any, data: Any) -> SentPicture:
+    if media_type not in PICTURE_FORMATS or not isinstance(data, str):
+        raise _refuse("This is no picture of a known format.", "invalid_image_format")
+    return SentPicture(media_type, data)
+
+
+def _refuse(message: str, code: str = "invalid_value") -> RequestRefused:
+    return RequestRefused(400, code, message)
