@@ -119,11 +119,18 @@ async def _find_above_quote(db: Database) -> list[str]:
     up once, at least 1."""
     ask, usage, price = schema.ask.c, schema.usage.c, schema.price.c
     length = sa.case((usage.seconds < ask.seconds, usage.seconds), else_=ask.seconds)
-    exact: sa.ColumnElement[Any] = sa.case(
-        (price.per == "second", length * price.input_rate),
-        else_=usage.input_tokens * price.input_rate + usage.output_tokens * price.output_rate,
+    hundredths = (
+        100 * usage.input_tokens
+        - (100 - sa.func.coalesce(price.cached_percent, 100)) * usage.cached_tokens
+        + (sa.func.coalesce(price.picture_percent, 100) - 100)
+        * sa.func.coalesce(usage.picture_tokens, 0)
     )
-    is_above = sa.and_(usage.charge > 1, (usage.charge - 1) * _MICRO >= exact)
+    exact: sa.ColumnElement[Any] = sa.case(
+        (price.per == "second", 100 * length * price.input_rate),
+        else_=hundredths * price.input_rate + 100 * usage.output_tokens * price.output_rate,
+    )
+    # Half a micro-Credit may have been rounded up before Credits are.
+    is_above = sa.and_(usage.charge > 1, (usage.charge - 1) * _MICRO * 100 >= exact + 100)
     rows = await db.fetch(
         sa.select(usage.ask, usage.charge, ask.held)
         .select_from(

@@ -194,7 +194,9 @@ class Admission:
         return replace(
             quote,
             answer_limit=limit,
-            max_charge=quote.price.calculate_charge(draft.prompt_tokens, limit),
+            max_charge=quote.price.calculate_max_charge(
+                draft.prompt_tokens, limit, pictures=draft.picture_tokens
+            ),
         )
 
     def _start_run(
@@ -276,6 +278,7 @@ class Admission:
             price=price,
             prompt_tokens=draft.prompt_tokens,
             history_tokens=draft.history_tokens,
+            picture_tokens=draft.picture_tokens,
             omitted_turns=history.omitted_turns,
             available=available,
             held=held,

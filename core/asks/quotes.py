@@ -27,6 +27,7 @@ def quote_question(
     price: Price,
     prompt_tokens: Tokens,
     history_tokens: Tokens,
+    picture_tokens: Tokens,
     omitted_turns: int,
     available: Credits,
     held: Credits,
@@ -43,21 +44,23 @@ def quote_question(
         raise QuestionTooLong(model, prompt_tokens)
     usual = Tokens(model.answer_limit.units * (_MORE_ROOM if has_more_room else 1))
     usual_limit = min(usual, room)
-    max_charge = price.calculate_charge(prompt_tokens, usual_limit)
+
+    def charge(limit: Tokens) -> Credits:
+        return price.calculate_max_charge(prompt_tokens, limit, pictures=picture_tokens)
+
+    max_charge = charge(usual_limit)
     if max_charge.units <= available.units:
         return Quote(price, prompt_tokens, history_tokens, usual_limit, max_charge, omitted_turns)
-    limit = _max_affordable_answer(price, prompt_tokens, available)
+    limit = _max_affordable_answer(price, prompt_tokens, picture_tokens, available)
     min_limit = min(find_min_answer(model), usual_limit)
     if limit.units < min_limit.units:
-        raise NotEnoughCredits(
-            model, price, price.calculate_charge(prompt_tokens, min_limit), available, held
-        )
+        raise NotEnoughCredits(model, price, charge(min_limit), available, held)
     return Quote(
         price,
         prompt_tokens,
         history_tokens,
         limit,
-        price.calculate_charge(prompt_tokens, limit),
+        charge(limit),
         omitted_turns,
         shortened=True,
     )
@@ -84,9 +87,13 @@ def quote_recording(
     return Quote(price, no_tokens, no_tokens, no_tokens, max_charge, max_audio=max_length)
 
 
-def _max_affordable_answer(price: Price, prompt_tokens: Tokens, available: Credits) -> Tokens:
+def _max_affordable_answer(
+    price: Price, prompt_tokens: Tokens, picture_tokens: Tokens, available: Credits
+) -> Tokens:
     """The longest answer whose price, prompt included, is within `available`."""
-    remaining_micro = available.units * 1_000_000 - prompt_tokens.units * price.input_rate.units
+    dearer = max(0, price.percents.picture - 100) * picture_tokens.units
+    hundredths = 100 * prompt_tokens.units + dearer
+    remaining_micro = available.units * 1_000_000 - -(-hundredths * price.input_rate.units // 100)
     return (
         Tokens(max(0, remaining_micro // price.output_rate.units))
         if price.output_rate.units

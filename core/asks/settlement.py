@@ -30,7 +30,7 @@ from core.db.writes import Companion, Insert, Update
 from core.earnings.contributions import DrawnAmounts, build_vesting, calculate_paid_part
 from core.ledger.types import Account, Entry, Submission
 from core.money import Credits, NanoUsd, Seconds, Tokens
-from core.pool.providers.types import Fault, Usage
+from core.pool.providers.types import NO_TOKENS, Fault, Usage
 from core.pool.types import Candidate, ContributionTerms
 from core.pricing.catalogue import Model
 from core.pricing.costs import Costs
@@ -182,6 +182,7 @@ def _usage_row(open_ask: OpenAsk, bill: AskBill, paid: Credits, at_ms: int) -> d
         "input_tokens": bill.usage.input.units,
         "cached_tokens": bill.usage.cached.units,
         "output_tokens": bill.usage.output.units,
+        "picture_tokens": bill.picture_tokens.units or None,
         "seconds": bill.usage.audio.units or None,
         "estimated": bill.is_estimated,
         "charge": bill.charge.units,
@@ -220,6 +221,8 @@ class AskBill:
     #: Whether what exceeds the hold is the word of a supplier that can't be true: it is an overrun,
     #: and takes nothing of what the key has left.
     is_excess_doubted: bool = False
+    #: What of the usage's uncached input are pictures, by our count.
+    picture_tokens: Tokens = NO_TOKENS
 
 
 def is_plausible(
@@ -292,22 +295,32 @@ def calculate_bill(
         cache_written=min(billed.cache_written, most - min(billed.cached, most)),
     )
     cost = _cap_cost(costs.calculate_call_cost(candidate.route, possible, at_ms), candidate)
+    pictures = _limit_pictures(quote, candidate, seen)
     return AskBill(
         seen,
-        _calculate_charge(quote, seen, text),
+        _calculate_charge(quote, seen, text, pictures),
         cost,
         is_estimated=seen != told or billed != told,
         is_excess_doubted=not is_true,
+        picture_tokens=pictures,
     )
 
 
 def _count_usage(quote: Quote, candidate: Candidate, delivered_tokens: Tokens) -> Usage:
     """Our own count, with pictures as the supplier that served counts them at most."""
+    return Usage(quote.text_tokens + _count_pictures(quote, candidate), delivered_tokens)
+
+
+def _count_pictures(quote: Quote, candidate: Candidate) -> Tokens:
     if not quote.pictures:
-        return Usage(quote.prompt_tokens, delivered_tokens)
+        return NO_TOKENS
     pictures = candidate.route.count_pictures(quote.pictures)
-    counted = quote.picture_tokens if pictures is None else min(pictures, quote.picture_tokens)
-    return Usage(quote.text_tokens + counted, delivered_tokens)
+    return quote.picture_tokens if pictures is None else min(pictures, quote.picture_tokens)
+
+
+def _limit_pictures(quote: Quote, candidate: Candidate, usage: Usage) -> Tokens:
+    """What of a usage's uncached input are pictures: suppliers don't tell."""
+    return min(_count_pictures(quote, candidate), usage.input - min(usage.cached, usage.input))
 
 
 def _calculate_estimated_bill(
@@ -320,13 +333,14 @@ def _calculate_estimated_bill(
     text: str,
 ) -> AskBill:
     """The bill where no usage was told."""
-    charge = _calculate_charge(quote, ours, text)
+    pictures = _count_pictures(quote, candidate)
+    charge = _calculate_charge(quote, ours, text, pictures)
     if ending.was_reasoning:
-        return AskBill(ours, charge, candidate.hold, is_estimated=True)
+        return AskBill(ours, charge, candidate.hold, is_estimated=True, picture_tokens=pictures)
     if not text and not ending.maybe_billed:
         return AskBill(Usage(Tokens(0), Tokens(0)), charge, NanoUsd(0), is_estimated=True)
     cost = _cap_cost(costs.calculate_call_cost(candidate.route, ours, at_ms), candidate)
-    return AskBill(ours, charge, cost, is_estimated=True)
+    return AskBill(ours, charge, cost, is_estimated=True, picture_tokens=pictures)
 
 
 def _cap_cost(cost: NanoUsd, candidate: Candidate) -> NanoUsd:
@@ -334,10 +348,13 @@ def _cap_cost(cost: NanoUsd, candidate: Candidate) -> NanoUsd:
     return cost if candidate.terms is None else min(cost, candidate.hold)
 
 
-def _calculate_charge(quote: Quote, usage: Usage, text: str) -> Credits:
+def _calculate_charge(quote: Quote, usage: Usage, text: str, pictures: Tokens) -> Credits:
     if not text:
         return Credits(0)
-    return min(quote.price.calculate_charge(usage.input, usage.output), quote.max_charge)
+    charge = quote.price.calculate_charge(
+        usage.input, usage.output, cached=usage.cached, pictures=pictures
+    )
+    return min(charge, quote.max_charge)
 
 
 #: A supplier that heard so much more than was held had other audio before it than was counted:

@@ -118,7 +118,10 @@ class AskSettler:
             omitted_turns=run.quote.omitted_turns,
             shortened=run.quote.shortened,
             failure=ending.failure,
-            history_charge=run.quote.price.calculate_unrounded(run.quote.history_tokens, Tokens(0)),
+            # What is cached of a prompt is its beginning: what was said before.
+            history_charge=run.quote.price.calculate_unrounded(
+                run.quote.history_tokens, Tokens(0), cached=bill.usage.cached
+            ),
             audio=None
             if question.recording is None
             else min(bill.usage.audio, run.quote.max_audio),

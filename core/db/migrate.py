@@ -56,6 +56,7 @@ REVISIONS = (
     "0029",
     "0030",
     "0031",
+    "0032",
 )
 #: Any number will do, as long as every version of the product uses this one.
 _POSTGRES_LOCK = 0x6372_6564_6974

@@ -50,7 +50,9 @@ def calculate_responses(
         return CostChangeResponses(None, None, is_dearer=after > before)
     shared = None
     if after > before:
-        revenue = usage.calculate_revenue(*now, seconds=price.per == "second")
+        revenue = usage.calculate_revenue(
+            *now, seconds=price.per == "second", percents=price.percents
+        )
         min_ratio = (
             Fraction(after * (100 + MIN_MARKUP_PERCENT), revenue * 100) if revenue else ratio
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from bisect import insort
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import sqlalchemy as sa
@@ -25,6 +25,8 @@ from core.pricing.costs import Costs
 from core.pricing.formula import MARKUP_PERCENT, suggest_rate
 from core.pricing.rates import Per
 
+NO_TOKENS = Tokens(0)
+
 #: Who set the prices that no admin set.
 FORMULA = "formula"
 
@@ -33,6 +35,9 @@ STALE_SECONDS = 2.0
 
 #: 1,000 Credits a token: no price is meant to be higher.
 _RATE_MAX = MicroCredits(1_000_000_000)
+
+#: What a kind of tokens may cost, in per cent of the price of a prompt's other tokens.
+KIND_PERCENT_MAX = 1_000
 
 RecordCompanions = Callable[..., Awaitable[None]]
 
@@ -55,6 +60,24 @@ class BadPrice(Refusal):
 
 
 @dataclass(frozen=True, slots=True)
+class KindPercents:
+    """What kinds of a prompt's tokens cost, in per cent of its other tokens: those that the
+    supplier read from a cache, and those of pictures."""
+
+    cached: int = 100
+    picture: int = 100
+
+
+SAME_FOR_ALL_KINDS = KindPercents()
+
+
+def weigh_input(uncached: int, cached: int, pictures: int, percents: KindPercents) -> int:
+    """Tokens in as so many hundredths of plain ones; `pictures` are a part of the uncached."""
+    plain = uncached - pictures
+    return 100 * plain + percents.cached * cached + percents.picture * pictures
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
     """A price is a row of the book. Its rates are micro-Credits per token, or per second of
     audio."""
@@ -66,19 +89,54 @@ class Price:
     output_rate: MicroCredits
     effective_at: int
     set_by: str
+    percents: KindPercents = SAME_FOR_ALL_KINDS
 
     @property
     def is_blended(self) -> bool:
         """Whether tokens in and out cost the same."""
         return self.input_rate == self.output_rate
 
-    def calculate_unrounded(self, input: Tokens, output: Tokens) -> MicroCredits:  # noqa: A002
-        """The price of so many tokens, in micro-Credits, before rounding."""
-        return self.input_rate.multiply_by(input.units) + self.output_rate.multiply_by(output.units)
+    def calculate_unrounded(
+        self,
+        input: Tokens,  # noqa: A002
+        output: Tokens,
+        *,
+        cached: Tokens = NO_TOKENS,
+        pictures: Tokens = NO_TOKENS,
+    ) -> MicroCredits:
+        """The price of so many tokens, in micro-Credits, before rounding to Credits. What of the
+        input was `cached` is priced as that, and what `pictures` are of the rest."""
+        cached = min(cached, input)
+        pictures = min(pictures, input - cached)
+        hundredths = weigh_input(
+            (input - cached).units, cached.units, pictures.units, self.percents
+        )
+        inward = MicroCredits(-(-self.input_rate.units * hundredths // 100))
+        return inward + self.output_rate.multiply_by(output.units)
 
-    def calculate_charge(self, input: Tokens, output: Tokens) -> Credits:  # noqa: A002
+    def calculate_charge(
+        self,
+        input: Tokens,  # noqa: A002
+        output: Tokens,
+        *,
+        cached: Tokens = NO_TOKENS,
+        pictures: Tokens = NO_TOKENS,
+    ) -> Credits:
         """The charge for an answer: whole Credits, rounded up once, at least 1."""
-        return max(Credits(1), self.calculate_unrounded(input, output).round_up())
+        exact = self.calculate_unrounded(input, output, cached=cached, pictures=pictures)
+        return max(Credits(1), exact.round_up())
+
+    def calculate_max_charge(
+        self,
+        input: Tokens,  # noqa: A002
+        output: Tokens,
+        *,
+        pictures: Tokens = NO_TOKENS,
+    ) -> Credits:
+        """The most that so many tokens can be charged: none was cached, and pictures cost no less
+        than words."""
+        dearest = replace(self, percents=KindPercents(picture=max(100, self.percents.picture)))
+        return dearest.calculate_charge(input, output, pictures=pictures)
 
     def calculate_audio_charge(self, length: Seconds) -> Credits:
         """The charge for audio of a length: whole Credits, rounded up once, at least 1."""
@@ -103,6 +161,8 @@ class NewPrice:
     input_rate: MicroCredits
     output_rate: MicroCredits
     per: Per = "token"
+    #: None: as the price before has them, or the formula for a first price.
+    percents: KindPercents | None = None
 
 
 #: What is written together with a price: the admin log's row, the decision that led to it.
@@ -220,6 +280,9 @@ class PriceBook:
         for rate in (rate for one in wanted for rate in (one.input_rate, one.output_rate)):
             if not 0 < rate.units <= _RATE_MAX.units:
                 raise BadPrice(rate)
+        for one in wanted:
+            if one.percents is not None and not _are_possible(one.percents):
+                raise BadPrice(one.input_rate)
         now = self._clock.now_ms()
         at = now if effective_at is None else effective_at
         prices = [
@@ -231,6 +294,7 @@ class PriceBook:
                 one.output_rate,
                 at,
                 set_by,
+                one.percents or self._find_percents(one.model),
             )
             for one in wanted
         ]
@@ -263,6 +327,22 @@ class PriceBook:
         ]
         rate = suggest_rate(bases, markup_percent=self._markup_percent)
         return rate, rate
+
+    def suggest_percents(self, model: Model) -> KindPercents:
+        """What kinds of tokens cost by the formula: cached ones in proportion to what suppliers ask
+        for them, by the dearest proportion; pictures as words, as all suppliers have them."""
+        now = self._clock.now_ms()
+        rates = [
+            self._costs.get_supplier_rate(route, now)
+            for route in model.routes
+            if model.per == "token" and self._costs.has_cost(route)
+        ]
+        shares = [-(-100 * rate.cached // rate.input) for rate in rates if rate.input]
+        return KindPercents(cached=min(100, max(shares, default=100)))
+
+    def _find_percents(self, model: str) -> KindPercents:
+        newest = self.find_newest(model)
+        return SAME_FOR_ALL_KINDS if newest is None else newest.percents
 
     def _is_fresh(self, seconds: float) -> bool:
         # A custom address may have listed a model since, which can be asked before the next read.
@@ -304,8 +384,9 @@ class PriceBook:
     def _create_first_price(self, model: Model) -> Price:
         # In effect since ever, with an id that is derived from the model: several processes that
         # start at once on a new database write the same row, whichever comes first.
-        rates = self.suggest_rates(model)
-        return Price(ids.derive_id("prc", 0, model.id), model.id, model.per, *rates, 0, FORMULA)
+        id_, rates = ids.derive_id("prc", 0, model.id), self.suggest_rates(model)
+        percents = self.suggest_percents(model)
+        return Price(id_, model.id, model.per, *rates, 0, FORMULA, percents)
 
 
 def _insert_row(price: Price, note: str, *, ignore: bool = False) -> Companion:
@@ -315,6 +396,8 @@ def _insert_row(price: Price, note: str, *, ignore: bool = False) -> Companion:
         "per": price.per,
         "input_rate": price.input_rate.units,
         "output_rate": price.output_rate.units,
+        "cached_percent": price.percents.cached,
+        "picture_percent": price.percents.picture,
         "effective_at": price.effective_at,
         "set_by": price.set_by,
         "note": note,
@@ -331,7 +414,15 @@ def _price_from_row(row: sa.Row[Any]) -> Price:
         MicroCredits(row.output_rate),
         row.effective_at,
         row.set_by,
+        KindPercents(
+            100 if row.cached_percent is None else row.cached_percent,
+            100 if row.picture_percent is None else row.picture_percent,
+        ),
     )
+
+
+def _are_possible(percents: KindPercents) -> bool:
+    return 0 <= percents.cached <= 100 and 0 <= percents.picture <= KIND_PERCENT_MAX
 
 
 async def has_prices(db: DatabaseReader) -> bool:

@@ -25,6 +25,8 @@ class UsageMix:
     cached: int = 0
     output: int = 0
     seconds: int = 0
+    #: What of the uncached tokens in are pictures.
+    pictures: int = 0
 
     @property
     def input(self) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from core.money import MicroCredits
 from core.pricing.formula import PICO_PER_MICRO_CREDIT
-from core.pricing.prices import Price
+from core.pricing.prices import SAME_FOR_ALL_KINDS, KindPercents, Price, weigh_input
 from core.pricing.supplier_rates import SupplierRates, UsageMix
 
 
@@ -52,14 +52,21 @@ class ModelUsage:
         )
 
     def calculate_revenue(
-        self, input_rate: MicroCredits, output_rate: MicroCredits, *, seconds: bool
+        self,
+        input_rate: MicroCredits,
+        output_rate: MicroCredits,
+        *,
+        seconds: bool,
+        percents: KindPercents = SAME_FOR_ALL_KINDS,
     ) -> int:
         """What these prices bring for the usage at par, in pico-dollars, before any rounding up."""
-        micro = (
-            input_rate.units * self.seconds
-            if seconds
-            else input_rate.units * self.input + output_rate.units * self.output
+        if seconds:
+            return input_rate.units * self.seconds * PICO_PER_MICRO_CREDIT
+        hundredths = sum(
+            weigh_input(use.uncached, use.cached, use.pictures, percents)
+            for use in self.by_supplier.values()
         )
+        micro = input_rate.units * hundredths // 100 + output_rate.units * self.output
         return micro * PICO_PER_MICRO_CREDIT
 
     def calculate_margin(self, price: Price, rates: SupplierRates) -> int | None:
@@ -70,6 +77,9 @@ class ModelUsage:
         if cost <= 0:
             return None
         revenue = self.calculate_revenue(
-            price.input_rate, price.output_rate, seconds=price.per == "second"
+            price.input_rate,
+            price.output_rate,
+            seconds=price.per == "second",
+            percents=price.percents,
         )
         return (revenue - cost) * 100 // cost

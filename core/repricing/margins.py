@@ -82,6 +82,7 @@ async def read_usage_since(
             sum_of(usage.cached_tokens, "cached"),
             sum_of(usage.output_tokens, "output"),
             sum_of(usage.seconds, "seconds"),
+            sum_of(usage.picture_tokens, "pictures"),
         )
         .where(*conditions)
         .group_by(usage.model, usage.provider)
@@ -94,6 +95,7 @@ async def read_usage_since(
             cached=int(row.cached),
             output=int(row.output),
             seconds=int(row.seconds),
+            pictures=int(row.pictures),
         )
     return by_model
 

@@ -118,7 +118,13 @@ class PriceChanges:
         previous = None if undone is None else self.find_price_before(undone)
         if undone is None or previous is None:
             raise PriceNotUndoable
-        new_price = NewPrice(undone.model, previous.input_rate, previous.output_rate, undone.per)
+        new_price = NewPrice(
+            undone.model,
+            previous.input_rate,
+            previous.output_rate,
+            undone.per,
+            previous.percents,
+        )
         at = undone.effective_at if undone.effective_at > self._clock.now_ms() else None
         return await self.set_price(new_price, actor=actor, act="undo price", at_ms=at, cause=cause)
 
@@ -132,5 +138,7 @@ def price_facts(price: Price | None) -> dict[str, str | int]:
         "model": price.model,
         "input_rate": price.input_rate.units,
         "output_rate": price.output_rate.units,
+        "cached_percent": price.percents.cached,
+        "picture_percent": price.percents.picture,
         "effective_at": price.effective_at,
     }

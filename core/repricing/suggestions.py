@@ -12,7 +12,15 @@ from typing import Final
 from core.money import MicroCredits
 from core.pricing.catalogue import Model
 from core.pricing.formula import MARKUP_PERCENT, PICO_PER_MICRO_CREDIT, tidy_rate
-from core.pricing.prices import FORMULA, NewPrice, Price, PriceBook
+from core.pricing.prices import (
+    FORMULA,
+    SAME_FOR_ALL_KINDS,
+    KindPercents,
+    NewPrice,
+    Price,
+    PriceBook,
+    weigh_input,
+)
 from core.pricing.supplier_rates import USUAL_USAGE, SupplierRate, SupplierRates, UsageMix
 from core.pricing.usage import ModelUsage
 from core.repricing.margins import MarginBasis, Margins
@@ -120,6 +128,7 @@ class PriceSuggestions:
             is_blended=current.is_blended,
             markup_percent=self._markup_percent,
             demand_percent=demand_percent,
+            percents=current.percents,
         )
         return PriceSuggestion(basis, current, *rates, demand_percent)
 
@@ -137,18 +146,19 @@ def suggest_rates(
     is_blended: bool,
     markup_percent: int,
     demand_percent: int,
+    percents: KindPercents = SAME_FOR_ALL_KINDS,
 ) -> SuggestedRates:
     """Suggests rates in and out; one for both where the price is blended or for seconds. `rates`
-    must have one supplier at least."""
+    must have one supplier at least; `percents` are what kinds of tokens cost of the rate in."""
     factor = (100 + markup_percent) * demand_percent
     if real_usage is not None and real_usage.answers >= MIN_ANSWERS:
         costs = [
             (rates[name], use) for name, use in real_usage.by_supplier.items() if name in rates
         ]
         if is_blended or real_usage.seconds:
-            rate = _calculate_rate(costs, factor)
+            rate = _calculate_rate(costs, factor, percents)
             return rate, rate
-        return _calculate_rate(_input_only(costs), factor), _calculate_rate(
+        return _calculate_rate(_input_only(costs), factor, percents), _calculate_rate(
             _output_only(costs), factor
         )
     costs_by_supplier = [
@@ -169,7 +179,8 @@ _RatedUsage = list[tuple[SupplierRate, UsageMix]]
 
 def _input_only(rated_usage: _RatedUsage) -> _RatedUsage:
     return [
-        (level, UsageMix(uncached=use.uncached, cached=use.cached)) for level, use in rated_usage
+        (level, UsageMix(uncached=use.uncached, cached=use.cached, pictures=use.pictures))
+        for level, use in rated_usage
     ]
 
 
@@ -177,12 +188,15 @@ def _output_only(rated_usage: _RatedUsage) -> _RatedUsage:
     return [(level, UsageMix(output=use.output)) for level, use in rated_usage]
 
 
-def _calculate_rate(rated_usage: _RatedUsage, factor: int) -> MicroCredits:
+def _calculate_rate(
+    rated_usage: _RatedUsage, factor: int, percents: KindPercents = SAME_FOR_ALL_KINDS
+) -> MicroCredits:
     """The tidy rate that brings the cost and its markup; `factor` in ten-thousandths."""
     pico = sum(level.calculate_usage_cost(use) for level, use in rated_usage)
-    count = sum(
-        use.input + use.output + (use.seconds if level.second else 0) for level, use in rated_usage
+    hundredths = sum(
+        weigh_input(use.uncached, use.cached, use.pictures, percents)
+        + 100 * (use.output + (use.seconds if level.second else 0))
+        for level, use in rated_usage
     )
-    return tidy_rate(
-        MicroCredits(-(-pico * factor // (max(1, count) * 10_000 * PICO_PER_MICRO_CREDIT)))
-    )
+    paid = max(1, hundredths) * 100 * PICO_PER_MICRO_CREDIT
+    return tidy_rate(MicroCredits(-(-pico * factor // paid)))

@@ -22,7 +22,7 @@ from core.clock import DAY_MS, Clock, as_datetime, as_ms
 from core.jobs.notifications import Notification
 from core.money import MicroCredits
 from core.pricing.catalogue import Catalogue, Model, UnknownModel
-from core.pricing.prices import NewPrice, Price, PriceBook
+from core.pricing.prices import KIND_PERCENT_MAX, KindPercents, NewPrice, Price, PriceBook
 from core.pricing.rates import Per
 from core.repricing.announcements import PriceAnnouncements
 from core.repricing.margins import MarginBasis, Margins
@@ -31,8 +31,9 @@ from core.repricing.price_changes import PriceChange, PriceChanges, PriceNotUndo
 _HOW: Final = say(
     "Write it like this: /setprice gpt-4 5 (Credits per 1K tokens, or per minute of audio; /s for a"
     " second), with a second price for answers: /setprice gpt-4 5 15; from a time on: /setprice"
-    " gpt-4 6 at 18:30, in 2h or 2026-03-01 09:00, your time; back: /setprice gpt-4 undo. Nothing"
-    " was changed."
+    " gpt-4 6 at 18:30, in 2h or 2026-03-01 09:00, your time; for what suppliers read from their"
+    " caches, and for pictures, in per cent of the price in: /setprice gpt-4 5 15 cached 20%"
+    " pictures 120%; back: /setprice gpt-4 undo. Nothing was changed."
 )
 
 
@@ -44,6 +45,8 @@ class SetPriceArguments(Arguments):
     price: str = argument(say("Credits per 1K tokens, or undo"), say("price"), required=True)
     price_out: str = argument(say("Credits per 1K tokens of the answer"), say("price out"))
     at: str = argument(say("From when on: 18:30, in 2h, 2026-03-01 09:00"), say("at time"))
+    cached: str = argument(say("Per cent of the price in, for tokens of a supplier's cache"))
+    pictures: str = argument(say("Per cent of the price in, for tokens of pictures"))
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -51,10 +54,13 @@ class SetPriceArguments(Arguments):
         text, at = f" {text.strip()}", ""
         if (found := _TIME_PATTERN.search(text)) is not None:
             text, at = text[: found.start()], found[0].strip()
+        percents = {"cached": "", "pictures": ""}
+        while (found := _PERCENT_PATTERN.search(text)) is not None:
+            text, percents[found["kind"]] = text[: found.start()], found["percent"]
         words, prices = text.split(), [""]
         while len(words) > 1 and len(prices) < 3 and _is_price(words[-1]):
             prices.insert(0, words.pop())
-        return cls(" ".join(words), prices[0], "".join(prices[1:]), at)
+        return cls(" ".join(words), prices[0], "".join(prices[1:]), at, **percents)
 
 
 class SetPriceCommands:
@@ -96,13 +102,18 @@ class SetPriceCommands:
         if old is None or not is_large_move(old, new):
             return await self._set_price(request, new, at_ms)
         model = self._catalogue.find(new.model)
-        shown = replace(old, input_rate=new.input_rate, output_rate=new.output_rate)
+        percents = new.percents or old.percents
+        shown = replace(
+            old, input_rate=new.input_rate, output_rate=new.output_rate, percents=percents
+        )
         ground = await self._margins.get_basis(model)
         data: dict[str, str | int] = {
             "model": model.id,
             "inward": new.input_rate.units,
             "outward": new.output_rate.units,
             "at": at_ms or 0,
+            "cached": percents.cached,
+            "picture": percents.picture,
         }
         return Reply(
             lines=(
@@ -131,7 +142,9 @@ class SetPriceCommands:
             MicroCredits(int(request.data["inward"])),
             MicroCredits(int(request.data["outward"])),
         )
-        reply = await self._set_price(request, NewPrice(model.id, *rates, model.per), at or None)
+        percents = KindPercents(int(request.data["cached"]), int(request.data["picture"]))
+        new = NewPrice(model.id, *rates, model.per, percents)
+        reply = await self._set_price(request, new, at or None)
         return replace(reply, replace=True)
 
     @action("price-undo", admin_only=True)
@@ -158,6 +171,7 @@ class SetPriceCommands:
         lines = [
             describe_price_change(model, change.old, new, now_ms=now),
             *list_margin_change(ground, new, change.old),
+            *_list_percents(new),
             say("Questions asked before keep the price that they were quoted."),
         ]
         upcoming = self._prices.find_upcoming(model.id)
@@ -182,8 +196,22 @@ class SetPriceCommands:
             price_input.input_rate,
             price_input.output_rate,
             price_input.model.per,
+            self._find_percents(price_input),
         )
         return new, price_input.at_ms
+
+    def _find_percents(self, price_input: PriceInput) -> KindPercents | None:
+        """Those that were typed, the others as they are."""
+        typed = price_input.cached_percent, price_input.picture_percent
+        if typed == (None, None):
+            return None
+        newest = self._prices.find_newest(price_input.model.id)
+        known = KindPercents() if newest is None else newest.percents
+        cached, picture = typed
+        return KindPercents(
+            known.cached if cached is None else cached,
+            known.picture if picture is None else picture,
+        )
 
     def _is_audio(self, name: str) -> bool:
         try:
@@ -206,6 +234,20 @@ def is_large_move(old: Price, new: NewPrice) -> bool:
     )
 
 
+def _list_percents(price: Price) -> list[Phrase]:
+    """What kinds of tokens cost, where any costs something of its own."""
+    if price.per == "second" or price.percents == KindPercents():
+        return []
+    return [
+        say(
+            "Of a prompt's price, tokens that a supplier read from its cache cost {cached}, tokens"
+            " of pictures {picture}.",
+            cached=format_percent(price.percents.cached),
+            picture=format_percent(price.percents.picture),
+        )
+    ]
+
+
 def describe_upcoming(upcoming: Price) -> Phrase:
     """A price that is set already."""
     return say(
@@ -225,6 +267,7 @@ _TIME_PATTERN: Final = re.compile(
     r"|(?P<day>\d{4}-\d\d-\d\d)(?:[ T](?P<hour>\d\d?:\d\d))?"
     r"|(?P<clock>\d\d?:\d\d))$"
 )
+_PERCENT_PATTERN: Final = re.compile(r"\s+(?P<kind>cached|pictures)\s+(?P<percent>\d{1,4}\s*%)$")
 _TIME_WORDS: Final = frozenset({"at", "from", "in"})
 _RATE_UNITS: Final = {"s": "second", "sec": "second", "min": "minute", "1k": "1k"}
 
@@ -237,6 +280,9 @@ class PriceInput:
     input_rate: MicroCredits
     output_rate: MicroCredits
     at_ms: int | None
+    #: None where none was typed.
+    cached_percent: int | None = None
+    picture_percent: int | None = None
 
 
 def parse_price_input(
@@ -256,23 +302,51 @@ def parse_price_input(
         rates.append(_parse_rate(model, *number))
     if model.per == "second" and len(rates) > 1:
         raise ValueError(given.price_out)
-    return PriceInput(model, rates[0], rates[-1], at_ms)
+    cached = _parse_percent(given.cached, 100)
+    pictures = _parse_percent(given.pictures, KIND_PERCENT_MAX)
+    if model.per == "second" and (cached, pictures) != (None, None):
+        raise ValueError(given.cached or given.pictures)
+    return PriceInput(model, rates[0], rates[-1], at_ms, cached, pictures)
+
+
+def _parse_percent(text: str, most: int) -> int | None:
+    """`20%`, `20 %`, `20`; None where nothing was typed."""
+    if not text:
+        return None
+    percent = int(text.strip().removesuffix("%"))
+    if not 0 <= percent <= most:
+        raise ValueError(text)
+    return percent
 
 
 def _describe_wrong(given: SetPriceArguments, now_ms: int, zone: str, *, is_audio: bool) -> Phrase:
     """What of a price that can't be read is wrong; `is_audio`: it is of a model of audio."""
     if not given.model:
         return say("A model and a price are needed.")
+    wrong = _describe_wrong_percent(given, is_audio=is_audio)
     if given.at:
         try:
             _parse_time(given.at, now_ms, zone)
         except ValueError:
-            return say("“{word}” is no time that is still to come.", word=shorten(given.at))
+            wrong = say("“{word}” is no time that is still to come.", word=shorten(given.at))
+    if wrong is not None:
+        return wrong
     if not given.price:
         return _describe_no_price(given.model.split())
     if is_audio and given.price_out:
         return say("Audio has one price, of a minute.")
     return _describe_wrong_price(given)
+
+
+def _describe_wrong_percent(given: SetPriceArguments, *, is_audio: bool) -> Phrase | None:
+    for text, most in ((given.cached, 100), (given.pictures, KIND_PERCENT_MAX)):
+        try:
+            percent = _parse_percent(text, most)
+        except ValueError:
+            return say("“{word}” is no per cent from 0 to {most}.", word=shorten(text), most=most)
+        if percent is not None and is_audio:
+            return say("Audio has one price, of a minute.")
+    return None
 
 
 def _describe_no_price(words: list[str]) -> Phrase:

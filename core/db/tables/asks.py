@@ -142,6 +142,8 @@ usage = sa.Table(
     required_column("input_tokens", sa.BigInteger),
     required_column("cached_tokens", sa.BigInteger),
     required_column("output_tokens", sa.BigInteger),
+    #: What of the input are pictures, by our count; null where there were none.
+    sa.Column("picture_tokens", sa.BigInteger),
     #: Of audio that its supplier heard, which may be more than the ask's; null for a question.
     sa.Column("seconds", sa.BigInteger),
     #: Whether the counts are our own, for the supplier reported no usage.

@@ -17,6 +17,10 @@ price = sa.Table(
     #: Micro-Credits per token (or second); equal for a blended price.
     required_column("input_rate", sa.BigInteger),
     required_column("output_rate", sa.BigInteger),
+    #: What a token of a prompt costs that its supplier read from a cache, and one of a picture, in
+    #: per cent of `input_rate`; null: 100.
+    sa.Column("cached_percent", sa.BigInteger),
+    sa.Column("picture_percent", sa.BigInteger),
     required_column("effective_at", sa.BigInteger),
     #: An admin's person id, or `formula`.
     required_column("set_by", sa.Text),
