@@ -308,14 +308,11 @@ def calculate_bill(
 
 def _count_usage(quote: Quote, candidate: Candidate, delivered_tokens: Tokens) -> Usage:
     """Our own count, with pictures as the supplier that served counts them at most."""
-    return Usage(quote.text_tokens + _count_pictures(quote, candidate), delivered_tokens)
+    return Usage(quote.count_prompt(candidate.route), delivered_tokens)
 
 
 def _count_pictures(quote: Quote, candidate: Candidate) -> Tokens:
-    if not quote.pictures:
-        return NO_TOKENS
-    pictures = candidate.route.count_pictures(quote.pictures)
-    return quote.picture_tokens if pictures is None else min(pictures, quote.picture_tokens)
+    return quote.count_prompt(candidate.route) - quote.text_tokens
 
 
 def _limit_pictures(quote: Quote, candidate: Candidate, usage: Usage) -> Tokens:

@@ -156,9 +156,8 @@ class AnswerStream:
         """The longest answer to ask of the key that serves now: what its minute takes, where that
         is known and of use, else what was quoted."""
         limit = run.quote.answer_limit
-        quote, route = run.quote, run.candidate.route
-        pictures = route.count_pictures(quote.pictures) or quote.picture_tokens
-        room = self._pool.find_answer_room(run.candidate, quote.text_tokens + pictures)
+        prompt = run.quote.count_prompt(run.candidate.route)
+        room = self._pool.find_answer_room(run.candidate, prompt)
         if room is None or room < find_min_answer(run.question.model):
             return limit
         return min(room, limit)
@@ -222,9 +221,9 @@ class AnswerStream:
             now = self._clock.now_ms()
             return self._costs.calculate_audio_cost(run.candidate.route, recording.length, now)
         if maybe_billed:
-            return self._costs.calculate_max_cost(
-                run.candidate.route, run.quote.prompt_tokens, Tokens(0), self._clock.now_ms()
-            )
+            route, now = run.candidate.route, self._clock.now_ms()
+            prompt = run.quote.count_prompt(route)
+            return self._costs.calculate_max_cost(route, prompt, Tokens(0), now)
         return NanoUsd(0)
 
     def _choose_next(

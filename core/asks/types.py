@@ -12,7 +12,7 @@ from core.errors import Refusal
 from core.money import Credits, MicroCredits, Seconds, Tokens
 from core.pool.prompt_caches import CacheScope
 from core.pool.providers.types import NO_AUDIO, NO_TOKENS, ChatMessage
-from core.pricing.catalogue import Model
+from core.pricing.catalogue import Model, Route
 from core.pricing.prices import Price
 from core.pricing.promotions import Promotion
 from core.users.types import Person
@@ -258,6 +258,13 @@ class Quote:
     def text_tokens(self) -> Tokens:
         """The tokens of the prompt without its pictures, which each supplier counts its own way."""
         return self.prompt_tokens - self.picture_tokens
+
+    def count_prompt(self, route: Route) -> Tokens:
+        """The tokens of the prompt, with its pictures as a route counts them at most."""
+        pictures = route.count_pictures(self.pictures)
+        if pictures is None:
+            return self.prompt_tokens
+        return self.text_tokens + min(pictures, self.picture_tokens)
 
 
 @dataclass(frozen=True, slots=True)
