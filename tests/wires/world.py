@@ -23,6 +23,7 @@ from core.money import MicroCredits, Seconds, parse_usd
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue, Route
 from core.pricing.costs import Costs
+from core.pricing.prices import KindPercents, NewPrice
 from core.pricing.rates import Rate, Rates
 from core.users.types import Person
 from tests.peers.raw_supplier import RawAnswer, RawSupplier, raw_supplier
@@ -240,11 +241,13 @@ def _costs() -> Costs:
 
 
 async def _set_prices(app: Any) -> None:
+    """The same for every kind of tokens: the reference knows no other prices."""
     prices = app.services.pricing.prices
-    for wire, rates in meaning.PRICES.items():
-        pair = [MicroCredits(rate) for rate in rates]
+    for wire, (inward, outward) in meaning.PRICES.items():
+        rates = MicroCredits(inward), MicroCredits(outward)
         for model in {_MODELS[wire].id, _THINKER.id if wire == "chat" else _MODELS[wire].id}:
-            await prices.set_price(model, *pair, set_by="admin")
+            new = NewPrice(model, *rates, percents=KindPercents())
+            await prices.set_prices([new], set_by="admin")
     second = MicroCredits(meaning.SECOND_PRICE)
     await prices.set_price("whisper-1", second, second, set_by="admin", per="second")
 

@@ -190,6 +190,7 @@ def test_a_model_that_thinks_is_not_asked_below_a_useful_limit(
             model=model,
             price=price,
             prompt_tokens=Tokens(0),
+            picture_tokens=Tokens(0),
             history_tokens=Tokens(0),
             omitted_turns=0,
             available=Credits(available),

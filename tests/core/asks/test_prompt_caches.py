@@ -16,6 +16,7 @@ from core.pool.prompt_caches import PromptCaches
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
+from core.pricing.supplier_rates import UsageMix
 from core.pricing.usage import ModelUsage
 from core.repricing.suggestions import suggest_rates
 from tests.peers.prompt_caches import AnthropicCaches, OpenAICaches
@@ -122,7 +123,8 @@ async def test_of_twenty_turns_with_a_long_history_most_is_read_from_the_cache(
 
 
 async def _check_that_the_formula_knows(talk: Talk) -> None:
-    """What is read from caches makes the price that the formula suggests lower."""
+    """What is read from caches costs whoever asks less by itself; a price that is the same for
+    every kind of tokens is suggested lower for it."""
     services = talk.tom.app.services
     model = services.pricing.catalogue.find(talk.model)
     suggestion = await services.repricing.suggestions.suggest_price(model)
@@ -130,14 +132,21 @@ async def _check_that_the_formula_knows(talk: Talk) -> None:
     assert suggestion.basis.real_usage is not None
     mix = suggestion.basis.real_usage.by_supplier[talk.supplier]
     assert mix.cached == sum(used.cached for used in talk.used)
-    dearer = suggest_rates(
-        ModelUsage({talk.supplier: replace(mix, uncached=mix.input, cached=0)}),
-        suggestion.basis.rates,
-        is_blended=suggestion.current.is_blended,
-        markup_percent=services.repricing.suggestions.markup_percent,
-        demand_percent=suggestion.demand_percent,
-    )
-    assert suggestion.input_rate.units < dearer[0].units
+    assert suggestion.current.percents.cached < 100
+
+    def suggest(usage: UsageMix) -> int:
+        rates = suggest_rates(
+            ModelUsage({talk.supplier: usage}),
+            suggestion.basis.rates,
+            is_blended=suggestion.current.is_blended,
+            markup_percent=services.repricing.suggestions.markup_percent,
+            demand_percent=suggestion.demand_percent,
+        )
+        return rates[0].units
+
+    cheaper = suggest(mix)
+    assert cheaper < suggest(replace(mix, uncached=mix.input, cached=0))
+    assert cheaper < suggestion.input_rate.units
 
 
 @pytest.mark.parametrize("supplier", ["openai", "anthropic"])

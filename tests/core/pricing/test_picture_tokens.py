@@ -59,7 +59,7 @@ def test_what_one_picture_costs_at_most(rule: str, size: PictureSize, tokens: in
 
 
 def test_pictures_add_up_as_far_as_a_rule_takes_them() -> None:
-    assert count_pictures("gemini-3", [SQUARE] * PICTURES_MAX) == Tokens(8 * 1_120)
+    assert count_pictures("gemini-3", [SQUARE] * PICTURES_MAX) == Tokens(PICTURES_MAX * 1_120)
     assert count_pictures("gemini-3", [SQUARE] * (PICTURES_MAX + 1)) is None
     assert count_pictures("groq-qwen3.8", [SQUARE] * 3) == Tokens(3 * 2_048)
     assert count_pictures("groq-qwen3.8", [SQUARE] * 4) is None
@@ -98,7 +98,7 @@ def test_a_model_costs_what_its_dearest_route_that_sees_so_many_does() -> None:
     assert model.sees_pictures
     assert model.count_pictures([SQUARE] * 3) == Tokens(3 * 2_048)
     assert model.count_pictures([SQUARE] * 4) == Tokens(4 * 1_120)
-    assert model.count_pictures([SQUARE] * 9) is None
+    assert model.count_pictures([SQUARE] * (PICTURES_MAX + 1)) is None
     assert model.count_pictures(()) == Tokens(0)
     blind = CATALOGUE.models["gpt-oss-20b"]
     assert (blind.sees_pictures, blind.count_pictures([SQUARE])) == (False, None)
