@@ -8,6 +8,9 @@ from tests.system import discord_support
 from tests.system.world import World
 
 PHOTO = [{"file_id": "p", "file_unique_id": "p", "width": 90, "height": 90, "file_size": 1_000}]
+FILE = {"file_id": "d", "file_unique_id": "d", "file_size": 9_000}
+#: A film without a name.
+FILM = {**FILE, "width": 1, "height": 1, "duration": 3}
 
 
 def asked(world: World | discord_support.World) -> list[str]:

@@ -1,4 +1,4 @@
-"""Files, pictures and everything else that people send, on Telegram and Discord through the
+"""Files and everything else that people send but pictures, on Telegram and Discord through the
 unmodified clients: text is read, what can't be read costs nothing and is named."""
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import sqlalchemy as sa
 from core.db import schema
 from core.money import Credits
 from tests.peers.discord import plain
+from tests.support.pictures import make_jpeg
 from tests.system import discord_support
-from tests.system.attachments_support import PHOTO, asked, attached, forward_of
+from tests.system.attachments_support import FILE, FILM, PHOTO, asked, attached, forward_of
 from tests.system.world import World, words
 
 ROOM = -5
-_FILE = {"file_id": "d", "file_unique_id": "d", "file_size": 9_000}
-ARCHIVE = {**_FILE, "file_name": "photos.zip", "mime_type": "application/zip"}
-VIDEO = {**_FILE, "width": 1, "height": 1, "duration": 3, "file_name": "cat.mp4"}
+ARCHIVE = {**FILE, "file_name": "photos.zip", "mime_type": "application/zip"}
+VIDEO = {**FILM, "file_name": "cat.mp4"}
 STICKER = {
     "file_id": "s",
     "file_unique_id": "s",
@@ -46,13 +46,13 @@ CODE = "def f():\n    return 1\n"
 KEY = "sk-proj-canary-of-a-file-0001-aaaaaaaaaaaa"
 
 
-# --- pictures and files with words --------------------------------------------------------------
+# --- videos and files with words ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"photo": PHOTO}, "a picture"),
+        ({"animation": FILM, "document": FILM}, "an animation"),
         ({"document": ARCHIVE}, "the file “photos.zip”"),
         ({"video": VIDEO}, "the video “cat.mp4”"),
     ],
@@ -83,8 +83,8 @@ async def test_in_chinese_too(world: World) -> None:
 async def test_discord_says_it_in_private_and_in_servers(discord: discord_support.World) -> None:
     fake = discord.discord
     ann, bob = fake.user(7), fake.user(8)
-    fake.says(ann, "what is this?", **attached("a.png", "image/png"))
-    card = await discord.next(fake.dm(ann), "I can't read the picture “a.png”")
+    fake.says(ann, "what is this?", **attached("a.mp4", "video/mp4"))
+    card = await discord.next(fake.dm(ann), "I can't read the video “a.mp4”")
     fake.says(bob, "summarise", channel=fake.text, mention=True, **attached("b.zip", "x/zip"))
     await discord.next(fake.text, "I can't read the file “b.zip”")
     assert asked(discord) == []
@@ -100,10 +100,9 @@ async def test_in_groups_only_what_is_for_the_bot_is_told(world: World) -> None:
     telegram.says(ann, "", chat=ROOM, photo=PHOTO)
     telegram.says(ann, "", chat=ROOM, sticker=STICKER)
     entities = [{"type": "mention", "offset": 0, "length": 16}]
-    telegram.says(
-        ann, "", chat=ROOM, caption="@credit_test_bot what?", photo=PHOTO, caption_entities=entities
-    )
-    await telegram.seen(ROOM, "I can't read a picture")
+    named = {"caption": "@credit_test_bot what?", "caption_entities": entities}
+    telegram.says(ann, "", chat=ROOM, video=FILM, **named)
+    await telegram.seen(ROOM, "I can't read a video")
     ours = group.last
     telegram.says(ann, "", chat=ROOM, sticker=STICKER, reply_to=ours)
     await telegram.seen(ROOM, "I can't read a sticker")
@@ -116,28 +115,32 @@ async def test_an_album_is_told_of_once(world: World) -> None:
     telegram, ann = world.telegram, world.telegram.user(7)
     for number in range(3):
         caption = {"caption": "which one?"} if number == 0 else {}
-        telegram.says(ann, "", photo=PHOTO, media_group_id="9", **caption)
-    await telegram.seen(7, "I can't read 3 pictures")
+        telegram.says(
+            ann, "", video={**FILM, "file_name": f"{number}.mp4"}, media_group_id="9", **caption
+        )
+    told = "the video “0.mp4”, the video “1.mp4”, the video “2.mp4”"
+    await telegram.seen(7, f"I can't read {told}")
     await world.says(ann, "why?", "An answer.")
     assert asked(world) == ["why?"]
     assert sum("I can't" in each.text for each in telegram.chat(7).bot_messages) == 1
 
 
 @pytest.mark.parametrize(
-    ("language", "fields", "told"),
+    ("language", "kind", "first", "told"),
     [
-        ("en", {"photo": PHOTO}, "This picture came after its album had been asked about."),
-        ("zh-hans", {"photo": PHOTO}, "这张图片到达时"),
-        ("en", {"document": ARCHIVE}, "This file came after its album had been asked about."),
+        ("en", "photo", "Whose keys", "This picture came after its album had been asked about."),
+        ("zh-hans", "photo", "谁的密钥", "这张图片到达时"),
+        ("en", "document", "I can't read", "This file came after its album had been asked about."),
     ],
 )
 async def test_what_comes_after_its_album_is_no_question(
-    world: World, language: str, fields: dict[str, Any], told: str
+    world: World, language: str, kind: str, first: str, told: str
 ) -> None:
     telegram, ann = world.telegram, world.telegram.user(7, language)
-    telegram.says(ann, "", caption="which?", media_group_id="9", **fields)
-    card = await telegram.seen(7, "I can't read" if language == "en" else "我无法读取")
-    telegram.says(ann, "", media_group_id="9", **fields)
+    content, about = make_jpeg(64, 48), {"album": "9", "file_name": "a.zip"}
+    telegram.sends(ann, kind, content, caption="which?", **about)
+    card = await telegram.seen(7, first)
+    telegram.sends(ann, kind, content, **about)
     late = await telegram.seen(7, told)
     assert not late.labels
     assert card.id != late.id
@@ -147,7 +150,7 @@ async def test_what_comes_after_its_album_is_no_question(
 # --- nothing but a sticker ----------------------------------------------------------------------
 
 BARE: dict[str, tuple[dict[str, Any], str]] = {
-    "photo": ({"photo": PHOTO}, "a picture"),
+    "video": ({"video": FILM}, "a video"),
     "sticker": ({"sticker": STICKER}, "a sticker"),
     "location": ({"location": {"latitude": 1.0, "longitude": 2.0}}, "a location"),
     "contact": ({"contact": {"phone_number": "1", "first_name": "B"}}, "a contact"),

@@ -11,7 +11,7 @@ from core.money import Credits
 from tests.peers.suppliers import Answer
 from tests.peers.telegram import FakeTelegram
 from tests.system import discord_support
-from tests.system.attachments_support import PHOTO, asked, forward_of
+from tests.system.attachments_support import FILM, asked, forward_of
 from tests.system.world import World, products_world, words
 
 ROOM = -5
@@ -113,11 +113,11 @@ async def test_a_forward_with_its_comment_is_one_question_on_discord_too(
     assert asked(discord) == ["what do you think of this?\n\n/role discord:7 owner"]
 
 
-async def test_a_comment_on_a_forwarded_picture_costs_nothing(world: World) -> None:
+async def test_a_comment_on_a_forwarded_video_costs_nothing(world: World) -> None:
     telegram, ann = world.telegram, world.telegram.user(7)
     telegram.says(ann, "what is on it?")
-    telegram.says(ann, "", photo=PHOTO, forward_origin=HIDDEN)
-    await telegram.seen(7, "I can't read a picture")
+    telegram.says(ann, "", video=FILM, forward_origin=HIDDEN)
+    await telegram.seen(7, "I can't read a video")
     assert asked(world) == []
 
 
