@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from bots.app import App, build
+from bots.chat.attachments import SentAttachment
 from bots.chat.audio import AudioAttachment
 from bots.chat.types import (
     Answer,
@@ -81,6 +82,7 @@ class Service:
         message: str = "",
         place: Place | None = None,
         audio: AudioAttachment | None = None,
+        attachments: Sequence[SentAttachment] = (),
     ) -> IncomingMessage:
         return IncomingMessage(
             place=place or self.place,
@@ -89,6 +91,7 @@ class Service:
             at_ms=self.clock.now_ms(),
             text=text,
             audio=audio,
+            attachments=tuple(attachments),
             may_fill_form=(place or self.place).private,
         )
 
@@ -98,18 +101,22 @@ class Service:
         *,
         message: str = "",
         audio: AudioAttachment | None = None,
+        attachments: Sequence[SentAttachment] = (),
+        place: Place | None = None,
         replies_to: str = "",
     ) -> list[Output]:
         """Everything that is shown for a message; answers are told to have landed."""
-        incoming = self.incoming(text, message=message, audio=audio)
+        incoming = self.incoming(
+            text, message=message, audio=audio, attachments=attachments, place=place
+        )
         incoming = replace(incoming, replies_to=replies_to)
-        return await self._shown(self.app.chat.dispatcher.handle_message(incoming))
+        return await self._shown(self.app.chat.dispatcher.handle_message(incoming), incoming.place)
 
     async def presses(self, button: str, *, message: str = "900") -> list[Output]:
         press = ButtonPress(self.place, Sender(self.sender, self.language), button, message)
-        return await self._shown(self.app.chat.dispatcher.handle_press(press))
+        return await self._shown(self.app.chat.dispatcher.handle_press(press), self.place)
 
-    async def _shown(self, outputs: AsyncIterator[Output]) -> list[Output]:
+    async def _shown(self, outputs: AsyncIterator[Output], place: Place) -> list[Output]:
         shown = []
         if not self.is_hasty:  # the clock stands still: nobody is held back by it
             self.app.chat.dispatcher.work_budget._accounts.clear()
@@ -117,7 +124,7 @@ class Service:
             shown.append(output)
             if isinstance(output, Answer):
                 await self.app.chat.dispatcher.mark_delivered(
-                    output.ask, self.place, self.shown_in(output)
+                    output.ask, place, self.shown_in(output)
                 )
         return shown
 
@@ -141,9 +148,16 @@ class Service:
         assert isinstance(shown, Card), shown
         return shown
 
-    async def answer(self, text: str, *, replies_to: str = "") -> Answer:
+    async def answer(
+        self,
+        text: str,
+        *,
+        replies_to: str = "",
+        attachments: Sequence[SentAttachment] = (),
+        place: Place | None = None,
+    ) -> Answer:
         """The final answer to a question."""
-        shown = await self.says(text, replies_to=replies_to)
+        shown = await self.says(text, replies_to=replies_to, attachments=attachments, place=place)
         assert isinstance(shown[-1], Answer), shown
         assert all(isinstance(output, AnswerProgress) for output in shown[:-1])
         return shown[-1]

@@ -15,7 +15,8 @@ from bots.chat.attachments import SentAttachment
 from bots.chat.types import Place
 from core.admin_log import admin_log_row
 from core.asks import streaming
-from core.asks.unpaid_work import CONTENT_REFUSALS_MAX, UnpaidWork
+from core.asks.unpaid_work import CONTENT_REFUSALS_MAX, PICTURE_REFUSALS_MAX, UnpaidWork
+from core.attachments.types import PICTURES_MAX
 from core.db import schema
 from core.users.limits import Allowance
 from tests.bots.chat.i18n_support import list_texts
@@ -24,6 +25,9 @@ from tests.peers.refusals import REFUSALS
 from tests.peers.suppliers import Answer as Says, Hang, Refuse, Script, Used
 from tests.support import service
 from tests.support.databases import TestClock
+from tests.support.documents import make_pdf
+from tests.support.pictures import make_empty_png, make_jpeg
+from tests.support.sent_files import decide_whose_keys, sent_picture
 from tests.support.service import Service
 
 TESTS: Final = Path(__file__).parents[2]
@@ -146,6 +150,64 @@ async def send_sticker(_: Service, tom: Service) -> str:
     return "\n".join(told)
 
 
+def send_pictures(*contents: bytes, text: str = "why?", shares: bool | None = False) -> Leads:
+    """Pictures with a question, by somebody who has decided whose keys may see them, or not."""
+
+    async def send(_: Service, tom: Service) -> str:
+        await decide_whose_keys(tom, shares=shares)
+        sent = [sent_picture(content) for content in contents]
+        return await quiet(tom, tom.says(text, attachments=sent))
+
+    return send
+
+
+async def ask_again_of_a_blind_model(_: Service, tom: Service) -> str:
+    """The model saw the picture that is asked about again, and sees none any more."""
+    await decide_whose_keys(tom, shares=False)
+    answer = await tom.answer(ASK, attachments=[sent_picture(make_jpeg(64, 48))])
+    catalogue = tom.app.services.pricing.catalogue
+    listing, seeing = catalogue._listing, catalogue.find("gpt-4")
+    blind = replace(seeing, routes=(replace(seeing.routes[0], pictures=""),))
+    catalogue._listing = replace(listing, models={**listing.models, "gpt-4": blind})
+    try:
+        return await quiet(tom, tom.presses(button(answer, "Again")))  # type: ignore[arg-type]
+    finally:
+        catalogue._listing = listing
+
+
+async def send_after_refused_pictures(_: Service, tom: Service) -> str:
+    for number in range(PICTURE_REFUSALS_MAX):
+        tom.openai.script(REFUSALS["content"])
+        await send_pictures(make_jpeg(64 + number, 48))(tom, tom)
+    return await send_pictures(make_jpeg(64, 48))(tom, tom)
+
+
+async def send_where_contributed_keys_serve(_: Service, tom: Service) -> str:
+    """Every key of the operator's own becomes somebody's who lets pictures pass."""
+    pool = tom.app.services.pool.pool
+    records = [one for one in pool._records.values() if one.contributor is None]
+    for record in records:
+        record.contributor, record.takes_files = "per_ann", True
+    try:
+        return await send_pictures(make_jpeg(64, 48))(tom, tom)
+    finally:
+        for record in records:
+            record.contributor, record.takes_files = None, False
+
+
+async def send_to_blind_models_alone(_: Service, tom: Service) -> str:
+    """The only model that sees has no key."""
+    records = tom.app.services.pool.pool._records.values()
+    states = [(record, record.state) for record in records]
+    for record in records:
+        record.state = "paused"
+    try:
+        return await send_pictures(make_jpeg(64, 48), text="/ask claude-3 why?")(tom, tom)
+    finally:
+        for record, state in states:
+            record.state = state
+
+
 async def ask_without_key(_: Service, tom: Service) -> str:
     tom.openai.script(Refuse(401))
     await tom.says(ASK)
@@ -193,9 +255,18 @@ PATHS: Final[dict[str, Leads]] = {
     "The service is restarting": ask_while_stopping,
     "I can't read {what}. Nothing was charged": send_sticker,
     "I can't read {what}. Nothing was asked": send_sticker,
+    "At most {max} pictures go": send_pictures(*[make_jpeg(8, 8)] * (PICTURES_MAX + 1)),
+    "“{name}” has more pixels": send_pictures(make_empty_png(60_000, 60_000)),
+    "“{name}” is no picture": send_pictures(make_pdf(["words"])),
+    "Asked this once": send_pictures(make_jpeg(64, 48), shares=None),
+    "Nothing was asked or charged.": send_pictures(make_jpeg(64, 48), text="/ask claude-3 why?"),
+    "Nothing was asked or charged, and no model": send_to_blind_models_alone,
+    "{model} doesn't see these": ask_again_of_a_blind_model,
+    "Models' rules refused several of your pictures": send_after_refused_pictures,
+    "Pictures and files go to the operator's": send_where_contributed_keys_serve,
     # From here on the key is gone.
     "{model} isn't available right": ask_without_key,
-    "Models' rules refused several": ask_after_refusals,
+    "Models' rules refused several of your questions": ask_after_refusals,
 }
 
 #: Those to which another test leads, and looks at the books: how each begins, and where.
@@ -270,5 +341,6 @@ async def test_what_says_that_nothing_was_charged_moves_nothing(
             assert any(_is_said(each, told) for each in sentences), (beginning, told)
         usage = schema.usage
         charged = sa.select(sa.func.count()).where(usage.c.charge > 0)
-        # Twice the first of two a minute or day, and twice the one and the two at once.
-        assert (await tom.app.services.base.db.fetch(charged))[0][0] == 2 + 2 * 3
+        # Twice the first of two a minute or day, twice the one and the two at once, and the
+        # picture that is asked about again.
+        assert (await tom.app.services.base.db.fetch(charged))[0][0] == 2 + 2 * 3 + 1
