@@ -126,11 +126,10 @@ async def _find_above_quote(db: Database) -> list[str]:
         * sa.func.coalesce(usage.picture_tokens, 0)
     )
     exact: sa.ColumnElement[Any] = sa.case(
-        (price.per == "second", 100 * length * price.input_rate),
-        else_=hundredths * price.input_rate + 100 * usage.output_tokens * price.output_rate,
+        (price.per == "second", length * price.input_rate),
+        else_=(hundredths * price.input_rate + 99) // 100 + usage.output_tokens * price.output_rate,
     )
-    # Half a micro-Credit may have been rounded up before Credits are.
-    is_above = sa.and_(usage.charge > 1, (usage.charge - 1) * _MICRO * 100 >= exact + 100)
+    is_above = sa.and_(usage.charge > 1, (usage.charge - 1) * _MICRO >= exact)
     rows = await db.fetch(
         sa.select(usage.ask, usage.charge, ask.held)
         .select_from(

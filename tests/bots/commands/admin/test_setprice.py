@@ -240,3 +240,40 @@ async def test_nobody_else_sets_or_reads_prices_costs(owner: Service) -> None:
     assert rate(owner) == 5_000
     assert await acts(owner) == []
     assert await tom.credits() == Credits(1_000)
+
+
+@pytest.mark.parametrize(
+    ("typed", "cached", "picture"),
+    [
+        ("5 6 cached 20%", 20, 100),
+        ("5 pictures 120 %", 100, 120),
+        ("5 6 cached 20% pictures 120% in 2h", 20, 120),
+        ("5 pictures 0% cached 0%", 0, 0),
+    ],
+)
+async def test_kinds_of_tokens_have_shares(
+    owner: Service, typed: str, cached: int, picture: int
+) -> None:
+    told = text_of(await owner.screen(f"/setprice gpt-4 {typed}"))
+    assert f"read from its cache cost {cached} %, tokens of pictures {picture} %" in told
+    newest = owner.app.services.pricing.prices.find_newest("gpt-4")
+    assert newest is not None
+    assert (newest.percents.cached, newest.percents.picture) == (cached, picture)
+
+
+async def test_a_share_stays_until_another_is_typed(owner: Service) -> None:
+    await owner.screen("/setprice gpt-4 5 cached 20%")
+    asked = await owner.screen("/setprice gpt-4 50 pictures 300%")
+    told = text_of(*await owner.presses(button(asked, "Yes, change it")))
+    assert "read from its cache cost 20 %, tokens of pictures 300 %" in told
+    newest = owner.app.services.pricing.prices.find_newest("gpt-4")
+    assert newest is not None
+    undone = text_of(*await owner.presses(button(await owner.screen("/setprice gpt-4 50"), "Undo")))
+    assert "pictures 300 %" in undone
+
+
+@pytest.mark.parametrize("wrong", ["cached 101%", "pictures 1001%"])
+async def test_a_share_out_of_proportion_changes_nothing(owner: Service, wrong: str) -> None:
+    told = text_of(await owner.screen(f"/setprice gpt-4 5 {wrong}"))
+    assert "is no per cent from 0 to" in told
+    assert await acts(owner) == []
