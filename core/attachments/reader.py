@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -31,6 +29,7 @@ from core.attachments.wire import (
     parse_pages,
     parse_picture,
 )
+from core.child_process import ChildProcess
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +51,7 @@ class FileReader:
     it was made, is an answer: that the file is damaged."""
 
     def __init__(self) -> None:
-        self._warm: deque[Process] = deque()
+        self._warm: deque[ChildProcess] = deque()
         self._slots = asyncio.Semaphore(_AT_ONCE_MAX)
         self._warming: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -78,14 +77,18 @@ class FileReader:
         if len(content) > FILE_BYTES_MAX:
             raise FileUnreadable(FileProblem.TOO_LARGE)
         async with self._slots:
-            process, answer = await self._take_process(), b""
+            process, answer = await self._take_process(), None
             try:
-                async with asyncio.timeout(READ_SECONDS_MAX):
-                    answer = await _exchange(process, job, content)
-            except TimeoutError:
-                raise FileUnreadable(FileProblem.DAMAGED) from None
+                answer = await process.exchange(
+                    f"{job}\n".encode("ascii"),
+                    content,
+                    seconds=READ_SECONDS_MAX,
+                    bytes_max=ANSWER_BYTES_MAX,
+                )
             finally:
-                await _end(process, is_answered=bool(answer))
+                await process.end(grace_seconds=_END_SECONDS if answer else 0)
+        if not answer:
+            raise FileUnreadable(FileProblem.DAMAGED)
         # Pages may be megabytes of text: nobody else waits while it is taken apart.
         return await asyncio.to_thread(lambda: parse(parse_answer(answer)))
 
@@ -96,70 +99,26 @@ class FileReader:
             self._warming.cancel()
             await asyncio.gather(self._warming, return_exceptions=True)
         while self._warm:
-            await _end(self._warm.popleft(), is_answered=False)
+            await self._warm.popleft().end()
 
-    async def _take_process(self) -> Process:
+    async def _take_process(self) -> ChildProcess:
         process = None
         while self._warm and process is None:
             waiting = self._warm.popleft()
-            process = waiting if waiting.returncode is None else None
+            if waiting.is_running:
+                process = waiting
+            else:
+                await waiting.end()
         if self._warming is None or self._warming.done():
             self._warming = asyncio.create_task(self._warm_up(), name="warm-file-readers")
-        return process or await _start()
+        return process or await ChildProcess.start(_COMMAND)
 
     async def _warm_up(self) -> None:
         """Keeps processes ready for the next files."""
         while len(self._warm) < _WARM and not self._is_closed:
             try:
-                process = await _start()
+                process = await ChildProcess.start(_COMMAND)
             except OSError as error:
                 log.warning("no process for reading files: %s", type(error).__name__)
                 return
             self._warm.append(process)
-
-
-async def _start() -> Process:
-    # Nothing is inherited: neither settings with keys, nor connections, nor the terminal's signals.
-    return await asyncio.create_subprocess_exec(
-        *_COMMAND, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}, start_new_session=True
-    )
-
-
-async def _exchange(process: Process, job: str, content: bytes) -> bytes:
-    """Hands the file over and gives what the process says of it; empty where it died."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with contextlib.suppress(ConnectionError):  # it died meanwhile: its answer is missing, too
-        process.stdin.write(f"{job}\n".encode("ascii"))
-        process.stdin.write(content)
-        await process.stdin.drain()
-        process.stdin.close()
-    answer = bytearray()
-    while chunk := await process.stdout.read(1 << 16):
-        answer += chunk
-        if len(answer) > ANSWER_BYTES_MAX:
-            return b""
-    return bytes(answer)
-
-
-async def _end(process: Process, *, is_answered: bool) -> None:
-    """Ends a process; one that has answered ends by itself."""
-    assert process.stdin is not None
-    process.stdin.close()
-    if is_answered:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _END_SECONDS)
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(_await_end(process), _END_SECONDS)
-
-
-async def _await_end(process: Process) -> None:
-    """Waits for a process that was killed; asyncio doesn't see its end before the end of what it
-    wrote (CPython issue 119710)."""
-    assert process.stdout is not None
-    while await process.stdout.read(1 << 16):
-        pass
-    await process.wait()

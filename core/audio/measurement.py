@@ -5,18 +5,22 @@ killed, and its bytes bound the length instead. The event loop and other people'
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import sys
 from typing import Final
 
 from core.audio.length import AudioLength, bound_length
 from core.audio.worker import parse_length
+from core.child_process import ChildProcess
 
 _log = logging.getLogger(__name__)
 
 #: A worker that hasn't answered in this time is killed.
 MEASUREMENT_SECONDS: Final = 15.0
+#: One that has answered is gone by then.
+_END_SECONDS: Final = 2.0
+#: A number, and what it is.
+_ANSWER_BYTES_MAX: Final = 64
 #: So many workers run at once.
 _WORKERS_MAX: Final = 4
 
@@ -46,24 +50,14 @@ class AudioMeasurer:
     async def _ask_worker(self, content: bytes) -> str:
         """What a worker answers; empty where it was killed, or couldn't be started."""
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                env={},
-                close_fds=True,
-            )
+            process = await ChildProcess.start(self._command)
         except OSError:
             return ""
+        answer, code = None, None
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                out, _ = await process.communicate(content)
-        except TimeoutError:
-            return ""
+            answer = await process.exchange(
+                content, seconds=self._timeout_seconds, bytes_max=_ANSWER_BYTES_MAX
+            )
         finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        return out[:64].decode("ascii", "replace").strip() if process.returncode == 0 else ""
+            code = await process.end(grace_seconds=0 if answer is None else _END_SECONDS)
+        return answer.decode("ascii", "replace").strip() if answer and code == 0 else ""

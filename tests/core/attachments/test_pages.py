@@ -38,7 +38,7 @@ async def files() -> AsyncIterator[FileReader]:
 
 
 def _check_form(reading: PageReading) -> None:
-    for picture in reading.pictures:
+    for picture in (one.whole for one in reading.pictures):
         image = open_picture(picture.content)
         assert (image.format, image.mode, image.size) == ("JPEG", "RGB", tuple(picture.size))
         assert max(picture.size) == PICTURE_SIDE_MAX
@@ -51,11 +51,11 @@ async def test_the_first_pages_are_rendered(files: FileReader) -> None:
     content = make_pdf([f"Page {number}." for number in range(20)])
     found = await files.read_pages(content, 3)
     assert (len(found.pictures), found.pages) == (3, 20)
-    assert [one.size for one in found.pictures] == [(1_212, 1_568)] * 3
+    assert [one.whole.size for one in found.pictures] == [(1_212, 1_568)] * 3
     _check_form(found)
     # Each is another page, with something dark on white.
-    assert len({one.content for one in found.pictures}) == 3
-    extremes = [open_picture(one.content).convert("L").getextrema() for one in found.pictures]
+    assert len({one.whole.content for one in found.pictures}) == 3
+    extremes = [open_picture(one.whole.content).convert("L").getextrema() for one in found.pictures]
     assert all(dark < 100 and light >= 250 for dark, light in extremes)  # type: ignore[operator]
 
 
@@ -68,7 +68,7 @@ async def test_no_more_pages_than_there_are_or_may_go(files: FileReader) -> None
 async def test_pages_that_are_pictures_are_seen(files: FileReader) -> None:
     found = await files.read_pages(make_scanned_pdf(2), 2)
     _check_form(found)
-    image = open_picture(found.pictures[1].content)
+    image = open_picture(found.pictures[1].whole.content)
     for (across, down), wanted in (((9, 9), GREEN), ((image.width - 9, 9), WHITE)):
         seen = image.getpixel((across, down))
         assert isinstance(seen, tuple)

@@ -29,6 +29,7 @@ from core.attachments.types import (
 )
 from core.attachments.wire import PICTURE_JOB, parse_answer, parse_picture
 from tests.support.documents import make_pdf
+from tests.support.inherited import list_inherited, read_environment
 from tests.support.pictures import (
     GREEN,
     RED,
@@ -246,7 +247,7 @@ def test_noise_is_packed_until_it_fits() -> None:
     harsh = noise.translate(bytes([0] * 128 + [255] * 128))
     image = Image.frombytes("RGB", (side, side), harsh)
     assert len(save(image, "JPEG", quality=85)) > PICTURE_BYTES_MAX
-    packed = pack_picture(image)
+    packed = pack_picture(image).whole
     assert 0.4 * PICTURE_BYTES_MAX < len(packed.content) <= PICTURE_BYTES_MAX
     assert packed.size == (side, side)
 
@@ -363,23 +364,22 @@ async def test_who_reads_a_picture_knows_nothing_of_the_service(
     assert files._warming is not None
     await files._warming
     process = files._warm.popleft()
-    assert process.stdin is not None
-    assert process.stdout is not None
+    stdin, stdout = process._process.stdin, process._process.stdout
+    assert stdin is not None
+    assert stdout is not None
     content = make_photo(2_000, 1_500)
-    # More than a pipe holds: what is left of it when this returns, the process has read.
-    process.stdin.write(f"{PICTURE_JOB}\n".encode() + content[:-9])
-    process.stdin.transport.set_write_buffer_limits(high=0)  # type: ignore[attr-defined]
-    await process.stdin.drain()
-    folder = Path(f"/proc/{process.pid}")
-    assert (folder / "environ").read_bytes() == b""
-    assert {int(one.name) for one in (folder / "fd").iterdir()} <= {0, 1, 2}
+    # More than a pipe holds: when this returns, the process has begun to read.
+    stdin.write(f"{PICTURE_JOB}\n".encode() + content[:-9])
+    stdin.flush()
+    assert read_environment(process.pid) == b""
+    assert list_inherited(process.pid) == []
     os.close(held)
-    process.stdin.write(content[-9:])
-    process.stdin.close()
-    answer = await process.stdout.read()
+    stdin.write(content[-9:])
+    stdin.close()
+    answer = stdout.read()
+    await process.end(grace_seconds=60)
     assert parse_picture(parse_answer(answer)).whole.size == (1_568, 1_176)
     assert set(json.loads(answer)) == {"whole", "small"}
-    await process.wait()
 
 
 async def test_pictures_and_documents_are_read_side_by_side(files: FileReader) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -25,6 +26,7 @@ from core.attachments.types import (
     FileProblem,
     FileUnreadable,
 )
+from core.child_process import ChildProcess
 from tests.support.documents import (
     make_bomb_docx,
     make_bomb_pdf,
@@ -33,6 +35,7 @@ from tests.support.documents import (
     make_pdf,
     make_xlsx,
 )
+from tests.support.inherited import list_inherited
 
 #: Nearly all of them start processes.
 pytestmark = pytest.mark.system
@@ -163,18 +166,16 @@ async def test_a_file_that_takes_too_long_is_given_up(
     assert raised.value.problem is FileProblem.DAMAGED
 
 
-async def test_a_process_whose_words_nobody_takes_is_ended(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_process_whose_words_nobody_takes_is_ended() -> None:
     script = "import sys\nwhile True: sys.stdout.buffer.write(bytes(1 << 20))"
-    monkeypatch.setattr(module, "_COMMAND", (sys.executable, "-c", script))
-    process = await module._start()
-    assert process.stdout is not None
-    while not process.stdout._paused:  # type: ignore[attr-defined]  # noqa: ASYNC110
-        await asyncio.sleep(0)
+    process = await ChildProcess.start((sys.executable, "-c", script))
     async with asyncio.timeout(60):
-        await module._end(process, is_answered=False)
-    assert process.returncode is not None
+        assert await process.exchange(b"", seconds=50, bytes_max=1 << 24) == b""
+        assert await process.end() == -signal.SIGKILL
+    process = await ChildProcess.start((sys.executable, "-c", script))
+    async with asyncio.timeout(60):
+        assert await process.end(grace_seconds=0.1) == -signal.SIGKILL
+    assert not process.is_running
 
 
 async def test_readers_know_nothing_of_the_service(
@@ -192,11 +193,11 @@ async def test_readers_know_nothing_of_the_service(
     for process in waiting:
         folder = Path(f"/proc/{process.pid}")
         assert (folder / "environ").read_bytes() == b""
-        assert {int(one.name) for one in (folder / "fd").iterdir()} <= {0, 1, 2}
+        assert list_inherited(process.pid) == []
         assert canary.encode() not in _read_memory(process.pid)
     os.close(held)
     await files.close()
-    assert all(process.returncode is not None for process in waiting)
+    assert not any(process.is_running for process in waiting)
 
 
 def _read_memory(pid: int) -> bytes:

@@ -51,7 +51,7 @@ def test_readings_pass_whole() -> None:
     assert parse_document(_pass(describe_reading(text))) == text
     for picture in (PictureReading(WHOLE, SMALL), PictureReading(SMALL, SMALL)):
         assert parse_picture(_pass(describe_reading(picture))) == picture
-    pages = PageReading((WHOLE, SMALL), 9)
+    pages = PageReading((PictureReading(WHOLE, SMALL), PictureReading(SMALL, SMALL)), 9)
     assert parse_pages(_pass(describe_reading(pages)), 2) == pages
 
 
@@ -65,7 +65,8 @@ def test_problems_pass(problem: FileProblem) -> None:
 def test_the_largest_answers_fit() -> None:
     side = PICTURE_SIDE_MAX
     largest = Picture(JPEG.ljust(PICTURE_BYTES_MAX, b"\xff"), PictureSize(side, side))
-    pages = PageReading((largest,) * PICTURES_MAX, 10**9)
+    small = Picture(JPEG.ljust(PICTURE_BYTES_MAX, b"\xfe"), PictureSize(768, 768))
+    pages = PageReading((PictureReading(largest, small),) * PICTURES_MAX, 10**9)
     words = DocumentText("\x01" * TEXT_CHARS_MAX, "text")
     for reading in (pages, words, PictureReading(largest, WHOLE)):
         assert len(json.dumps(describe_reading(reading))) <= ANSWER_BYTES_MAX
@@ -105,6 +106,10 @@ def _tell(**changes: object) -> dict[str, object]:
     return {"content": content, "width": 1_000, "height": 500, **changes}
 
 
+def _tell_both() -> dict[str, object]:
+    return {"whole": _tell(), "small": _tell(width=9, height=9)}
+
+
 @pytest.mark.parametrize(
     "told",
     [
@@ -120,12 +125,12 @@ def _tell(**changes: object) -> dict[str, object]:
 )
 def test_what_is_no_picture_is_damaged(told: object) -> None:
     assert parse_picture(_pass({"whole": _tell(), "small": _tell(width=9, height=9)}))
-    assert parse_pages(_pass({"pictures": [_tell()], "pages": 1}), 1)
+    assert parse_pages(_pass({"pictures": [_tell_both()], "pages": 1}), 1)
     for answer in ({"whole": told, "small": _tell(width=9, height=9)}, {"whole": told}):
         with pytest.raises(FileUnreadable):
             parse_picture(_pass(answer))
     with pytest.raises(FileUnreadable):
-        parse_pages(_pass({"pictures": [_tell(), told], "pages": 2}), 2)
+        parse_pages(_pass({"pictures": [_tell_both(), {"whole": told}], "pages": 2}), 2)
 
 
 def test_a_small_picture_is_small() -> None:
@@ -137,13 +142,13 @@ def test_a_small_picture_is_small() -> None:
 @pytest.mark.parametrize("pages", [0, 1, -3, None, "2", 2.0, True])
 def test_pages_are_counted(pages: object) -> None:
     with pytest.raises(FileUnreadable):
-        parse_pages(_pass({"pictures": [_tell(), _tell()], "pages": pages}), 2)
+        parse_pages(_pass({"pictures": [_tell_both(), _tell_both()], "pages": pages}), 2)
 
 
 def test_no_more_pages_come_than_were_asked_for() -> None:
     for count in (0, 3):
         with pytest.raises(FileUnreadable):
-            parse_pages(_pass({"pictures": [_tell()] * count, "pages": 9}), 2)
+            parse_pages(_pass({"pictures": [_tell_both()] * count, "pages": 9}), 2)
 
 
 async def test_an_answer_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

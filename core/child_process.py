@@ -1,0 +1,104 @@
+"""A child process that is handed bytes once, answers with bytes, and ends.
+
+It is started by `subprocess`, which gives the child the service's memory only until it is another
+program (`vfork`): uvloop copies the tables of all that memory first, and everybody waits 16 to 25
+milliseconds for that in a service of 250 MB. Its pipes are served by threads, few at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, Self
+
+#: As many as there are children that are talked to at once, and some that end.
+_THREADS: Final = ThreadPoolExecutor(12, thread_name_prefix="children")
+_CHUNK_BYTES: Final = 1 << 16
+
+
+class ChildProcess:
+    """A child process with two pipes. Nothing else is inherited by it: neither settings with keys,
+    nor connections, nor the terminal's signals."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, command: Sequence[str]) -> Self:
+        """Starts a command; raises `OSError`."""
+        loop = asyncio.get_running_loop()
+        return cls(await loop.run_in_executor(_THREADS, _start, command))
+
+    @property
+    def pid(self) -> int:
+        """Its number in the system."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it hasn't ended."""
+        return self._process.poll() is None
+
+    async def exchange(self, *parts: bytes, seconds: float, bytes_max: int) -> bytes | None:
+        """Hands it the parts and gives what it answers up to its end: empty where that is longer
+        than `bytes_max`, None where it takes longer than so many seconds. It is killed then."""
+        loop = asyncio.get_running_loop()
+        talk = loop.run_in_executor(_THREADS, self._talk, parts, bytes_max)
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.shield(talk)
+        except TimeoutError:
+            return None
+        finally:
+            if not talk.done():
+                self._process.kill()
+                await asyncio.wait((talk,))
+
+    async def end(self, *, grace_seconds: float = 0.0) -> int:
+        """Ends it, after so many seconds in which it may end by itself; its exit code."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_THREADS, self._end, grace_seconds)
+
+    def _talk(self, parts: Sequence[bytes], bytes_max: int) -> bytes:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with contextlib.suppress(OSError):  # it died meanwhile: its answer is missing, too
+            for part in parts:
+                stdin.write(part)
+            stdin.close()
+        answer = bytearray()
+        while chunk := os.read(stdout.fileno(), _CHUNK_BYTES):
+            answer += chunk
+            if len(answer) > bytes_max:
+                return b""
+        return bytes(answer)
+
+    def _end(self, grace_seconds: float) -> int:
+        process = self._process
+        if grace_seconds:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(grace_seconds)
+        if process.poll() is None:
+            process.kill()
+        code = process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        return code
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - our own commands alone
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={},
+        start_new_session=True,
+    )
