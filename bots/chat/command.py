@@ -146,18 +146,20 @@ class Arguments:
 
     @classmethod
     def list_options(cls) -> tuple[Option, ...]:
-        """Each field as an option, required ones first: platforms want it so."""
-        options = [
+        """Each field as an option, required ones first: platforms want it so. Where one is a file,
+        which may come without a word, none is required: the command says what it lacks."""
+        infos = sorted(cls._list_infos(), key=lambda one: not one[1].required)
+        may_be_wordless = any(info.is_file for _, info in infos)
+        return tuple(
             Option(
                 name.replace("_", "-"),
                 info.description,
-                info.required,
+                info.required and not may_be_wordless,
                 info.completion,
                 info.is_file,
             )
-            for name, info in cls._list_infos()
-        ]
-        return tuple(sorted(options, key=lambda option: not option.required))
+            for name, info in infos
+        )
 
     @classmethod
     def describe_usage(cls, command: str) -> Phrase:

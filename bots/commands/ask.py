@@ -53,7 +53,7 @@ class AskArguments(Arguments):
     model: str = argument(say("The model's name"), say("model"), completion="model")
     question: str = argument(say("What you want to know"), say("question"), required=True)
     #: In a message it is attached; where options have names it is one.
-    file: str = argument(say("A document or text file that it is about"), is_file=True)
+    file: str = argument(say("A picture, document or text file that it is about"), is_file=True)
 
     @classmethod
     def from_text(cls, text: str) -> Self:

@@ -33,9 +33,10 @@ _FEATURES = {
     "cheap": say("🪙 Light on Credits"),
     "code": say("💻 Good at code"),
     "open_weights": say("🔓 Open weights"),
-    "vision": say("👁 Understands pictures"),
     "local": say("🏠 Runs on the operator's own server"),
 }
+#: No code of the catalogue's: the routes of a model say whether it does.
+_SEES_PICTURES = say("🖼 Sees pictures")
 _MAKERS_A_ROW, _MODELS_A_ROW = 3, 2
 #: A cheaper model is one that the balance pays so often, where there is one.
 _CHEAPER_ANSWERS = 10
@@ -303,6 +304,8 @@ class ModelCommands:
             charge = format_credits(compute_average_charge(price))
             lines.append(say("An average answer: ≈ {charge}", charge=charge))
         lines += [_FEATURES[feature] for feature in model.features if feature in _FEATURES]
+        if model.sees_pictures:
+            lines.append(_SEES_PICTURES)
         lines.append(_abilities_line(model))
         if price is not None and request.place.private:
             lines.append(await self._balance_worth_line(person, price))

@@ -44,6 +44,7 @@ async def test_the_briefs_card_and_balance(sqlite_url: str, clock: TestClock) ->
             "🌟 High performance",
             "⚡ Fast response",
         )
+        assert card.lines[3] == "🖼 Sees pictures"
         balance = await tom.screen("/balance")
         assert balance.title == "💎 My Balance"
         assert balance.lines[0] == "12,450 Credits"
@@ -80,6 +81,8 @@ async def test_a_model_is_chosen_by_buttons_and_a_retired_name_leads_on(
         chosen = (await tom.presses(button(models, "OpenAI")))[0]
         assert isinstance(chosen, Card), "a card's buttons work again and again"
         assert "Anthropic" not in text_of(models), "nobody can serve Claude here"
+        await tom.screen("/model claude-3")
+        assert "🖼" not in text_of(await tom.screen("/model")), "it sees no pictures"
 
 
 async def test_unknown_things_get_the_nearest_and_cost_nothing(
