@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import math
 import struct
 from collections import Counter
 from collections.abc import Sequence
@@ -13,8 +12,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from core.attachments.types import PICTURE_PIXELS_MAX, PictureSize
-from core.money import Tokens
-from core.pricing.catalogue import Model
 
 #: Suppliers' own format names, by the media types that the sandbox takes.
 PICTURE_FORMATS: Final = {"image/jpeg": "JPEG", "image/png": "PNG"}
@@ -120,21 +117,6 @@ def _name_colour(hue: int, saturation: int, value: int) -> str:
     if 15 <= degrees < 45 and value < 150:
         return "brown"
     return next(name for end, name in _HUES if degrees < end)
-
-
-def count_picture_tokens(model: Model, width: int, height: int) -> Tokens:
-    """How many tokens a picture of so many pixels is to a model, as its supplier counts it.
-
-    Claude counts squares of 28 pixels. All others are counted as OpenAI's GPT-4o counts: the
-    picture is scaled down to fit into 2,048 pixels and then to 768 on its shortest side; it has 85
-    tokens, and 170 for each square of 512 pixels. This is the one place where the sandbox counts.
-    """
-    if any(route.provider == "anthropic" for route in model.routes):
-        return Tokens(math.ceil(width / 28) * math.ceil(height / 28))
-    scale = min(1.0, 2_048 / max(width, height))
-    scale = min(scale, 768 / min(width, height))
-    tiles = math.ceil(width * scale / 512) * math.ceil(height * scale / 512)
-    return Tokens(85 + 170 * tiles)
 
 
 def describe_shown(pictures: Sequence[SeenPicture], language: str) -> str:

@@ -26,10 +26,10 @@ from bots.sandbox.messages import (
     look_at_pictures,
     parse_messages,
 )
-from bots.sandbox.pictures import SeenPicture, count_picture_tokens
+from bots.sandbox.pictures import SeenPicture
 from core.audio.length import count_length
 from core.money import Tokens
-from core.pricing.catalogue import Catalogue, Model
+from core.pricing.catalogue import Catalogue, Model, Route
 from core.pricing.token_counter import count_message_tokens, count_tokens
 
 _SAMPLING = ("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty")
@@ -51,7 +51,7 @@ class _CompletionRequest:
     """A request for a completion that was found good."""
 
     model: Model
-    name: str
+    route: Route
     messages: tuple[SandboxMessage, ...]
     limit: int
     stream: bool
@@ -139,7 +139,7 @@ class SandboxSupplier:
         if completion.stream:
             return await self._stream_answer(request, completion, text, reason, usage)
         choice = {"index": 0, "message": {"role": "assistant", "content": text}}
-        head = _response_head(completion.name, "chat.completion")
+        head = _response_head(completion.route.model, "chat.completion")
         whole = {**choice, "finish_reason": reason}
         return web.json_response({**head, "choices": [whole], "usage": usage})
 
@@ -164,7 +164,7 @@ class SandboxSupplier:
         reason: str,
         usage: Mapping[str, int],
     ) -> web.StreamResponse:
-        head = _response_head(completion.name, "chat.completion.chunk")
+        head = _response_head(completion.route.model, "chat.completion.chunk")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
 
@@ -250,13 +250,17 @@ def _parse_completion(
     options = body.get("stream_options")
     return _CompletionRequest(
         model=models[name],
-        name=name,
+        route=_find_route(models[name], supplier, name),
         messages=messages,
         limit=limit,
         stream=body.get("stream") is True,
         # Suppliers whose dialect can't ask for usage tell it unasked.
         with_usage=not isinstance(options, dict) or options.get("include_usage") is True,
     )
+
+
+def _find_route(model: Model, supplier: str, name: str) -> Route:
+    return next(one for one in model.routes if (one.provider, one.model) == (supplier, name))
 
 
 async def _look_at_all(messages: Sequence[SandboxMessage]) -> list[list[SeenPicture]]:
@@ -277,8 +281,11 @@ async def _count_prompt(
 ) -> Tokens:
     model = completion.model
     prompt = await count_message_tokens(model, [message.text for message in completion.messages])
-    for picture in (one for pictures in seen for one in pictures):
-        prompt += count_picture_tokens(model, *picture.size)
+    sizes = [one.size for pictures in seen for one in pictures]
+    picture_tokens = completion.route.count_pictures(sizes)
+    if picture_tokens is None:
+        raise RequestRefused(400, "invalid_value", "The model takes no pictures, or fewer of them.")
+    prompt += picture_tokens
     if prompt > model.prompt_limit:
         raise RequestRefused(400, "context_length_exceeded", "This is longer than the context.")
     return prompt

@@ -1,4 +1,5 @@
-"""The sandbox looks at pictures in the forms of both wires, and bills them."""
+"""The sandbox looks at pictures in the forms of both wires, and bills them by the rules of the
+catalogue, of which the numbers here are."""
 
 from __future__ import annotations
 
@@ -119,8 +120,8 @@ async def test_it_tells_size_and_colours_and_that_it_understands_nothing(sandbox
     assert "a picture of 1,568 × 1,045 pixels, mostly blue and white" in text
     assert "the sandbox and don't really understand pictures" in text
     assert text.endswith(answers.NOTES["en"])
-    # 1,152 × 768: three by two squares of 512.
-    assert tokens == await count("gpt-6.1-sol", "what is on it?") + 85 + 6 * 170
+    # 49 by 33 patches of 32 pixels, each 2.46 tokens.
+    assert tokens == await count("gpt-6.1-sol", "what is on it?") + 3_978
 
 
 async def test_several_are_told_one_by_one_in_the_language_of_the_question(
@@ -135,7 +136,7 @@ async def test_several_are_told_one_by_one_in_the_language_of_the_question(
     assert "1. 一张 40 × 30 像素的图片，主要是红色\n" in text
     assert "2. 一张 30 × 40 像素的图片，主要是绿色\n" in text
     assert "我是沙盒，并不真正理解图片" in text
-    assert tokens == await count("gpt-6.1-sol", "有什么不同？") + 2 * (85 + 170)
+    assert tokens == await count("gpt-6.1-sol", "有什么不同？") + 2 * 5
     # A picture alone is a question, too.
     text, _ = await sandbox.ask(user(red))
     assert "I see **a picture of 40 × 30 pixels, mostly red**." in text
@@ -153,7 +154,9 @@ async def test_blocks_are_read_and_counted_by_squares_of_28_pixels(sandbox: Sand
 async def test_mistral_takes_an_address_without_an_object_around_it(sandbox: Sandbox) -> None:
     bare = {"type": "image_url", "image_url": part(picture(9, 9, "white"))["image_url"]["url"]}
     mistral = {"supplier": "mistral", "model": MISTRAL}
-    assert "9 × 9 pixels, mostly white" in (await sandbox.ask(user(bare), **mistral))[0]
+    text, tokens = await sandbox.ask(user(bare), **mistral)
+    assert "9 × 9 pixels, mostly white" in text
+    assert tokens == await count(MISTRAL, "") + 2  # a patch, and the end of its row
     assert (await sandbox.send(user(bare)))[0] == 400
 
 
@@ -165,12 +168,12 @@ async def test_earlier_pictures_count_and_are_named_as_in_view(sandbox: Sandbox)
     assert "scatter" in text
     assert "still have in view: a picture of 600 × 20 pixels, mostly orange." in text
     texts = ("what is this?", "A picture.", "why is the sky blue?")
-    assert tokens == await count("gpt-6.1-sol", *texts) + 85 + 2 * 170
+    assert tokens == await count("gpt-6.1-sol", *texts) + 47
     # Where the last question has its own, the answer speaks of that one alone.
     text, tokens = await sandbox.ask(before, heard, user(part(picture(8, 8, "purple"))))
     assert "8 × 8" in text
     assert "600" not in text
-    assert tokens == await count("gpt-6.1-sol", *texts[:2], "") + 85 + 2 * 170 + 85 + 170
+    assert tokens == await count("gpt-6.1-sol", *texts[:2], "") + 47 + 3
 
 
 async def test_a_file_and_a_picture_are_both_told_of(sandbox: Sandbox) -> None:
@@ -228,6 +231,21 @@ async def test_what_a_real_supplier_refuses_is_refused(sandbox: Sandbox, message
 async def test_blocks_that_are_no_pictures_are_refused(sandbox: Sandbox, bad: object) -> None:
     status, _ = await sandbox.send(user(bad), supplier="anthropic", model=CLAUDE)
     assert status == 400
+
+
+@pytest.mark.parametrize(
+    ("supplier", "model", "pictures"),
+    [("groq", "openai/gpt-oss-120b", 1), ("mistral", "codestral-2508", 1), ("mistral", MISTRAL, 9)],
+)
+async def test_models_that_dont_see_so_many_refuse_them(
+    sandbox: Sandbox, supplier: str, model: str, pictures: int
+) -> None:
+    asked = {"supplier": supplier, "model": model}
+    assert (await sandbox.send(user(words("why?")), **asked))[0] == 200
+    shown = [part(GOOD)] * pictures
+    status, said = await sandbox.send(user(*shown, words("why?")), **asked)
+    assert status == 400
+    assert "takes no pictures, or fewer" in said["error"]["message"]
 
 
 async def test_a_call_with_many_large_pictures_is_taken(sandbox: Sandbox) -> None:
