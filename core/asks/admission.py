@@ -161,15 +161,18 @@ class Admission:
         )
 
     def _refuse_for_keys(self, draft: AskDraft, quote: Quote) -> AskRefusal:
-        """Why no key serves a question: none can, or none of those that may see its files."""
+        """Why no key serves a question: none can, or those could that its asker doesn't let see
+        their files."""
         question = draft.question
-        if draft.has_files and not question.person.own_keys_only:
+        person = question.person
+        if draft.has_files and not (person.own_keys_only or person.shares_files):
             other = self._pool.choose_candidate(
                 question.model,
                 draft.text_tokens,
                 quote.answer_limit,
-                asker=question.person.id,
+                asker=person.id,
                 pictures=draft.pictures,
+                has_files=True,
             )
             if other is not None:
                 return NoKeyForFiles(question.model)

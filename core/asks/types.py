@@ -361,7 +361,8 @@ class PicturesUnseen(AskRefusal):
 
 
 class NoKeyForFiles(AskRefusal):
-    """Keys that may see people's pictures and files don't serve this model now; others do."""
+    """No key of the operator's own serves this model now; contributed ones would that take people's
+    pictures and files, but the asker doesn't let them see theirs."""
 
     code: ClassVar[str] = "no_key_for_files"
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from typing import Any
+from typing import Any, Final
 
 from bots.chat.attachments import AttachmentKind, SentAttachment
+from core import ids
+from core.asks.types import FileText, Question, SentFile, SentPicture
+from core.attachments.types import SMALL_SIDE_MAX, Picture, PictureSize
+from core.pricing.catalogue import Model
+from tests.peers.supplier_pictures import build_jpeg
+from tests.support import brief
 from tests.support.service import Service
+
+_NUMBERS: Final = itertools.count(1)
 
 
 def sent_picture(content: bytes, name: str = "") -> SentAttachment:
@@ -39,3 +48,43 @@ def count_sent_pictures(body: dict[str, Any]) -> list[int]:
         for message in body["messages"]
         if message["role"] == "user"
     ]
+
+
+def read_picture(width: int = 64, height: int = 48) -> SentPicture:
+    """A picture as the reading process gives it, without that process: as large as it goes to
+    models, and smaller."""
+    longest = max(width, height, SMALL_SIDE_MAX)
+    small = (max(1, side * SMALL_SIDE_MAX // longest) for side in (width, height))
+    name = f"photo.jpg, {width} × {height}"
+    return SentPicture(name, _make_picture(width, height), _make_picture(*small))
+
+
+def read_document(text: str, name: str = "a.pdf") -> FileText:
+    """The words of a document, likewise."""
+    return FileText(name, f"{name}:\n{text}")
+
+
+def _make_picture(width: int, height: int) -> Picture:
+    return Picture(build_jpeg(width, height), PictureSize(width, height))
+
+
+async def make_question(
+    someone: Service,
+    *files: SentFile,
+    text: str = "why?",
+    place: str = "",
+    model: Model = brief.GPT_4,
+    is_privileged: bool = False,
+) -> Question:
+    """A question with these files, as it is asked of the core."""
+    number = next(_NUMBERS)
+    return Question(
+        id=ids.derive_id("ask", someone.clock.now_ms(), f"files/{number}"),
+        person=await someone.person(),
+        place=place or f"telegram:{someone.sender}:",
+        asked_in=str(number),
+        text="\n\n".join((text, *(one.mark for one in files))),
+        model=model,
+        files=files,
+        is_privileged=is_privileged,
+    )
