@@ -31,6 +31,8 @@ _MIN_LOSS: Final = NanoUsd(10_000_000)
 _PAYOUT_WAIT_MAX_MS: Final = DAY_MS
 #: Audio is looked at for so long after its end, so that one alert tells of it, or two.
 _AUDIO_WINDOW_MS: Final = 3_600_000
+#: Refused pictures likewise, for less than the hour within which no alert comes twice.
+_PICTURES_WINDOW_MS: Final = 1_800_000
 #: Of at least so many answers within the window so many per cent may fail.
 _WINDOW_SECONDS: Final = 600.0
 _MIN_ANSWERS: Final = 20
@@ -180,9 +182,10 @@ class Monitor:
             await self._alerts.send_alert("audio", row.person, facts)
 
     async def _check_pictures(self) -> None:
-        """People whose pictures models' rules refused too often today."""
-        midnight = self._clock.now_ms() // DAY_MS * DAY_MS
-        for row in await self._db.fetch(select_paused_people(midnight)):
+        """People whose pictures models' rules refused too often today, once."""
+        now = self._clock.now_ms()
+        paused = select_paused_people(now // DAY_MS * DAY_MS, now - _PICTURES_WINDOW_MS)
+        for row in await self._db.fetch(paused):
             facts = {"person": row.person, "count": int(row.refusals)}
             await self._alerts.send_alert("pictures", row.person, facts)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from core import chart
 from core.asks.conversations import ConversationContext, Conversations
-from core.asks.drafts import AskDraft, count_prompt, has_room, remove_unseen
+from core.asks.drafts import AskDraft, count_prompt, has_room, leave_pictures_behind
 from core.asks.quotes import (
     find_min_answer,
     quote_question,
@@ -30,6 +30,7 @@ from core.asks.types import (
     Quote,
     TooManyAsks,
 )
+from core.asks.unpaid_work import PicturesPaused
 from core.db import schema
 from core.db.writes import Companion, Insert
 from core.ledger.ledger import Ledger
@@ -237,8 +238,10 @@ class Admission:
             )
         if question.files_of:
             question = await self._file_repository.fill_marks(question, data_key)
+            if question.pictures and question.leaves_pictures:
+                raise PicturesPaused
         thread = await self._conversations.load_context(question, data_key)
-        thread = remove_unseen(question.model, question.pictures, thread)
+        thread = leave_pictures_behind(question, thread)
         draft = await count_prompt(question, thread, data_key)
         if not thread.history.along or has_room(draft):
             return draft

@@ -3,13 +3,12 @@ as with the model that is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from core.asks.conversations import PICTURES_ALONG_MAX, ConversationContext, build_messages
 from core.asks.quotes import MIN_ANSWER_TOKENS
 from core.asks.types import FileText, PicturesUnseen, Prompt, Question, SentPicture
-from core.attachments.types import Picture, PictureSize
+from core.attachments.types import PictureSize
 from core.db.writes import Companion
 from core.money import Tokens
 from core.pool.prompt_caches import CACHEABLE_TOKENS_MIN, CacheScope
@@ -127,14 +126,13 @@ def _count_pictures(model: Model, sizes: tuple[PictureSize, ...]) -> Tokens:
     return tokens
 
 
-def remove_unseen(
-    model: Model, own: Sequence[Picture], thread: ConversationContext
-) -> ConversationContext:
-    """The conversation without pictures of earlier turns where the model doesn't see them beside
-    the question's own: their marks stand there."""
+def leave_pictures_behind(question: Question, thread: ConversationContext) -> ConversationContext:
+    """The conversation without pictures of earlier turns where they may not go along, or the model
+    doesn't see them beside the question's own: their marks stand there."""
     history = thread.history
-    sizes = [one.size for one in (*history.pictures_along, *own)]
-    if not history.pictures_along or model.count_pictures(sizes) is not None:
+    sizes = [one.size for one in (*history.pictures_along, *question.pictures)]
+    is_seen = not question.leaves_pictures and question.model.count_pictures(sizes) is not None
+    if not history.pictures_along or is_seen:
         return thread
     texts = (
         replace(turn, files=tuple(one for one in turn.files if isinstance(one, FileText)))

@@ -94,7 +94,7 @@ class RateLimiter:
             try:
                 yield allowed
             except NoKeyAvailable:
-                if allowed is question:
+                if allowed.person is question.person:
                     raise
                 raise NoOwnKeyAvailable(question.model) from None
         except BaseException:

@@ -154,6 +154,8 @@ class Question:
     files_of: str = ""
     #: Whether its marks stand alone: what they stand for is kept no longer.
     are_files_gone: bool = False
+    #: Whether no picture may go with it, since models' rules refused too many today.
+    leaves_pictures: bool = False
 
     @property
     def full_text(self) -> str:

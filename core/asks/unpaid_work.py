@@ -101,13 +101,15 @@ class UnpaidWorkBudget:
 
     async def restrict_question(self, question: Question) -> Question:
         """The question as it may be asked: for the operator's own keys alone after too many
-        refusals. Raises `UnpaidWorkSpent` and `PicturesPaused`."""
+        refusals, and without pictures of before after too many of pictures. Raises
+        `UnpaidWorkSpent` and `PicturesPaused`."""
         work = await self.read_today(question.person.id)
         if work.cost >= self._per_day and not question.is_privileged:
             raise UnpaidWorkSpent
-        is_paused = work.picture_refusals >= PICTURE_REFUSALS_MAX
-        if question.pictures and is_paused and not question.is_privileged:
-            raise PicturesPaused
+        if work.picture_refusals >= PICTURE_REFUSALS_MAX and not question.is_privileged:
+            if question.pictures:
+                raise PicturesPaused
+            question = replace(question, leaves_pictures=True)
         if work.content_refusals < CONTENT_REFUSALS_MAX:
             return question
         return replace(question, person=replace(question.person, own_keys_only=True))
@@ -151,14 +153,18 @@ def find_unpaid_cause(
     return "unseen" if outcome is Outcome.TIMED_OUT and was_reasoning else None
 
 
-def select_paused_people(since_ms: int) -> sa.Select[Any]:
-    """Selects the people whose pictures wait for the next day, by refusals since its midnight."""
-    work = schema.unpaid_work.c
+def select_paused_people(since_ms: int, newest_since_ms: int) -> sa.Select[Any]:
+    """Selects the people whose pictures wait for the next day, by refusals since its midnight, of
+    which the newest is no older than that. Whoever became a part of another counts as them."""
+    work, people = schema.unpaid_work, schema.person
+    whole: sa.ColumnElement[Any] = sa.func.coalesce(people.c.merged_into, work.c.person)
+    count: sa.ColumnElement[Any] = sa.func.count()
     return (
-        sa.select(work.person, sa.func.count().label("refusals"))
-        .where(work.at >= since_ms, work.cause == "picture")
-        .group_by(work.person)
-        .having(sa.func.count() >= PICTURE_REFUSALS_MAX)
+        sa.select(whole.label("person"), count.label("refusals"))
+        .select_from(work.outerjoin(people, people.c.id == work.c.person))
+        .where(work.c.at >= since_ms, work.c.cause == "picture")
+        .group_by(whole)
+        .having(count >= PICTURE_REFUSALS_MAX, sa.func.max(work.c.at) >= newest_since_ms)
     )
 
 
