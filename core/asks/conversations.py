@@ -215,9 +215,7 @@ class Conversations:
             conversation = await self._read_around(question.follows, before)
             if conversation is not None:
                 history = await self._load_history(conversation, question, data_key)
-                return ConversationContext(
-                    conversation.id, _without_earlier_attempts(history, question)
-                )
+                return ConversationContext(conversation.id, history)
         values = {"place": question.place, "person": question.person.id}
         current = await self._read(
             _SELECT_CURRENT, {**values, "before": _AFTER_ALL_IDS, "until": _AFTER_ALL_IDS}
@@ -317,7 +315,7 @@ class Conversations:
         )
         # Turns with files stay the beginning while others are left out.
         sent = [row for number, row in enumerate(rows) if number < kept or row.id in files]
-        turns = _unseal_turns(sent, data_key)
+        turns = _without_earlier_attempt(_unseal_turns(sent, data_key), sent, question)
         along = tuple(
             FilesAlong(files[id_], number) for number, id_ in enumerate(turns) if id_ in files
         )
@@ -337,11 +335,13 @@ class Conversations:
         from. What a question has of its own counts as the newest turn."""
         since = max(left_out_at, self._clock.now_ms() - FILES_ALONG_SECONDS * 1000)
         meant = {question.replies_to, question.follows} - {""}
-        newest = [
-            row
-            for row in rows
-            if row.files_of is not None and (row.id in meant or row.created_at > since)
-        ][:_FILE_TURNS_MAX]
+        # Of turns with the same files, one has them; none, where the question itself does.
+        newest_by_files: dict[str, sa.Row[Any]] = {}
+        for row in rows:
+            is_young = row.id in meant or row.created_at > since
+            if is_young and row.files_of is not None and row.files_of != question.files_of:
+                newest_by_files.setdefault(row.files_of, row)
+        newest = list(newest_by_files.values())[:_FILE_TURNS_MAX]
         if not newest:
             return {}
         whole = [row.files_of for row in newest if row.id in meant]
@@ -435,26 +435,34 @@ def _find_left_out(total: int, limit: int, block: int) -> int:
     return max(0, -(-(total - limit) // block)) * block
 
 
-def _without_earlier_attempts(
-    history: ConversationHistory, question: Question
-) -> ConversationHistory:
-    """The history without earlier attempts of a question that is asked again."""
-    is_repeated = question.is_repeat and history.turns and history.turns[-1][0] == question.text
-    if not is_repeated:
-        return history
-    turns = history.turns[:-1]
-    along = tuple(one for one in history.along if one.turn < len(turns))
-    return replace(history, turns=turns, along=along)
+def _without_earlier_attempt(
+    turns: dict[str, tuple[str, str]], rows: Sequence[sa.Row[Any]], question: Question
+) -> dict[str, tuple[str, str]]:
+    """Turns by their asks, without the newest where it is an earlier attempt of a question that is
+    asked again: the same words, of the same files."""
+    newest = next(reversed(turns), "")
+    if not (newest and question.is_repeat and turns[newest][0] == question.text):
+        return turns
+    (files_of,) = (row.files_of for row in rows if row.id == newest)
+    if files_of != (question.files_of or None):
+        return turns
+    return {id_: turn for id_, turn in turns.items() if id_ != newest}
 
 
 def _unseal_turns(rows: Sequence[sa.Row[Any]], data_key: DataKey) -> dict[str, tuple[str, str]]:
     """What was asked and answered, by its ask, the oldest first; `rows` begin with the newest."""
-    turns: list[tuple[str, tuple[str, str]]] = []
+    turns: dict[str, tuple[str, str]] = {}
+    later: tuple[str, str | None] | None = None
     for row in rows:
         turn = _unseal_turn(row, data_key)
-        if turn is not None and not (turns and turns[-1][1][0] == turn[0]):
-            turns.append((row.id, turn))  # of a question asked again, the newest answer counts
-    return dict(reversed(turns))
+        if turn is None:
+            continue
+        # Of a question asked again, the newest answer counts. The same words about other files are
+        # another question: photos have no names, and are often of one size.
+        if later != (turn[0], row.files_of):
+            turns[row.id] = turn
+        later = turn[0], row.files_of
+    return dict(reversed(turns.items()))
 
 
 def _unseal_turn(row: sa.Row[Any], data_key: DataKey) -> tuple[str, str] | None:
