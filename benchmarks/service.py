@@ -32,7 +32,7 @@ from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Catalogue
 from core.pricing.costs import Costs
 
-PEOPLE = 200
+PEOPLE = 2_000
 
 
 def measure_resident_mb() -> float:
@@ -76,12 +76,14 @@ async def ask(app: App, number: int) -> float:
         text=f"/ask {MODEL} why is the sky blue? " + "tell me more about it " * 8,
     )
     began = time.perf_counter()
+    shown = []
     async for output in app.chat.dispatcher.handle_message(incoming):
+        shown.append(output)
         if isinstance(output, Answer):
             assert "Credit" in output.footer, output
             await app.chat.dispatcher.mark_delivered(output.ask, incoming.place, ["1"])
             return time.perf_counter() - began
-    raise AssertionError("no answer")
+    raise AssertionError(f"no answer: {shown}")
 
 
 async def _measure(url: str, database: str, asks: int, concurrent: int) -> dict[str, float]:
