@@ -2,9 +2,9 @@
 
     python -m benchmarks.day [--minutes 5] [--database sqlite|postgres]
 
-A million asks a day are 116 in a second at ten times the speed. They come evenly, from 2,000 people,
-whatever the service does with them; the supplier, in a process of its own, answers at once. A whole
-day takes 144 minutes. Sizes and memory are told by the minute, with what a day would make of them;
+A million asks a day are 116 in a second at ten times the speed. They come evenly, from 2,000
+people, whatever the service does with them; the supplier, in a process of its own, answers at once.
+A whole day takes 144 minutes. Sizes and memory are told by the minute, with what a day would make;
 the audit reads everything at the end.
 """
 
