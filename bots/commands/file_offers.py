@@ -251,7 +251,7 @@ class FileOffers:
                     " Without the file or /new.",
                     charge=format_credits(more),
                 ),
-                say("For another question, reply to the file with it."),
+                say("For another question, send it with the file, or as a reply to it."),
             ),
             choices=tuple([(await self._make_choice(request, *one),) for one in quoted]),
         )

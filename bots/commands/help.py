@@ -67,6 +67,10 @@ class HelpCommands:
                 *lines,
                 say("A message without a command is a question to your current model."),
                 say(
+                    "Pictures, PDF, Word, Excel and text files go with a question; alone they are"
+                    " offered with a price first."
+                ),
+                say(
                     "Voice messages and audio files are transcribed; a button then asks what"
                     " they say."
                 ),

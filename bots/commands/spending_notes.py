@@ -39,8 +39,8 @@ class SpendingNotes:
         if await self._is_unusual(result, person, left):
             notes.append(
                 say(
-                    "This one cost {charge}, far more than your answers usually do: long texts and"
-                    " long conversations cost more. /new starts afresh.",
+                    "This one cost {charge}, far more than your answers usually do: long texts,"
+                    " pictures and long conversations cost more. /new starts afresh.",
                     charge=format_credits(result.charge),
                 )
             )

@@ -155,9 +155,15 @@ def describe_files_along(run: AskRun) -> Phrase | None:
     if not quote.has_files:
         return None
     charge = format_credits(quote.price.calculate_charge(quote.follow_up_tokens, NO_TOKENS))
+    files = join_names(file.name for along in quote.along for file in along.files)
+    if run.question.files and quote.along:
+        return say(
+            "Goes along for an hour, with {files}: ≈ {charge} a question",
+            files=files,
+            charge=charge,
+        )
     if run.question.files:
         return say("Goes along for an hour: ≈ {charge} a question", charge=charge)
-    files = join_names(file.name for along in quote.along for file in along.files)
     return say("Goes along: {files} · ≈ {charge} a question", files=files, charge=charge)
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from core.asks.conversations import PICTURES_ALONG_MAX, ConversationContext, build_messages
+from core.asks.conversations import (
+    PICTURE_TURNS_MAX,
+    PICTURES_ALONG_MAX,
+    ConversationContext,
+    build_messages,
+)
 from core.asks.quotes import MIN_ANSWER_TOKENS
 from core.asks.types import FileText, PicturesUnseen, Prompt, Question, SentPicture
 from core.attachments.types import PictureSize
@@ -106,16 +111,22 @@ async def _count_files(draft: AskDraft, file_text_tokens: Tokens) -> AskDraft:
 
 
 async def _count_follow_up(draft: AskDraft, file_text_tokens: Tokens) -> Tokens:
-    """What files will count as with a question that follows: the question's own, else those that
-    go along with it."""
-    question = draft.question
-    files = question.files or [one for turn in draft.thread.history.along for one in turn.files]
-    pictures = [one for one in files if isinstance(one, SentPicture)][:PICTURES_ALONG_MAX]
-    sizes = tuple((one.small or one.picture).size for one in pictures)
+    """What files will count as with a question that follows, which has none of its own: the newest
+    texts, and pictures of the newest turns."""
+    question, along = draft.question, draft.thread.history.along
+    turns = [question.files, *(turn.files for turn in reversed(along))]
+    with_pictures = [
+        pictures
+        for files in turns
+        if (pictures := [one for one in files if isinstance(one, SentPicture)])
+    ]
+    pictures = [one for turn in with_pictures[:PICTURE_TURNS_MAX] for one in turn]
+    sizes = [(one.small or one.picture).size for one in pictures[:PICTURES_ALONG_MAX]]
     text_tokens = file_text_tokens
-    if not question.files:
-        text_tokens = Tokens(sum(one.tokens.units for one in files if isinstance(one, FileText)))
-    return text_tokens + _count_pictures(question.model, sizes)
+    if not any(isinstance(one, FileText) for one in question.files):
+        texts = (one for turn in turns for one in turn if isinstance(one, FileText))
+        text_tokens = Tokens(sum(one.tokens.units for one in texts))
+    return text_tokens + _count_pictures(question.model, tuple(sizes))
 
 
 def _count_pictures(model: Model, sizes: tuple[PictureSize, ...]) -> Tokens:

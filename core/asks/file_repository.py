@@ -63,18 +63,15 @@ class FileRepository:
         self, asks: Iterable[str], data_key: DataKey, *, smaller: bool = False
     ) -> dict[str, tuple[SentFile, ...]]:
         """The files that came with asks, by ask; none where they aren't kept any more. With
-        `smaller`, pictures are as they go with later questions."""
+        `smaller`, pictures are only as they go with later questions."""
         table = schema.attachment
         content: sa.ColumnElement[Any] = table.c.content
-        is_small: sa.ColumnElement[bool] = sa.false()
         if smaller:  # the larger ones needn't be read for it
-            content = sa.func.coalesce(table.c.small, table.c.content)
-            is_small = table.c.small.is_not(None)
+            content = sa.case((table.c.small.is_(None), table.c.content))
         rows = await self._db.fetch(
             sa.select(
-                *(table.c[name] for name in ("id", "ask", "kind", "name", "tokens")),
+                *(table.c[name] for name in ("id", "ask", "kind", "name", "tokens", "small")),
                 content.label("content"),
-                is_small.label("is_small"),
             )
             .where(table.c.ask.in_(tuple(asks)), table.c.expires_at > self._clock.now_ms())
             .order_by(table.c.ask, table.c.id)
@@ -112,7 +109,7 @@ class FileRepository:
         """What is kept of a person, the oldest first."""
         table = schema.attachment
         rows = await self._db.fetch(
-            sa.select(table, sa.false().label("is_small"))
+            sa.select(table)
             .where(table.c.person == person, table.c.expires_at > self._clock.now_ms())
             .order_by(table.c.id)
         )
@@ -189,20 +186,28 @@ def _seal(id_: str, file: SentFile, data_key: DataKey) -> dict[str, object]:
 
 def _unseal(row: sa.Row[Any], data_key: DataKey) -> SentFile | None:
     """None where it was erased."""
-    part = "small" if row.is_small else "content"
+    sealed = {"content": row.content, "small": row.small}
     try:
         name = data_key.unseal(_context(row.id, "name"), row.name).decode()
-        content = data_key.unseal(_context(row.id, part), row.content)
+        contents = [
+            data_key.unseal(_context(row.id, part), value)
+            for part, value in sealed.items()
+            if value is not None
+        ]
     except Unsealable:
         return None
     if row.kind == "text":
-        return FileText(name, content.decode(), Tokens(row.tokens))
-    size = PictureSize(*_SIDES.unpack_from(content))
-    return SentPicture(name, Picture(content[_SIDES.size :], size))
+        return FileText(name, contents[0].decode(), Tokens(row.tokens))
+    return SentPicture(name, *map(_unpack, contents))
 
 
 def _pack(picture: Picture) -> bytes:
     return _SIDES.pack(*picture.size) + picture.content
+
+
+def _unpack(content: bytes) -> Picture:
+    size = PictureSize(*_SIDES.unpack_from(content))
+    return Picture(content[_SIDES.size :], size)
 
 
 def _make_id(ask: str, number: int) -> str:

@@ -115,6 +115,20 @@ async def test_it_goes_along_smaller_and_can_be_left_out(world: World) -> None:
     assert _count_pictures(world)[1] == 1
 
 
+async def test_what_goes_along_is_told_with_what_went_before(world: World) -> None:
+    telegram, ann = world.telegram, world.telegram.user(7)
+    await _decide(world)
+    known = world._known(7)
+    telegram.sends(ann, "photo", make_photo(), caption="what is it?")
+    answer = await world.next(7, "with picture, 64 × 48: ≈ ", known)
+    # Each has 765 tokens: four tiles.
+    assert "≈ 8 Credits a question" in answer.text
+    content = make_pdf(["The sky is blue."])
+    telegram.sends(ann, "document", content, caption="what colour?", file_name="sky.pdf")
+    told = "with picture, 64 × 48, picture, 1568 × 1176: ≈ 8 Credits a question"
+    await world.next(7, told, known)
+
+
 async def test_a_model_that_sees_none_offers_one_that_does(world: World) -> None:
     telegram, ann = world.telegram, world.telegram.user(7)
     before = await world.of(ann).credits()

@@ -71,7 +71,7 @@ async def test_pictures_come_back_in_both_sizes(ledger: Ledger) -> None:
     )
     texts = FileRepository(ledger=ledger)
     as_sent = (await texts.load_files((ask,), _KEY))[ask]
-    assert as_sent[:2] == (SentPicture("a.jpg", whole), SentPicture("b.jpg", small))
+    assert as_sent[:2] == (SentPicture("a.jpg", whole, small), SentPicture("b.jpg", small))
     later = (await texts.load_files((ask,), _KEY, smaller=True))[ask]
     assert later[:2] == (SentPicture("a.jpg", small), SentPicture("b.jpg", small))
     assert [one.name for one in later] == ["a.jpg", "b.jpg", "c.txt"]
