@@ -6,6 +6,7 @@ What was shown is kept beside the test's other files, to be read.
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from itertools import product
 from pathlib import Path
@@ -22,6 +23,8 @@ from tests.system.terminals import Terminal, open_terminal
 
 FULL = size(small=0, full=1) == 1
 BIN = Path(sys.executable).parent
+#: What the tour sends; in a clone it is there.
+FILES = ("docs/pictures/paid.png", "docs/promise.md")
 LANGUAGES = {"C.UTF-8": "en", "zh_CN.UTF-8": "zh-CN"}
 SEATS = list(product((50, 80, 100), LANGUAGES)) if FULL else [(80, "C.UTF-8")]
 #: Where a key is asked for, its label follows.
@@ -34,6 +37,9 @@ TOUR = (
     ("99", "/ask 99"),
     ("/balance", "💎"),
     ("/models", "🎤 Whisper"),
+    ("docs/pictures/paid.png what is on it?", "[2] "),
+    ("1", "◈"),
+    ("docs/promise.md what is promised?", "◈ GPT-6.1 Sol"),
     ("/contribute openai", KEY_PROMPT),
     ("sk-sandbox-500", "✅"),
     ("1", "🎉"),
@@ -66,6 +72,9 @@ COMMANDS = [
 
 @pytest.mark.parametrize(("columns", "locale"), SEATS)
 def test_the_tour_works_at_a_terminal(tmp_path: Path, columns: int, locale: str) -> None:
+    for name in FILES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(name, tmp_path / name)
     with open_terminal([BIN / "creditbot", "demo"], tmp_path, {"LANG": locale}, columns) as screen:
         screen.until("you>")
         try:
