@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from bots import logs as bots_logs
 from core.db import schema
 from core.db.database import Database
 
@@ -33,6 +34,25 @@ def logs() -> Iterator[Everything]:
     yield handler
     root.removeHandler(handler)
     root.setLevel(level)
+
+
+#: Loggers that the product quiets.
+_QUIET = (*bots_logs._NOISY_LOGGERS, "psycopg")
+
+
+@pytest.fixture
+def product_logs() -> Iterator[Everything]:
+    """What the product writes at its most talkative."""
+    root, handler = logging.getLogger(), Everything()
+    handlers, level = root.handlers, root.level
+    levels = {name: logging.getLogger(name).level for name in _QUIET}
+    bots_logs.configure_logging("debug")
+    root.handlers = [*handlers, handler]
+    yield handler
+    root.handlers = handlers
+    root.setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
 
 
 def found(canaries: Iterable[str], text: str | bytes) -> list[str]:

@@ -6,15 +6,13 @@ from __future__ import annotations
 
 import io
 import itertools
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from prometheus_client import generate_latest
 
-from bots import http, logs as bots_logs
+from bots import http
 from core.admin.report import build_report
 from core.admin.trial_balance import ReportPeriod
 from core.db import schema
@@ -23,7 +21,7 @@ from core.ledger.export import write_beancount, write_csv
 from tests.peers.suppliers import Answer, Refuse
 from tests.support.size import size
 from tests.system import canaries
-from tests.system.canaries import Everything, columns
+from tests.system.canaries import Everything, columns, product_logs as logs
 from tests.system.chats import PLATFORMS
 from tests.system.contribution_support import (
     ANN,
@@ -41,13 +39,13 @@ from tests.system.contribution_support import (
     withdrawn,
 )
 
+__all__ = ["logs"]
+
 REFUSED = "sk-proj-canary-of-nobody-T3BlbkFJ-0002"
 KEYS = {KEY, REFUSED, KEY.removeprefix("sk-proj-")}
 DETAILS = {HOLDER, IBAN, BANK}
 PLANTED = KEYS | DETAILS
 
-#: Loggers that the product quiets.
-QUIET = (*bots_logs._NOISY_LOGGERS, "psycopg")
 #: How a supplier may fail, each quoting the key that it was called with.
 FAILURES = (
     Refuse(401, code="invalid_api_key", message=f"Incorrect API key provided: {KEY}"),
@@ -56,21 +54,6 @@ FAILURES = (
     Refuse(302, headers={"Location": f"http://127.0.0.1:1/{KEY}"}, body=KEY.encode()),
     Refuse(200, body=f"not an event stream {KEY}".encode()),
 )
-
-
-@pytest.fixture
-def logs() -> Iterator[Everything]:
-    """What the product writes at its most talkative."""
-    root, handler = logging.getLogger(), Everything()
-    handlers, level = root.handlers, root.level
-    levels = {name: logging.getLogger(name).level for name in QUIET}
-    bots_logs.configure_logging("debug")
-    root.handlers = [*handlers, handler]
-    yield handler
-    root.handlers = handlers
-    root.setLevel(level)
-    for name, before in levels.items():
-        logging.getLogger(name).setLevel(before)
 
 
 async def _refused(there: Fair) -> None:
