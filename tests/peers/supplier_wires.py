@@ -227,13 +227,20 @@ def heard(body: dict[str, Any], said: Heard) -> dict[str, Any]:
     return told
 
 
+#: Who reports usage in every stream.
+_TELLING_USAGE_UNASKED = {"mistral"}
+
+
 class Stream:
     """The events of one answer."""
 
-    def __init__(self, wire: str, body: dict[str, Any], used: Used | None) -> None:
+    def __init__(
+        self, wire: str, body: dict[str, Any], used: Used | None, *, plays: str = ""
+    ) -> None:
         self.wire, self.used = wire, used
         self.model = str(body.get("model"))
-        self.with_usage = (body.get("stream_options") or {}).get("include_usage") is True
+        is_asked = (body.get("stream_options") or {}).get("include_usage") is True
+        self.with_usage = is_asked or plays in _TELLING_USAGE_UNASKED
 
     def opening(self) -> bytes:
         """What comes before the first word."""

@@ -365,7 +365,7 @@ class FakeSupplier(PeerServer):
             used = Used(self.count_prompt(body), max(1, words) + answer.thinking)
             if self.caches is not None:
                 used = self.caches.use(key, body, used)
-        stream = wires.Stream(self.wire, body, used)
+        stream = wires.Stream(self.wire, body, used, plays=self.plays)
         told = {"Content-Type": "text/event-stream", **answer.headers}
         told |= self.accounts.headers(key)
         if key in self.organisations:
