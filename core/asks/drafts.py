@@ -3,6 +3,7 @@ as with the model that is asked."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from core.asks.conversations import (
@@ -13,7 +14,7 @@ from core.asks.conversations import (
 )
 from core.asks.quotes import MIN_ANSWER_TOKENS
 from core.asks.types import FileText, PicturesUnseen, Prompt, Question, SentPicture
-from core.attachments.types import PictureSize
+from core.attachments.types import SMALL_SIDE_MAX, Picture, PictureSize
 from core.db.writes import Companion
 from core.money import Tokens
 from core.pool.prompt_caches import CACHEABLE_TOKENS_MIN, CacheScope
@@ -77,7 +78,9 @@ async def count_prompt(
         texts = [message.text for message in earlier_messages]
         history_tokens = await count_message_tokens(model, texts) - CALL_OVERHEAD
     text_tokens = question_tokens + history_tokens
-    scope = CacheScope(thread.conversation, is_reusable=own_text_tokens < history.room)
+    pictures = (*history.pictures_along, *question.pictures)
+    is_reusable = own_text_tokens < history.room and _go_along_unchanged(pictures)
+    scope = CacheScope(thread.conversation, is_reusable=is_reusable)
     is_cacheable = text_tokens >= CACHEABLE_TOKENS_MIN
     draft = AskDraft(
         question=question,
@@ -88,6 +91,13 @@ async def count_prompt(
         history_tokens=history_tokens,
     )
     return await _count_files(draft, file_text_tokens) if draft.has_files else draft
+
+
+def _go_along_unchanged(pictures: Sequence[Picture]) -> bool:
+    """Whether the question that follows has the same pictures: fewer or smaller ones would end what
+    a supplier's cache knows of the prompt where they stand."""
+    is_small = all(max(one.size) <= SMALL_SIDE_MAX for one in pictures)
+    return is_small and len(pictures) <= PICTURES_ALONG_MAX
 
 
 async def _count_files(draft: AskDraft, file_text_tokens: Tokens) -> AskDraft:

@@ -44,26 +44,30 @@ class _Kept:
         return self._until.get(beginning, 0.0) > self._now()
 
 
-def _count(texts: list[str]) -> int:
-    return sum(len(text.split()) for text in texts)
+#: The tokens of each block of a prompt, in their order.
+CountBlocks = Callable[[dict[str, Any]], list[int]]
+
+
+def _count_words(body: dict[str, Any]) -> list[int]:
+    return [len(text.split()) for text, _ in wires.blocks(body)]
 
 
 class OpenAICaches:
-    """OpenAI's, of the families that charge for writing."""
+    """OpenAI's, of the families that charge for writing. `count` is needed for pictures."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._kept = _Kept(now, _OPENAI_SECONDS)
+    def __init__(self, now: Callable[[], float], count: CountBlocks = _count_words) -> None:
+        self._kept, self._count = _Kept(now, _OPENAI_SECONDS), count
         self._machines = itertools.cycle(range(_MACHINES))
 
     def use(self, key: str, body: dict[str, Any], used: Used) -> Used:
-        texts = [text for text, _ in wires.blocks(body)]
+        texts, sizes = [text for text, _ in wires.blocks(body)], self._count(body)
         name = body.get("prompt_cache_key")
         where = (key, str(body["model"]), str(name or f"machine {next(self._machines)}"))
         found = (
             length for length in range(len(texts), 0, -1) if self._kept.has(*where, *texts[:length])
         )
-        cached = _count(texts[: next(found, 0)]) // _OPENAI_STEP * _OPENAI_STEP
-        whole = _count(texts)
+        cached = sum(sizes[: next(found, 0)]) // _OPENAI_STEP * _OPENAI_STEP
+        whole = sum(sizes)
         if whole < _OPENAI_LEAST:
             return used
         self._kept.keep(*where, *texts)
@@ -72,20 +76,24 @@ class OpenAICaches:
 
 
 class AnthropicCaches:
-    """Anthropic's; `least` tokens are the model's minimum."""
+    """Anthropic's; `least` tokens are the model's minimum. `count` is needed for pictures."""
 
-    def __init__(self, now: Callable[[], float], *, least: int = 1_024) -> None:
+    def __init__(
+        self, now: Callable[[], float], count: CountBlocks = _count_words, *, least: int = 1_024
+    ) -> None:
         self._kept, self._least = _Kept(now, _ANTHROPIC_SECONDS), least
+        self._count = count
         #: How many marks each call had.
         self.marks: list[int] = []
 
     def use(self, key: str, body: dict[str, Any], used: Used) -> Used:
         blocks = wires.blocks(body)
         texts, where = [text for text, _ in blocks], (key, str(body["model"]))
+        sizes = self._count(body)
         marked = [index for index, (_, is_marked) in enumerate(blocks, start=1) if is_marked]
         assert len(marked) <= _MARKS_MOST
         self.marks.append(len(marked))
-        lengths = [length for length in marked if _count(texts[:length]) >= self._least]
+        lengths = [length for length in marked if sum(sizes[:length]) >= self._least]
         found = [
             back
             for length in lengths
@@ -95,6 +103,6 @@ class AnthropicCaches:
         read = max(found, default=0)
         for length in {read, *lengths} - {0}:
             self._kept.keep(*where, *texts[:length])
-        cached = _count(texts[:read])
-        written = max(0, _count(texts[: max(lengths, default=0)]) - cached)
+        cached = sum(sizes[:read])
+        written = max(0, sum(sizes[: max(lengths, default=0)]) - cached)
         return dataclasses.replace(used, cached=cached, written=written)

@@ -54,7 +54,7 @@ def key_of(wire: str, request: web.Request) -> str:
 def size(body: dict[str, Any]) -> int:
     """A prompt's size as this fake counts it: words, without its pictures."""
     texts = [str(body.get("system", "")), *(text for text, _ in blocks(body))]
-    return sum(len(text.split()) for text in texts if not text.startswith(_PICTURE))
+    return sum(len(text.split()) for text in texts if not is_picture(text))
 
 
 #: What stands for a picture among the texts of a prompt, with a fingerprint of it.
@@ -70,6 +70,11 @@ def blocks(body: dict[str, Any]) -> list[tuple[str, bool]]:
         parts = [{"text": content}] if isinstance(content, str) else content
         found += [(_text_of(part), "cache_control" in part) for part in parts]
     return found
+
+
+def is_picture(text: str) -> bool:
+    """Whether a text of `blocks` stands for a picture."""
+    return text.startswith(_PICTURE)
 
 
 def _text_of(part: dict[str, Any]) -> str:

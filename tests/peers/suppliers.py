@@ -238,9 +238,19 @@ class FakeSupplier(PeerServer):
 
     def count_prompt(self, body: dict[str, Any]) -> int:
         """A prompt's size: its words, and what its pictures cost here."""
+        return len(str(body.get("system", "")).split()) + sum(self.count_blocks(body))
+
+    def count_blocks(self, body: dict[str, Any]) -> list[int]:
+        """The same of each of its texts and pictures, in their order."""
         count = self._find_count(body)
-        sizes = supplier_pictures.list_sizes(self.wire, body) if count is not None else []
-        return wires.size(body) + sum(count(*sides) for sides in sizes if count is not None)
+        texts = [text for text, _ in wires.blocks(body)]
+        if count is None:
+            return [0 if wires.is_picture(text) else len(text.split()) for text in texts]
+        sizes = iter(supplier_pictures.list_sizes(self.wire, body))
+        return [
+            count(*next(sizes, (1, 1))) if wires.is_picture(text) else len(text.split())
+            for text in texts
+        ]
 
     def _find_count(self, body: dict[str, Any]) -> CountPicture | None:
         model = str(body.get("model"))
