@@ -366,7 +366,7 @@ class StartCommands:
                 *(((shares,),) if not person.own_keys_only else ()),
                 (
                     Choice(
-                        say("Prices told before: {from_}", from_=_describe_threshold(person)),
+                        say("Prices told before: {from_}", from_=_name_threshold(person)),
                         "offer-thresholds",
                     ),
                 ),
@@ -457,6 +457,11 @@ def _describe_threshold(person: Person) -> Phrase:
     if own is None:
         return say("from {credits} or a tenth of your balance", credits=format_credits(OFFER_FROM))
     return say("from {credits}", credits=format_credits(own))
+
+
+def _name_threshold(person: Person) -> Phrase:
+    """The same as briefly as a button says it."""
+    return say("as usual") if person.offer_from is None else _describe_threshold(person)
 
 
 ABOUT = say(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bots.discord.commands import build_definitions
 from core.attachments.types import FILE_BYTES_MAX
 from core.money import Credits
 from tests.peers.discord import plain
@@ -97,6 +98,10 @@ async def test_the_file_option_takes_a_picture(discord: discord_support.World) -
 
 
 async def test_the_file_option_needs_no_question(discord: discord_support.World) -> None:
+    definitions = build_definitions(discord.service.app.chat.dispatcher)
+    (ask,) = [one for one in definitions if one["name"] == "ask"]
+    required = [(one["name"], one["required"]) for one in ask["options"]]
+    assert required == [("question", False), ("model", False), ("file", False)]
     fake, ann = discord.discord, discord.discord.user(7)
     await _decide(discord, ann)
     told = fake.attachment_json(make_png(300, 200), name="plan.png", mime="image/png")
