@@ -102,8 +102,9 @@ async def test_a_document_without_a_word_is_offered(world: World) -> None:
     telegram.sends(ann, "document", make_pdf(["The sky is blue."]), file_name="sky.pdf")
     card = await telegram.seen(7, "Nothing was asked or charged yet")
     assert asked(world) == []
-    (label,) = card.labels
+    label, pages = card.labels
     assert label.startswith("📝 Sum it up: ≤ ")
+    assert pages.startswith("Pages as pictures: ≤ ")
     await world.presses(ann, card, label, "Read with it: sky.pdf")
     assert asked(world) == ["Sum this up.\n\nsky.pdf:\nThe sky is blue."]
     charged = await world.service.app.services.base.db.fetch(sa.select(schema.ask.c.held))
@@ -137,10 +138,11 @@ async def test_of_what_a_model_cannot_take_its_beginning_is_offered(world: World
     telegram, ann = world.telegram, world.telegram.user(7)
     telegram.sends(ann, "document", _long_pdf(40, 14), caption="who agrees?", file_name="c.pdf")
     card = await telegram.seen(7, "c.pdf for GPT-4")
-    assert [label.partition(":")[0] for label in card.labels] == ["The first 20 pages"]
+    labels = [label.partition(":")[0] for label in card.labels]
+    assert labels == ["The first 10 pages as pictures", "The first 20 pages"]
     assert asked(world) == []
     shown = "Read with it: c.pdf (the first 20 of 40 pages)"
-    await world.presses(ann, card, card.labels[0], shown)
+    await world.presses(ann, card, card.labels[1], shown)
     (question,) = asked(world)
     assert question.count(_LINE) == 20 * 14
 
@@ -159,7 +161,8 @@ async def test_what_cannot_be_read_is_named_and_costs_nothing(
     world: World, content: bytes, said: str
 ) -> None:
     telegram, ann = world.telegram, world.telegram.user(7)
-    telegram.sends(ann, "document", content, caption="why?", file_name="a.pdf")
+    caption = "/ask claude-3 why?"  # it sees no pictures of pages
+    telegram.sends(ann, "document", content, caption=caption, file_name="a.pdf")
     shown = await telegram.seen(7, said)
     assert "“a.pdf”" in shown.text
     assert "Nothing was asked or charged" in shown.text
@@ -170,7 +173,8 @@ async def test_offers_in_chinese(world: World) -> None:
     telegram, ann = world.telegram, world.telegram.user(7, "zh-hans")
     telegram.sends(ann, "document", make_pdf(["The sky is blue."]), file_name="sky.pdf")
     card = await telegram.seen(7, "sky.pdf")
-    (label,) = card.labels
+    label, pages = card.labels
     assert label.startswith(words("📝 Sum it up", "zh-CN"))
+    assert pages.startswith(words("Pages as pictures", "zh-CN"))
     await world.presses(ann, card, label, words("Read with it: {what}", "zh-CN", what="sky.pdf"))
     assert asked(world) == [f"{words('Sum this up.', 'zh-CN')}\n\nsky.pdf:\nThe sky is blue."]
