@@ -29,7 +29,7 @@ from core import ids
 from core.asks.repository import AskRepository, SettledAsk
 from core.asks.run import AskRun
 from core.asks.service import AskService
-from core.asks.types import NotEnoughCredits, PicturesUnseen, Question
+from core.asks.types import AlreadyAsked, NotEnoughCredits, PicturesUnseen, Question
 from core.pricing.catalogue import Model, UnknownModel
 
 _CONTINUE_QUESTION = say("Go on exactly where you stopped.")
@@ -154,6 +154,8 @@ class AskCommands:
     async def ask_draft(self, request: Request) -> AskRun | Reply:
         """A question that waited for a tap; once, whichever button it was."""
         draft = await self._drafts.open_draft(request)
+        if await self._ask_repository.has_ask(draft.ask):  # nothing more is offered or decided
+            raise AlreadyAsked(draft.ask)
         request = await self._file_offers.keep_decision(request, draft)
         model = (
             self._model_commands.find_model(draft.model)

@@ -99,9 +99,10 @@ class FileOffers:
 
     async def keep_decision(self, request: Request, draft: QuestionDraft) -> Request:
         """The request of somebody who has decided, by a pressed button, whose keys may see their
-        pictures; it is kept."""
+        pictures; it is kept. More keys than they decided on since are only let by /settings: other
+        cards of before may still be pressed."""
         shares = draft.shares_files
-        if shares is None:
+        if shares is None or (shares and request.person.shares_files is not None):
             return request
         await self._users.update_settings(request.person, shares_files=shares)
         return replace(request, person=replace(request.person, shares_files=shares))
@@ -119,6 +120,7 @@ class FileOffers:
         quote = await self._find_quote(request, draft, model)
         if quote is None:
             return None
+        draft = replace(draft, shares_files=None)  # its button has said that, this one doesn't
         is_known = draft.max_charge and quote.max_charge.units <= draft.max_charge
         if is_known or (not draft.max_charge and not await self._is_dear(request, quote)):
             return None

@@ -68,6 +68,32 @@ async def test_the_first_picture_asks_whose_keys_and_no_other_does(
     assert f"{SWITCH}: {state}" in text_of(await tom.screen("/settings"))
 
 
+async def test_a_price_told_after_it_decides_nothing_again(tom: Service) -> None:
+    await choose_threshold(tom, "0 Credits")
+    offer = await press(tom, await send(tom), ANY)
+    assert "Nothing was asked or charged yet. The prices" in text_of(offer)
+    await toggle(tom, f"{SWITCH}: on")
+    assert isinstance(await press(tom, offer, "Read and answer"), Answer)
+    assert (await tom.person()).shares_files is False
+
+
+async def test_another_card_of_before_lets_no_more_keys_see(tom: Service) -> None:
+    first, second = await send(tom), await send(tom, "and why?")
+    assert isinstance(await press(tom, first, OPERATORS), Answer)
+    assert isinstance(await press(tom, second, ANY), Answer)
+    assert (await tom.person()).shares_files is False
+
+
+async def test_what_was_asked_decides_and_offers_nothing_more(tom: Service) -> None:
+    asked = await send(tom)
+    assert isinstance(await press(tom, asked, OPERATORS), Answer)
+    await choose_threshold(tom, "0 Credits")
+    for label in (ANY, OPERATORS):
+        shown = await tom.presses(button(asked, label))
+        assert not [one for one in shown if "Nothing was asked or charged yet" in text_of(one)]
+    assert (await tom.person()).shares_files is False
+
+
 async def test_a_document_asks_nobody(tom: Service) -> None:
     shown = await tom.answer("what colour?", attachments=[sent_document(make_pdf(["Blue."]))])
     assert "Blue." in str(tom.openai.calls[-1].body)
@@ -122,7 +148,7 @@ async def choose_threshold(tom: Service, label: str) -> Card:
 
 async def test_from_what_price_on_it_is_told_before(tom: Service) -> None:
     await toggle(tom, f"{SWITCH}: off")
-    usual = "Prices told before: from 50 Credits or a tenth of your balance"
+    usual = "Prices told before: as usual"
     assert usual in text_of(await tom.screen("/settings"))
     # A picture is 255 tokens at 5 Credits/1K: reading one costs two, with all that is along more.
     assert isinstance(await send(tom), Answer)
