@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Self
@@ -31,7 +33,14 @@ class ChildProcess:
     async def start(cls, command: Sequence[str]) -> Self:
         """Starts a command; raises `OSError`."""
         loop = asyncio.get_running_loop()
-        return cls(await loop.run_in_executor(_THREADS, _start, command))
+        started = loop.run_in_executor(_THREADS, _start, command)
+        try:
+            return cls(await asyncio.shield(started))
+        except asyncio.CancelledError:
+            await asyncio.wait((started,))  # nobody else would end it
+            if started.exception() is None:
+                await cls(started.result()).end()
+            raise
 
     @property
     def pid(self) -> int:
@@ -55,7 +64,7 @@ class ChildProcess:
             return None
         finally:
             if not talk.done():
-                self._process.kill()
+                self._kill()
                 await asyncio.wait((talk,))
 
     async def end(self, *, grace_seconds: float = 0.0) -> int:
@@ -78,13 +87,21 @@ class ChildProcess:
                 return b""
         return bytes(answer)
 
+    def _kill(self) -> None:
+        """Ends it with its own children, which hold its pipes, too."""
+        if sys.platform == "win32":
+            self._process.kill()
+        elif self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
     def _end(self, grace_seconds: float) -> int:
         process = self._process
         if grace_seconds:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(grace_seconds)
         if process.poll() is None:
-            process.kill()
+            self._kill()
         code = process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:

@@ -1,0 +1,52 @@
+"""Child processes end with whoever waits for them, and whatever they started ends with them."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from core import child_process
+from core.child_process import ChildProcess
+
+SECONDS_MAX = 20.0
+
+
+async def test_a_start_that_is_cancelled_leaves_no_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    may_start, is_starting = threading.Event(), threading.Event()
+    started: list[subprocess.Popen[bytes]] = []
+    start = child_process._start
+
+    def start_late(command: Sequence[str]) -> subprocess.Popen[bytes]:
+        is_starting.set()
+        may_start.wait(SECONDS_MAX)
+        started.append(start(command))
+        return started[-1]
+
+    monkeypatch.setattr(child_process, "_start", start_late)
+    task = asyncio.create_task(ChildProcess.start(("sleep", "60")))
+    await asyncio.to_thread(is_starting.wait, SECONDS_MAX)
+    task.cancel()
+    may_start.set()
+    await asyncio.wait((task,))
+    assert task.cancelled()
+    (process,) = started
+    try:
+        assert process.returncode is not None
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_a_child_of_a_child_holds_nobody_up() -> None:
+    process = await ChildProcess.start(("sh", "-c", "sleep 60 & echo; wait"))
+    try:
+        async with asyncio.timeout(SECONDS_MAX):
+            assert await process.exchange(b"", seconds=0.5, bytes_max=64) is None
+    finally:
+        await process.end()
