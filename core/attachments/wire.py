@@ -43,6 +43,11 @@ ANSWER_BYTES_MAX: Final = max(
     6 * TEXT_CHARS_MAX + _FRAME_BYTES, PICTURES_MAX * _PICTURE_ANSWER_BYTES_MAX
 )
 
+#: What joins rows and pages comes beside the characters that are read.
+_DOCUMENT_CHARS_MAX: Final = 3 * TEXT_CHARS_MAX
+#: No document has so many pages or characters.
+_COUNT_MAX: Final = 1 << 31
+
 _JPEG_MARK: Final = b"\xff\xd8\xff"
 
 Reading = DocumentText | PictureReading | PageReading
@@ -84,9 +89,15 @@ def parse_answer(answer: bytes) -> dict[str, Any]:
 def parse_document(told: dict[str, Any]) -> DocumentText:
     """The words of a document; raises `FileUnreadable`."""
     try:
-        return DocumentText(**told)
+        document = DocumentText(**told)
     except TypeError:
         raise FileUnreadable(FileProblem.DAMAGED) from None
+    counts = (document.pages, document.pages_read, document.beginning_chars)
+    are_counts = all(type(one) is int and 0 <= one <= _COUNT_MAX for one in counts)
+    is_text = isinstance(document.text, str) and len(document.text) <= _DOCUMENT_CHARS_MAX
+    if not (are_counts and is_text and type(document.is_cut) is bool):
+        raise FileUnreadable(FileProblem.DAMAGED)
+    return document
 
 
 def parse_picture(told: object) -> PictureReading:

@@ -55,6 +55,24 @@ def test_readings_pass_whole() -> None:
     assert parse_pages(_pass(describe_reading(pages)), 2) == pages
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"text": "x" * (4 * TEXT_CHARS_MAX)},
+        {"text": 7},
+        {"pages": "9"},
+        {"pages_read": 10**300},
+        {"beginning_chars": -1},
+        {"is_cut": "no"},
+    ],
+)
+def test_no_document_is_longer_than_what_is_read(wrong: dict[str, object]) -> None:
+    told = describe_reading(DocumentText("Words.", "PDF", pages=3)) | wrong
+    with pytest.raises(FileUnreadable) as raised:
+        parse_document(_pass(told))
+    assert raised.value.problem is FileProblem.DAMAGED
+
+
 @pytest.mark.parametrize("problem", FileProblem)
 def test_problems_pass(problem: FileProblem) -> None:
     with pytest.raises(FileUnreadable) as raised:
