@@ -168,7 +168,12 @@ class FileOffers:
         """A document's pages as pictures, where the model sees so many."""
         if composed.compose_pages is None or model.count_pictures([_PAGE_SIZE]) is None:
             return []
-        paged = await composed.compose_pages()
+        try:
+            paged = await composed.compose_pages()
+        except FileNotRead:
+            if composed.is_scanned:
+                raise
+            return []  # its words can be asked about
         if not composed.has_words:
             _, paged = _add_words(paged, request.person)
         one = _redraft(draft, paged, model)
@@ -197,7 +202,9 @@ class FileOffers:
 
     async def _is_dear(self, request: Request, quote: Quote) -> bool:
         """By what reading costs: how long the answer may be isn't the file's doing."""
-        reading = quote.price.calculate_charge(quote.prompt_tokens, Tokens(0))
+        reading = quote.price.calculate_charge(
+            quote.prompt_tokens, Tokens(0), pictures=quote.picture_tokens
+        )
         own = request.person.offer_from
         if own is not None:
             return reading > own
@@ -242,8 +249,12 @@ class FileOffers:
     ) -> Reply:
         files = [one for one in sources if one.kind in {"file", "picture"}]
         names = join_phrases(name_sources(files))
-        quote = quoted[0][2]
-        more = quote.price.calculate_charge(quote.follow_up_tokens, Tokens(0))
+        more = max(
+            quote.price.calculate_max_charge(
+                quote.follow_up_tokens, Tokens(0), pictures=quote.follow_up_pictures
+            )
+            for *_, quote in quoted
+        )
         return Reply(
             (
                 say("{files} for {model}", files=names, model=model.name),

@@ -154,7 +154,11 @@ def describe_files_along(run: AskRun) -> Phrase | None:
     quote = run.quote
     if not quote.has_files:
         return None
-    charge = format_credits(quote.price.calculate_charge(quote.follow_up_tokens, NO_TOKENS))
+    charge = format_credits(
+        quote.price.calculate_charge(
+            quote.follow_up_tokens, NO_TOKENS, pictures=quote.follow_up_pictures
+        )
+    )
     files = join_names(file.name for along in quote.along for file in along.files)
     if run.question.files and quote.along:
         return say(

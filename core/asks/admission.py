@@ -299,6 +299,7 @@ class Admission:
             picture_tokens=draft.picture_tokens,
             along=history.along,
             follow_up_tokens=draft.follow_up_tokens,
+            follow_up_pictures=draft.follow_up_pictures,
             has_files=draft.has_files,
         )
 

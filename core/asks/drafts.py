@@ -40,8 +40,9 @@ class AskDraft:
     #: What of the prompt are the question's own files: texts, and all with its own pictures.
     file_text_tokens: Tokens = NO_TOKENS
     file_tokens: Tokens = NO_TOKENS
-    #: What files will count as with a question that follows.
+    #: What files will count as with a question that follows, and what of that are pictures.
     follow_up_tokens: Tokens = NO_TOKENS
+    follow_up_pictures: Tokens = NO_TOKENS
     file_rows: tuple[Companion, ...] = ()
 
     @property
@@ -108,6 +109,7 @@ async def _count_files(draft: AskDraft, file_text_tokens: Tokens) -> AskDraft:
     pictures = tuple(one.size for one in (*along, *own))
     all_tokens = _count_pictures(question.model, pictures)
     own_tokens = _count_pictures(question.model, tuple(one.size for one in own))
+    follow_up_tokens, follow_up_pictures = await _count_follow_up(draft, file_text_tokens)
     return replace(
         draft,
         pictures=pictures,
@@ -116,13 +118,14 @@ async def _count_files(draft: AskDraft, file_text_tokens: Tokens) -> AskDraft:
         history_tokens=draft.history_tokens + (all_tokens - own_tokens),
         file_text_tokens=file_text_tokens,
         file_tokens=file_text_tokens + own_tokens,
-        follow_up_tokens=await _count_follow_up(draft, file_text_tokens),
+        follow_up_tokens=follow_up_tokens,
+        follow_up_pictures=follow_up_pictures,
     )
 
 
-async def _count_follow_up(draft: AskDraft, file_text_tokens: Tokens) -> Tokens:
+async def _count_follow_up(draft: AskDraft, file_text_tokens: Tokens) -> tuple[Tokens, Tokens]:
     """What files will count as with a question that follows, which has none of its own: the newest
-    texts, and pictures of the newest turns."""
+    texts, and pictures of the newest turns; and what of that are the pictures."""
     question, along = draft.question, draft.thread.history.along
     turns = [question.files, *(turn.files for turn in reversed(along))]
     with_pictures = [
@@ -136,7 +139,8 @@ async def _count_follow_up(draft: AskDraft, file_text_tokens: Tokens) -> Tokens:
     if not any(isinstance(one, FileText) for one in question.files):
         texts = (one for turn in turns for one in turn if isinstance(one, FileText))
         text_tokens = Tokens(sum(one.tokens.units for one in texts))
-    return text_tokens + _count_pictures(question.model, tuple(sizes))
+    picture_tokens = _count_pictures(question.model, tuple(sizes))
+    return text_tokens + picture_tokens, picture_tokens
 
 
 def _count_pictures(model: Model, sizes: tuple[PictureSize, ...]) -> Tokens:

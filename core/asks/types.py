@@ -248,8 +248,10 @@ class Quote:
     picture_tokens: Tokens = NO_TOKENS
     #: Files of earlier turns that go along.
     along: tuple[FilesAlong, ...] = ()
-    #: What files will count as with a question that follows; none where none go along.
+    #: What files will count as with a question that follows, and what of that are pictures; none
+    #: where none go along.
     follow_up_tokens: Tokens = NO_TOKENS
+    follow_up_pictures: Tokens = NO_TOKENS
     #: Whether any file goes with it, its own or an earlier turn's.
     has_files: bool = False
     #: The tier and the promotion that made the price what it is, if any.

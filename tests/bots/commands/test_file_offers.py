@@ -1,0 +1,82 @@
+"""What a card of an offer says before anything is asked: ways of reading that can be had, and
+prices that hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import NoReturn
+
+import pytest
+
+from bots.chat.types import Card
+from core.attachments.reader import FileReader
+from core.attachments.types import FileProblem, FileUnreadable
+from core.pricing.prices import KindPercents, NewPrice
+from tests.bots.commands.commands_support import text_of
+from tests.support import service
+from tests.support.databases import TestClock
+from tests.support.documents import make_pdf
+from tests.support.pictures import make_jpeg
+from tests.support.sent_files import decide_whose_keys, sent_document, sent_picture
+from tests.support.service import Service
+
+
+@pytest.fixture
+async def tom(sqlite_url: str, clock: TestClock) -> AsyncIterator[Service]:
+    async with service.running(sqlite_url, clock, welcome=10_000) as tom:
+        await decide_whose_keys(tom, shares=False)
+        yield tom
+
+
+async def price_pictures(tom: Service, percent: int) -> None:
+    prices = tom.app.services.pricing.prices
+    now = prices.find_current("gpt-4")
+    assert now is not None
+    wanted = NewPrice("gpt-4", now.input_rate, now.output_rate, now.per, KindPercents(100, percent))
+    await prices.set_prices([wanted], set_by="admin")
+
+
+async def offer(tom: Service, text: str, content: bytes) -> Card:
+    tom.clock.advance(seconds=1)  # type: ignore[attr-defined]
+    is_document = content.startswith(b"%PDF")
+    sent = sent_document(content) if is_document else sent_picture(content)
+    shown = (await tom.says(text, attachments=[sent]))[-1]
+    assert isinstance(shown, Card)
+    return shown
+
+
+def read_more(card: Card) -> int:
+    """What each question that follows costs more at most, as a card says."""
+    found = re.search(r"costs ≤ ([\d,]+) Credits? more", text_of(card))
+    assert found is not None
+    return int(found[1].replace(",", ""))
+
+
+async def test_words_are_offered_where_pages_cannot_be_drawn(
+    tom: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read_no_pages(*_: object) -> NoReturn:
+        raise FileUnreadable(FileProblem.DAMAGED)
+
+    monkeypatch.setattr(FileReader, "read_pages", read_no_pages)
+    card = await offer(tom, "", make_pdf(["The sky is blue."]))
+    assert [one.label.partition(":")[0] for row in card.buttons for one in row] == ["📝 Sum it up"]
+
+
+async def test_dear_pictures_are_told_before_at_their_price(tom: Service) -> None:
+    content = make_jpeg(1_600, 1_200)  # 765 tokens: 4 Credits, or 39
+    await price_pictures(tom, 1_000)
+    users = tom.app.services.users.users
+    await users.update_settings(await tom.person(), offer_from=20)
+    card = await offer(tom, "why?", content)
+    assert "Nothing was asked or charged yet. The prices" in text_of(card)
+    # With the next question it goes smaller, and is as many tiles.
+    assert read_more(card) >= 38
+
+
+async def test_what_follows_is_told_for_the_dearest_way_of_reading(tom: Service) -> None:
+    words = await offer(tom, "", make_pdf(["The sky is blue."] * 4))
+    assert len([one for row in words.buttons for one in row]) == 2
+    # Four pages, of 765 tokens or more each.
+    assert read_more(words) >= 15
