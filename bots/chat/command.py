@@ -192,6 +192,7 @@ class _ActionTraits(TypedDict, total=False):
 
 
 class _CommandTraits(_ActionTraits, total=False):
+    details: tuple[Phrase, ...]
     allowed_in_groups: bool
     is_private: bool
     opens_form: bool
@@ -223,6 +224,8 @@ class Command(Action):
     #: What it does, for `/help` and the platforms' menus.
     description: Phrase
     arguments: type[Arguments] = Arguments
+    #: Each way to write it, a line each, where `/help` of it alone needs more than the arguments.
+    details: tuple[Phrase, ...] = ()
     #: Offered in groups too; there, `private` replies go to the person alone.
     allowed_in_groups: bool = False
     #: Its reply is `private` (so is whatever is for admins, or not for groups).

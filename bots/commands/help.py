@@ -97,6 +97,7 @@ class HelpCommands:
                     say("{name}: {description}", name=option.name, description=option.description)
                     for option in found.arguments.list_options()
                 ),
+                *found.details,
             ),
             choices=((Choice(say("All commands"), "help"),),),
         )

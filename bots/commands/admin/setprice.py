@@ -28,12 +28,23 @@ from core.repricing.announcements import PriceAnnouncements
 from core.repricing.margins import MarginBasis, Margins
 from core.repricing.price_changes import PriceChange, PriceChanges, PriceNotUndoable
 
-_HOW: Final = say(
-    "Write it like this: /setprice gpt-4 5 (Credits per 1K tokens, or per minute of audio; /s for a"
-    " second), with a second price for answers: /setprice gpt-4 5 15; from a time on: /setprice"
-    " gpt-4 6 at 18:30, in 2h or 2026-03-01 09:00, your time; for what suppliers read from their"
-    " caches, and for pictures, in per cent of the price in: /setprice gpt-4 5 15 cached 20%"
-    " pictures 120%; back: /setprice gpt-4 undo. Nothing was changed."
+#: The form that answers what was wrong; the others stand in `/help setprice`.
+_FORMS: Final = {
+    "price": plain("/setprice gpt-4 5"),
+    "audio": plain("/setprice whisper 2"),
+    "time": say("/setprice gpt-4 6 at 18:30, or in 2h, or 2026-03-01 09:00"),
+    "percent": plain("/setprice gpt-4 5 cached 20% pictures 120%"),
+}
+_DETAILS: Final = (
+    say("/setprice gpt-4 5 — Credits per 1K tokens"),
+    say("/setprice gpt-4 5 15 — with a second price, for answers"),
+    say("/setprice gpt-4 6 at 18:30 — from a time on, your time; also: in 2h, 2026-03-01 09:00"),
+    say(
+        "/setprice gpt-4 5 15 cached 20% pictures 120% — what suppliers read from their caches, and"
+        " pictures, in per cent of the price in"
+    ),
+    say("/setprice whisper 2 — audio: Credits per minute; per second: 0.04/s"),
+    say("/setprice gpt-4 undo — back to the price before"),
 )
 
 
@@ -83,6 +94,7 @@ class SetPriceCommands:
         title=say("Set price"),
         description=say("Set a model's price in Credits per 1K tokens"),
         arguments=SetPriceArguments,
+        details=_DETAILS,
         admin_only=True,
     )
     async def setprice(self, request: Request, given: SetPriceArguments) -> Reply:
@@ -189,8 +201,8 @@ class SetPriceCommands:
             price_input = parse_price_input(given, self._catalogue, now_ms=now, zone=zone)
         except ValueError:
             is_audio = self._is_audio(given.model)
-            wrong = _describe_wrong(given, now, zone, is_audio=is_audio)
-            raise make_usage_error(wrong, _HOW) from None
+            wrong, form = _describe_wrong(given, now, zone, is_audio=is_audio)
+            raise make_usage_error(wrong, _describe_form(form)) from None
         new = NewPrice(
             price_input.model.id,
             price_input.input_rate,
@@ -319,23 +331,43 @@ def _parse_percent(text: str, most: int) -> int | None:
     return percent
 
 
-def _describe_wrong(given: SetPriceArguments, now_ms: int, zone: str, *, is_audio: bool) -> Phrase:
-    """What of a price that can't be read is wrong; `is_audio`: it is of a model of audio."""
-    if not given.model:
-        return say("A model and a price are needed.")
+def _describe_form(form: str) -> Phrase:
+    return say(
+        "Write it like this: {form}. All forms: /help setprice. Nothing was changed.",
+        form=_FORMS[form],
+    )
+
+
+def _describe_wrong(
+    given: SetPriceArguments, now_ms: int, zone: str, *, is_audio: bool
+) -> tuple[Phrase, str]:
+    """What of a price that can't be read is wrong, and by which form it is written; `is_audio`: it
+    is of a model of audio."""
+    words, priced = given.model.split(), "audio" if is_audio else "price"
+    time_text = _find_wrong_time(given, now_ms, zone)
+    if time_text:
+        word = shorten(time_text)
+        return say("“{word}” is no time that is still to come.", word=word), "time"
     wrong = _describe_wrong_percent(given, is_audio=is_audio)
+    if wrong is not None:
+        return wrong, "audio" if is_audio else "percent"
+    if words and given.price:
+        return _describe_wrong_price(given, is_audio=is_audio), priced
+    if len(words) > 1:
+        return say("“{word}” is no price.", word=shorten(words[-1])), priced
+    return say("A model and a price are needed."), priced
+
+
+def _find_wrong_time(given: SetPriceArguments, now_ms: int, zone: str) -> str:
+    """What was meant as a time and is none to come; empty where nothing was."""
     if given.at:
         try:
             _parse_time(given.at, now_ms, zone)
         except ValueError:
-            wrong = say("“{word}” is no time that is still to come.", word=shorten(given.at))
-    if wrong is not None:
-        return wrong
-    if not given.price:
-        return _describe_no_price(given.model.split())
-    if is_audio and given.price_out:
-        return say("Audio has one price, of a minute.")
-    return _describe_wrong_price(given)
+            return given.at
+    words = [] if given.price else given.model.split()
+    begins = next((n for n, word in enumerate(words) if n and word in _TIME_WORDS), len(words))
+    return " ".join(words[begins:])
 
 
 def _describe_wrong_percent(given: SetPriceArguments, *, is_audio: bool) -> Phrase | None:
@@ -349,18 +381,9 @@ def _describe_wrong_percent(given: SetPriceArguments, *, is_audio: bool) -> Phra
     return None
 
 
-def _describe_no_price(words: list[str]) -> Phrase:
-    """Where no price follows the model."""
-    if len(words) == 1:
-        return say("A model and a price are needed.")
-    begins = next((n for n, word in enumerate(words) if n and word in _TIME_WORDS), None)
-    if begins is None:
-        return say("“{word}” is no price.", word=shorten(words[-1]))
-    word = shorten(" ".join(words[begins:]))
-    return say("“{word}” is no time that is still to come.", word=word)
-
-
-def _describe_wrong_price(given: SetPriceArguments) -> Phrase:
+def _describe_wrong_price(given: SetPriceArguments, *, is_audio: bool) -> Phrase:
+    if is_audio and given.price_out:
+        return say("Audio has one price, of a minute.")
     for text in filter(None, (given.price, given.price_out)):
         number = _parse_number(text)
         if number is None:

@@ -277,3 +277,31 @@ async def test_a_share_out_of_proportion_changes_nothing(owner: Service, wrong: 
     told = text_of(await owner.screen(f"/setprice gpt-4 5 {wrong}"))
     assert "is no per cent from 0 to" in told
     assert await acts(owner) == []
+
+
+#: What was typed, and the one form that answers it.
+FORMS = (
+    ("gpt-4 abc", "/setprice gpt-4 5"),
+    ("whisper 1 2", "/setprice whisper 2"),
+    ("gpt-4 6 at 25:00", "/setprice gpt-4 6 at 18:30, or in 2h, or 2026-03-01 09:00"),
+    ("gpt-4 5 cached 101%", "/setprice gpt-4 5 cached 20% pictures 120%"),
+)
+
+
+async def test_the_one_form_that_answers_is_shown_the_others_on_request(owner: Service) -> None:
+    for wrong, form in FORMS:
+        told = text_of(await owner.screen(f"/setprice {wrong}"))
+        assert f". Write it like this: {form}. All forms: /help setprice. Nothing" in told, wrong
+    explained = (await owner.screen("/help setprice")).lines
+    kinds = ("5 — ", "5 15 — ", "6 at 18:30 — ", "cached 20% pictures 120% — ", "2 — ", "undo — ")
+    assert all(any(kind in line for line in explained) for kind in kinds), explained
+
+
+async def test_the_one_form_is_shown_in_chinese(owner: Service) -> None:
+    await owner.screen("/language zh-CN")
+    told = text_of(await owner.screen("/setprice gpt-4 abc"))
+    assert "“abc”" in told
+    assert told.rstrip().endswith(
+        "格式：/setprice gpt-4 5。全部写法：/help setprice。没有任何改动。"
+    )
+    assert "每 1K tokens 的积分数" in text_of(await owner.screen("/help setprice"))
