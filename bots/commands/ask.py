@@ -62,6 +62,16 @@ class AskArguments(Arguments):
 
 
 @dataclass(frozen=True, slots=True)
+class _ChosenModel:
+    """The model that is asked, by which name (empty: nobody chose it), and what is asked of it."""
+
+    model: Model
+    name: str
+    text: str
+    unsure: _UnsureModel | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _UnsureModel:
     """A first word that may name a model, and what would be asked of that."""
 
@@ -109,16 +119,19 @@ class AskCommands:
             composed = await self._composer.compose_question(given.question, quotes, ())
             draft = QuestionDraft(id_, composed.text, given.model, replies_to, composed.sources)
             return await self._explain_unreadable(request, unreadable, draft)
-        model, text, unsure = self._choose_model(request, given)
-        composed = await self._composer.compose_question(text, quotes, attachments)
+        chosen = self._choose_model(request, given)
+        model, unsure = chosen.model, chosen.unsure
+        composed = await self._composer.compose_question(chosen.text, quotes, attachments)
         if unsure is not None and not attachments:
             other = await self._composer.compose_question(unsure.rest, quotes, ())
             draft = QuestionDraft(id_, composed.text, "", replies_to, composed.sources)
-            named = replace(draft, text=other.text, model=unsure.model.id)
+            draft = replace(draft, asked_name=chosen.name)
+            named = replace(draft, text=other.text, model=unsure.model.id, asked_name=unsure.word)
             return await self._ask_which_model(request, unsure, draft, named)
         draft = QuestionDraft(
             id_, composed.text, model.id, replies_to, composed.sources, composed.sent_files
         )
+        draft = replace(draft, asked_name=chosen.name)
         if model.count_pictures(composed.pictures) is None:
             return await self._file_offers.make_unseen_card_of(request, draft, composed, model)
         offer = await self._file_offers.make_card(request, draft, composed, model)
@@ -130,7 +143,7 @@ class AskCommands:
         words."""
         _, quotes, attachments = await self._find_context(request)
         unreadable = self._composer.list_unreadable(attachments)
-        _, text, _ = self._choose_model(request, AskArguments.from_text(request.text))
+        text = self._choose_model(request, AskArguments.from_text(request.text)).text
         readable = [one for one in attachments if one not in unreadable]
         composed = await self._composer.compose_question(text, quotes, readable)
         await self._ask_repository.record_edit(request.ask_id, request.person, composed.text)
@@ -168,12 +181,14 @@ class AskCommands:
     async def _start_draft(
         self, request: Request, draft: QuestionDraft, model: Model
     ) -> AskRun | Reply:
-        return await self._start_ask(request, make_question(request, draft, model))
+        question = make_question(request, draft, model)
+        name = self._model_commands.find_untold_name(request.person, draft.asked_name, model)
+        return await self._start_ask(request, replace(question, retired_name=name))
 
     async def _start_ask(self, request: Request, question: Question) -> AskRun | Reply:
         """The run; where the balance doesn't pay for it, the card with the ways on."""
         try:
-            return await self._ask_service.start_ask(question)
+            run = await self._ask_service.start_ask(question)
         except NotEnoughCredits as refusal:
             return await self._shortage_cards.make_card(refusal, request, question)
         except PicturesUnseen as refusal:
@@ -181,6 +196,9 @@ class AskCommands:
                 raise
             draft = make_draft(question)
             return await self._file_offers.make_unseen_card(request, draft, refusal.model)
+        if question.retired_name:
+            self._model_commands.mark_told(question.person, question.retired_name)
+        return run
 
     async def _explain_unreadable(
         self, request: Request, unreadable: Sequence[SentAttachment], draft: QuestionDraft
@@ -238,27 +256,26 @@ class AskCommands:
             ),
         )
 
-    def _choose_model(
-        self, request: Request, given: AskArguments
-    ) -> tuple[Model, str, _UnsureModel | None]:
+    def _choose_model(self, request: Request, given: AskArguments) -> _ChosenModel:
         """Which model, what is asked of it, and the model that the first word may mean."""
-        text, models = given.question, self._model_commands
+        text, models, person = given.question, self._model_commands, request.person
         if given.model:
-            return models.find_model(given.model), text, None
+            return _ChosenModel(models.find_model(given.model), given.model, text)
         first, _, rest = text.partition(" ")
         rest = rest.strip()
         # What others wrote chooses nothing.
         may_choose = request.is_own and 0 < len(first) <= _NAME_CHARS_MAX
         is_name = may_choose and self._catalogue.is_unambiguous_name(first)
         if is_name and _WRITTEN_AS_ID.search(first):
-            return models.find_model(first), rest, None
+            return _ChosenModel(models.find_model(first), first, rest)
         unsure = None
         if may_choose and rest:
             meant = models.find_model(first).id if is_name else self._find_near_model(first)
             if meant:
                 named = models.find_model(meant)
                 unsure = _UnsureModel(first, named, rest, text, is_near_miss=not is_name)
-        return models.get_current_model(request.person), text, unsure
+        chosen = self._catalogue.get_name(person.model) if person.model else ""
+        return _ChosenModel(models.get_current_model(person), chosen, text, unsure)
 
     def _find_near_model(self, word: str) -> str:
         """The model that a word like `gtp-4` was meant to be; empty where it is like none."""

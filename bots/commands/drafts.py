@@ -49,6 +49,8 @@ class QuestionDraft:
     max_charge: int = 0
     #: What its button decides of contributed keys and the person's pictures; None: nothing.
     shares_files: bool | None = None
+    #: By which name the model was asked for; empty where nobody chose it.
+    asked_name: str = ""
 
 
 class QuestionDrafts:
@@ -120,6 +122,7 @@ def make_draft(question: Question) -> QuestionDraft:
         question.replies_to,
         question.sources,
         question.files,
+        asked_name=question.retired_name,
     )
 
 

@@ -6,10 +6,13 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from cachetools import LRUCache
+
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, plain, say, say_count
 from bots.commands.text import (
     compute_average_charge,
+    describe_successor,
     format_credits,
     format_price,
     format_short_price,
@@ -18,7 +21,7 @@ from core.asks.quotes import RECORDING_SECONDS_MAX
 from core.attachments.types import PictureSize
 from core.money import Credits, Seconds
 from core.pool.pool import Pool
-from core.pricing.catalogue import Catalogue, Model
+from core.pricing.catalogue import Catalogue, Model, normalize_name
 from core.pricing.deals import Deals
 from core.pricing.prices import Price, PriceBook
 from core.users.balances import Balances
@@ -42,6 +45,8 @@ _MAKERS_A_ROW, _MODELS_A_ROW = 3, 2
 _CHEAPER_ANSWERS = 10
 #: As many as Discord shows.
 _SUGGESTIONS_MAX = 25
+#: (person, name) of whom it is remembered that they know where a retired name leads.
+_TOLD_NAMES_MAX = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class ModelCommands:
         self.catalogue, self._prices, self._pool = catalogue, prices, pool
         self._deals = deals
         self._users, self._balances, self._default_model = users, balances, default_model
+        self._told_names: LRUCache[tuple[str, str], bool] = LRUCache(maxsize=_TOLD_NAMES_MAX)
 
     def get_current_model(self, person: Person) -> Model:
         """The model that answers a bare question: theirs, else the operator's default, else the
@@ -88,6 +94,17 @@ class ModelCommands:
         if model.local or self._pool.has_key(model):
             return model
         return self.catalogue.find_own_model(name) or model
+
+    def find_untold_name(self, person: Person, name: str, model: Model) -> str:
+        """The name again where it has been retired, this model is its successor, and the person
+        wasn't told so since this process began; else empty."""
+        if not self.catalogue.is_retired(name) or self.catalogue.find(name).id != model.id:
+            return ""
+        return "" if (person.id, normalize_name(name)) in self._told_names else name
+
+    def mark_told(self, person: Person, name: str) -> None:
+        """They were told where the name leads."""
+        self._told_names[person.id, normalize_name(name)] = True
 
     async def find_price(self, person: Person, model: Model) -> Price | None:
         """What a model costs them; whatever is offered to them is in it, and no other price is
@@ -278,14 +295,9 @@ class ModelCommands:
             return await self._model_card(request, model, replace=replace)
         await self._users.update_settings(request.person, model=model.id)
         lines: list[Phrase] = [say("{model} answers you from now on.", model=model.name)]
-        if self.catalogue.is_retired(name):
-            lines.append(
-                say(
-                    "“{name}” has been retired; {model} is its successor.",
-                    name=name,
-                    model=model.name,
-                )
-            )
+        if self.catalogue.is_retired(name) and self.catalogue.find(name).id == model.id:
+            lines.append(describe_successor(name, model))
+            self.mark_told(request.person, name)
         price = await self.find_price(request.person, model)
         if price is not None:
             lines.append(format_price(price))

@@ -18,6 +18,7 @@ from core.money import (
 )
 from core.pool.providers.types import NO_TOKENS
 from core.pool.suppliers import SUPPLIERS
+from core.pricing.catalogue import Model
 from core.pricing.prices import Price
 from payments.types import Cash
 
@@ -198,9 +199,16 @@ def join_names(names: Iterable[str]) -> Phrase:
     return join_phrases([plain(name) for name in names] or [plain("–")])
 
 
+def describe_successor(name: str, model: Model) -> Phrase:
+    """Where a retired name leads."""
+    return say("“{name}” has been retired; {model} is its successor.", name=name, model=model.name)
+
+
 def list_answer_notes(run: AskRun, *, is_private: bool) -> list[Phrase]:
     """What is told in front of an answer; what its asker has only where nobody else reads."""
     notes = []
+    if run.question.retired_name:
+        notes.append(describe_successor(run.question.retired_name, run.question.model))
     if run.question.are_files_gone:
         notes.append(
             say(

@@ -156,6 +156,8 @@ class Question:
     are_files_gone: bool = False
     #: Whether no picture may go with it, since models' rules refused too many today.
     leaves_pictures: bool = False
+    #: The name that was asked for, where that led on to a successor and its asker wasn't told yet.
+    retired_name: str = ""
 
     @property
     def full_text(self) -> str:

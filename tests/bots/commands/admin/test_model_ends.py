@@ -10,13 +10,14 @@ from datetime import date
 import pytest
 
 from bots.chat.i18n import render
+from bots.chat.types import Answer
 from bots.commands.admin.model_ends import check_coming_ends
 from core.money import Credits, MicroCredits
 from core.pricing.catalogue import Catalogue, Route
 from core.pricing.costs import Costs
 from tests.bots.commands.admin.setprice_support import LONG
 from tests.bots.commands.admin.suppliers_support import told
-from tests.bots.commands.commands_support import text_of
+from tests.bots.commands.commands_support import button, text_of
 from tests.peers.suppliers import FakeSupplier
 from tests.support import brief, service
 from tests.support.databases import TestClock
@@ -67,8 +68,11 @@ async def test_whoever_chose_it_is_served_by_its_successor_without_a_restart(
     clock.advance(days=40)
     answer = await tom.answer(WHY)
     assert "GPT-5" in answer.footer
+    assert answer.note == "“GPT-4 Turbo” has been retired; GPT-5 is its successor."
     assert await tom.spent("gpt-5") == Credits(3)
-    assert (await tom.answer(f"/ask gpt4 {WHY}")).footer.startswith("GPT-5")
+    by_name = await tom.answer(f"/ask gpt4 {WHY}")
+    assert by_name.footer.startswith("GPT-5")
+    assert by_name.note == "“gpt4” has been retired; GPT-5 is its successor."
     assert [call.body["model"] for call in tom.openai.calls] == ["gpt-4", "gpt-5", "gpt-5"]
     told_of = text_of(await tom.screen("/model gpt4"))
     assert "“gpt4” has been retired; GPT-5 is its successor." in told_of
@@ -77,6 +81,55 @@ async def test_whoever_chose_it_is_served_by_its_successor_without_a_restart(
     assert [row[1] for row in usage.table] == ["GPT-4 Turbo", "GPT-5", "GPT-5"]
     admin = tom.someone("1")
     assert "GPT-5: 3 Credits / 1K tokens" in text_of(await admin.screen("/setprice gpt-4 3"))
+
+
+async def test_where_a_name_leads_is_said_once_a_person_and_name(
+    tom: Service, clock: TestClock
+) -> None:
+    clock.advance(days=40)
+    ann = tom.someone("8", "zh-CN")
+    tom.openai.script(*[LONG] * 7)
+    notes = []
+    for who, question in (
+        (tom, "/ask gpt-4 why?"),
+        (tom, "/ask GPT-4 why?"),
+        (tom, "/ask gpt-5 why?"),
+        (tom, "/ask gpt4 why?"),
+        (tom, "/ask gpt-4-turbo why?"),
+        (tom, "why?"),
+        (ann, "/ask gpt-4 why?"),
+    ):
+        clock.advance(seconds=60)
+        notes.append((await who.answer(question)).note.partition("\n")[0])
+    said = "“{}” has been retired; GPT-5 is its successor."
+    there = [said.format("gpt-4"), "", "", "", said.format("gpt-4-turbo"), ""]
+    assert notes == [*there, "“gpt-4”已停用，由 GPT-5 接替。"]
+
+
+async def test_a_cheaper_model_that_is_taken_instead_is_no_successor(
+    sqlite_url: str, clock: TestClock
+) -> None:
+    route = Route("openai", "mini")
+    mini = replace(GPT_5, id="mini", name="Mini", routes=(route,))
+    catalogue = Catalogue((*MODELS, mini), clock=clock)
+    costs = Costs({**COSTS, route: brief.flat("0.01")})
+    async with (
+        FakeSupplier("openai", models=["gpt-5", "mini"], strict=False) as openai,
+        service.running(
+            sqlite_url, clock, supplier=openai, catalogue=catalogue, costs=costs
+        ) as tom,
+    ):
+        for model, rate in (("gpt-5", 2_000_000), ("mini", 1_000)):
+            rates = MicroCredits(rate), MicroCredits(rate)
+            await tom.app.services.pricing.prices.set_price(model, *rates, set_by="admin")
+        clock.advance(days=40)
+        openai.script(LONG)
+        card = await tom.screen(f"/ask gpt-4 {WHY}")
+        assert "This needs " in text_of(card)
+        answer = (await tom.presses(button(card, "Mini")))[-1]
+        assert isinstance(answer, Answer)
+        assert answer.footer.startswith("Mini")
+        assert answer.note == ""
 
 
 async def test_operators_are_told_once_a_month_ahead_and_not_again_after_a_restart(
