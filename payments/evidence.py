@@ -20,10 +20,11 @@ from payments.dispute_service import DisputeService
 from payments.offer import to_cents
 from payments.order_search import CashReceipt, OrderSearch
 from payments.orders import Orders, current_entitlement
+from payments.refunds import PART_PREFIX
 from payments.types import Cash, Dispute, Order
 
 #: Figures of an order's history that are cash, in the order's unit.
-_CASH_FIGURES = frozenset({"amount", "paid", "refunded", "bad_debt", "fee"})
+_CASH_FIGURES = frozenset({"amount", "paid", "refunded", "cash", "bad_debt", "fee"})
 
 
 class EvidenceBuilder:
@@ -55,7 +56,7 @@ class EvidenceBuilder:
         answers = await self._history.list_delivered(person_ids, since)
         disputes = await self._disputes.list_disputes(order.id)
         history = [
-            (at, what, format_figures(order, facts))
+            (at, what, _format_figures(order, facts))
             for at, what, facts in await self._orders.list_events(order.id)
         ]
         document = {
@@ -150,12 +151,16 @@ def _format_size(delivery: DeliveredAnswer) -> str:
     return f"{delivery.input.units:,} tokens in, {delivery.output.units:,} out"
 
 
-def format_figures(order: Order, facts: Mapping[str, int | str]) -> dict[str, int | str]:
+def _format_figures(order: Order, facts: Mapping[str, int | str]) -> dict[str, int | str]:
     """What an event of an order's history tells, its cash as it is written: `$10.00`."""
     return {
-        name: _format_cash(type(order.amount)(int(value))) if name in _CASH_FIGURES else value
+        name: _format_cash(type(order.amount)(int(value))) if _is_cash(name) else value
         for name, value in facts.items()
     }
+
+
+def _is_cash(figure: str) -> bool:
+    return figure in _CASH_FIGURES or figure.startswith(PART_PREFIX)
 
 
 def _event_line(at: int, what: str, facts: Mapping[str, Any]) -> str:

@@ -33,7 +33,8 @@ from payments.types import (
 REFUND_FINISHED: Final = "refund_finished"
 REFUND_REQUESTED: Final = "refund-asked"
 _FINISHED_EVENTS: Final = ("refund-given", "refund-refused", "refund-looked-up")
-_PART_PREFIX: Final = "payment "
+#: Of figures of a refund that was begun: how much of which payment.
+PART_PREFIX: Final = "payment "
 #: Gateways know a refund by our idempotency key for a day at least (Stripe keeps keys for 24
 #: hours). Later they are only asked what they gave back.
 _KEY_LIFETIME_MS: Final = 20 * 3_600_000
@@ -122,7 +123,7 @@ class Refunds:
         parts = await self._split_amount(updated, amount)
         if (given := sum(units for _, units in parts)) < amount.units:
             raise NothingToRefund(order.id, type(amount)(given))
-        facts = {f"{_PART_PREFIX}{payment}": units for payment, units in parts}
+        facts = {f"{PART_PREFIX}{payment}": units for payment, units in parts}
         await self._orders.record_intent(order, REFUND_REQUESTED, cause=cause, **facts)
         await self._execute_request(
             provider, order, _RefundRequest(cause, self._clock.now_ms(), tuple(parts))
@@ -249,9 +250,9 @@ def _parse_requests(
     for at, what, facts in history:
         if what == REFUND_REQUESTED:
             parts = [
-                (name.removeprefix(_PART_PREFIX), int(units))
+                (name.removeprefix(PART_PREFIX), int(units))
                 for name, units in facts.items()
-                if name.startswith(_PART_PREFIX)
+                if name.startswith(PART_PREFIX)
             ]
             requests.append(_RefundRequest(str(facts["cause"]), at, tuple(parts)))
         elif what in _FINISHED_EVENTS:

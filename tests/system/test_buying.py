@@ -138,15 +138,19 @@ async def test_an_admin_looks_and_gives_back_by_a_second_tap(database_url: str) 
         shown = await owner.screen(f"/payment {order}")
         assert [row[1:] for row in shown.table] == [
             (
-                "created",
-                (
-                    "amount $90.00, consent use at once; withdrawal of what is unused for 14 days,"
-                    " gateway sandbox"
-                ),
+                "ordered",
+                "$90.00, agreed to use at once, 14 days to withdraw, Sandbox checkout",
             ),
-            ("pending", ""),
-            ("paid", "credits 10000, paid $90.00"),
+            ("checkout opened", ""),
+            ("paid", "10,000 Credits, $90.00"),
         ]
+        await owner.screen("/language zh-CN")
+        chinese = await owner.screen(f"/payment {order}")
+        assert [row[1:] for row in chinese.table][1:] == [
+            ("已打开付款页", ""),
+            ("已付款", "10,000 积分、$90.00"),
+        ]
+        await owner.screen("/language en")
         asked = await owner.screen(f"/refund {order} 40")
         assert "$40.00" in "\n".join(asked.lines)
         assert await shop.tom.credits() == Credits(10_000), "nothing before the second tap"

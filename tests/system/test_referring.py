@@ -283,7 +283,7 @@ async def test_every_movement_is_found_by_each_of_its_ids(database_url: str) -> 
         (dispute,) = await payments.disputes.list_disputes(order)
         shown = await owner.screen(f"/payment {dispute.id}")
         assert shown.title == order
-        assert f"Dispute {dispute.id}: $45.00, open" in text_of(shown)
+        assert f"Dispute {dispute.id}: $45.00, not decided yet" in text_of(shown)
         assert "Accept" in text_of(shown)
         warned = await owner.screen(f"/refund {order}")
         assert "may cost it twice" in text_of(warned)

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from bots.chat.command import Arguments, Request, action, argument, command
 from bots.chat.reply import Choice, Phrase, Reply, plain, say
 from bots.commands.admin.disputes import make_dispute_choices
+from bots.commands.admin.order_history import (
+    DISPUTE_STATE_NAMES,
+    list_history_rows,
+    name_gateway,
+)
 from bots.commands.arguments import shorten
 from bots.commands.errors import UsageError
 from bots.commands.text import format_cash, format_credits
 from bots.commands.topup import format_receipt_line, parse_amount
-from core.clock import as_datetime
 from core.jobs.notifications import Notification
 from core.money import NanoUsd
 from payments.dispute_service import DisputeService
-from payments.evidence import format_figures
 from payments.gateways.voucher import VOUCHER_GATEWAY
 from payments.order_search import OrderSearch
 from payments.orders import Orders
@@ -80,7 +83,11 @@ class RefundCommands:
         receipts = await self._order_search.list_receipts([order])
         disputes = await self._disputes.list_disputes(order.id)
         lines = [
-            plain(f"{order.gateway}: {order.external_id or '–'}"),
+            say(
+                "{gateway}: {id}",
+                gateway=name_gateway(order.gateway),
+                id=order.external_id or "–",
+            ),
             say("Person {person}", person=order.person),
             say(
                 "Paid {paid}, given back {refunded}; {credits} given for it as it stands.",
@@ -94,27 +101,15 @@ class RefundCommands:
                     "Dispute {dispute}: {cash}, {state}",
                     dispute=one.id,
                     cash=format_cash(one.amount),
-                    state=one.state,
+                    state=DISPUTE_STATE_NAMES[one.state],
                 )
                 for one in disputes
             ),
         ]
-        table = tuple(
-            (
-                say("{at}", at=as_datetime(at)),
-                plain(what),
-                plain(
-                    ", ".join(
-                        f"{name} {value}" for name, value in format_figures(order, facts).items()
-                    )
-                ),
-            )
-            for at, what, facts in history
-        )
         return Reply(
             title=plain(order.id),
             lines=tuple(lines),
-            table=table,
+            table=list_history_rows(order, history),
             choices=make_dispute_choices(self._disputes, order.id, disputes),
             private=True,
         )
