@@ -7,7 +7,7 @@ import contextlib
 import re
 import signal
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, TextIO, final
 
@@ -60,6 +60,8 @@ class ConsoleAdapter:
     #: The one person's id on this platform, and the operator's.
     PERSON: ClassVar[str] = "you"
     OWNER: ClassVar[str] = "owner"
+    #: How each is called in front of what they type.
+    _NAMES: ClassVar[Mapping[str, Phrase]] = {PERSON: say("you"), OWNER: say("owner")}
 
     def __init__(
         self,
@@ -172,7 +174,7 @@ class ConsoleAdapter:
     async def _next_line(self) -> str | None:
         if self._lines_ahead:
             return self._lines_ahead.popleft()
-        line = await self._line_or_quit(f"{self._speaker}> ")
+        line = await self._line_or_quit(self._label())
         if line and self._prompt is None:
             self._printer.print_line(f"> {line}")
         return line
@@ -214,7 +216,7 @@ class ConsoleAdapter:
         self._speaker = self.PERSON if self._speaker == self.OWNER else self.OWNER
         self._buttons, self._card_numbers = {}, ()
         if self._prompt is None:
-            self._printer.print_line(f"[{self._speaker}]")
+            self._printer.print_line(f"[{self._words(self._NAMES[self._speaker])}]")
         own = [what for whose, what in self._waiting_cards if whose == self._speaker]
         self._waiting_cards = [one for one in self._waiting_cards if one[0] != self._speaker]
         for what in own:
@@ -246,7 +248,7 @@ class ConsoleAdapter:
         """While something runs: a number presses its button, `/stop` stops it, anything else waits
         its turn."""
         while not running.done():
-            coming = asyncio.ensure_future(self._read_line(f"{self._speaker}> "))
+            coming = asyncio.ensure_future(self._read_line(self._label()))
             await asyncio.wait({running, coming}, return_when=asyncio.FIRST_COMPLETED)
             if not coming.done():
                 await _cancel_all(coming)
@@ -297,6 +299,10 @@ class ConsoleAdapter:
     def _find_button(self, line: str) -> Button | None:
         """The button that a bare number means."""
         return self._buttons.get(int(line)) if _BUTTON_NUMBER.fullmatch(line) else None
+
+    def _label(self) -> str:
+        """What stands before a line that is typed."""
+        return f"{self._words(self._NAMES[self._speaker])}> "
 
     def _words(self, phrase: Phrase) -> str:
         """A sentence of the console's own."""

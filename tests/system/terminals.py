@@ -23,7 +23,7 @@ PATIENCE_S: Final = 90.0
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 #: A prompt as it is drawn again over itself.
 _EDITED: Final = re.compile(r"\x1b\[\?25l.*?\x1b\[\?25h", re.DOTALL)
-_REPEATED: Final = re.compile(r"^(?:(?:you|owner)> ?)*((?:you|owner)> )")
+_REPEATED: Final = re.compile(r"^(?:(?:you|owner|您|所有者)> ?)*((?:you|owner|您|所有者)> )")
 _CHUNK: Final = 65_536
 #: Makes the terminal its session's own, so that Ctrl-C is a signal and `/dev/tty` is there, as for
 #: a person at a keyboard; then the command takes its place.

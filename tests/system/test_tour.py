@@ -25,6 +25,7 @@ FULL = size(small=0, full=1) == 1
 BIN = Path(sys.executable).parent
 #: What the tour sends; in a clone it is there.
 FILES = ("docs/pictures/paid.png", "docs/promise.md")
+PROMPTS = {"en": "you>", "zh-CN": "您>"}
 LANGUAGES = {"C.UTF-8": "en", "zh_CN.UTF-8": "zh-CN"}
 SEATS = list(product((50, 80, 100), LANGUAGES)) if FULL else [(80, "C.UTF-8")]
 #: Where a key is asked for, its label follows.
@@ -46,7 +47,7 @@ TOUR = (
     ("/admin", "⏳"),
     ("/report", "$"),
     ("/crowd", "/keys"),
-    ("/admin", "you"),
+    ("/admin", PROMPTS["en"]),
     ("/keys", "[2] 📈"),
     ("/withdraw", "[1] "),
     ("1", NAME_PROMPT),
@@ -76,7 +77,7 @@ def test_the_tour_works_at_a_terminal(tmp_path: Path, columns: int, locale: str)
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(name, tmp_path / name)
     with open_terminal([BIN / "creditbot", "demo"], tmp_path, {"LANG": locale}, columns) as screen:
-        screen.until("you>")
+        screen.until(PROMPTS[LANGUAGES[locale]])
         try:
             _take_tour(screen, LANGUAGES[locale])
         finally:
@@ -86,7 +87,7 @@ def test_the_tour_works_at_a_terminal(tmp_path: Path, columns: int, locale: str)
         assert not re.match(r"[*_]\w", line), "raw Markdown"
         assert "Traceback" not in line
     # Also without a command to be copied whole.
-    typed = re.compile(r"you|owner|API|\s+CREDITBOT_")
+    typed = re.compile(r"you|owner|您>|所有者>|API|\s+CREDITBOT_")
     printed = [line for line in screen.text.split("\n") if not typed.match(line)]
     wide = [line for line in printed if display_width(line) > columns and " " in line.strip()]
     assert wide == [], "a line that the terminal would break inside a word"
@@ -100,6 +101,7 @@ def _take_tour(screen: Terminal, language: str) -> None:
         prompt: end_label(render(say(prompt), language)).rstrip()
         for prompt in (KEY_PROMPT, NAME_PROMPT)
     }
+    labels[PROMPTS["en"]] = PROMPTS[language]
     for line, shown in TOUR:
         screen.say(line, labels.get(shown, shown))
     paid = render(STATE_NAMES["paid"], language)

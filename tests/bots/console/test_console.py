@@ -288,6 +288,30 @@ async def test_a_pasted_block_is_one_question_and_a_line_is_edited() -> None:
     assert [each.text for each in front.handled] == ["one\ntwo\nthree", "word", "one\ntwo\nthree"]
 
 
+async def test_the_prompt_is_in_the_machines_language() -> None:
+    front, output = ScriptedFront(), io.StringIO()
+    piped_console = ConsoleAdapter(
+        front, input=io.StringIO("/admin\n"), output=output, is_terminal=False, language="zh-CN"
+    )
+    await to_its_end(piped_console.run())
+    assert output.getvalue() == "> /admin\n[所有者]\n"
+    with a_terminal() as terminal:
+        console = ConsoleAdapter(
+            front,
+            input=terminal.input,
+            output=terminal.output,
+            is_terminal=True,
+            language="zh-CN",
+        )
+        running = asyncio.create_task(console.run())
+        await terminal.until("您>")
+        terminal.type("/admin\r")
+        await terminal.until("所有者>")
+        terminal.type("\x04")
+        await to_its_end(running)
+        assert "you" not in terminal.seen
+
+
 async def test_a_notices_buttons_go_on_and_take_none_away() -> None:
     front = ScriptedFront()
     front.script = answered
