@@ -137,8 +137,6 @@ async def _chat(app: App, url: str) -> None:
     )
     app.chat.redelivery.register_notifier("console", console)
     await console.run()
-    if not terminal:
-        print_line(f"(ledger: CREDITBOT_DATABASE_URL={url})", error=True)
 
 
 def read_language() -> str:

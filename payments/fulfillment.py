@@ -163,12 +163,12 @@ class Fulfillment:
         await self.orders.mark_processing(order, await self._notification(order, ON_ITS_WAY))
 
     async def _end_checkout(self, event: CheckoutEnded) -> None:
-        """Whoever has read that their money is on its way reads that it came to nothing."""
+        """Whoever tried to pay, or has read that their money is on its way, reads that it came to
+        nothing; a checkout that nobody used just ends."""
         order = await self.orders.get(event.order)
         also = (await self._notification(order, ARRIVED_NOT),)
-        await self.orders.end_unpaid(
-            order, event.state, *(also if order.state == "processing" else ())
-        )
+        was_tried = event.state == "failed" or order.state == "processing"
+        await self.orders.end_unpaid(order, event.state, *(also if was_tried else ()))
 
     async def _prepare_payment(self, payment: Payment, *, notify: bool) -> Submission | None:
         order = await self.orders.get(payment.order)

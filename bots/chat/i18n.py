@@ -122,10 +122,7 @@ def find_zone(typed: str) -> str | None:
 
 
 def _format_moment(at: datetime, language: str, zone: str) -> str:
-    """Time of day; with the date in front when it isn't today."""
-    tz = get_zone(zone)
-    local, locale = at.astimezone(tz), language.replace("-", "_")
+    """Day and time: a message is read on later days too, so that no time stands alone."""
+    local, locale = at.astimezone(get_zone(zone)), language.replace("-", "_")
     time = format_time(local, "HH:mm", locale=locale)
-    if local.date() == datetime.now(tz).date():
-        return time
     return f"{format_skeleton('MMMd', local, locale=locale)} {time}"

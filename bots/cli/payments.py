@@ -45,6 +45,9 @@ _SKUS = (
     "Discord demands: what is sold elsewhere is sold there too, and not dearer. It doesn't tell"
     " SKUs' prices: see that they are"
 )
+_NO_STARS = (
+    "Telegram doesn't tell what the bot has. Look at CREDITBOT_TELEGRAM_TOKEN and the network"
+)
 _UNKNOWN = "doesn't let us in. Look at its key and the network"
 
 Line = tuple[bool, str]
@@ -57,7 +60,8 @@ async def check_gateways(config: Config) -> list[Line]:
         try:
             lines += await _check_gateway(name, gateway, config.sales.offer)
         except GatewayUnavailable as unavailable:
-            lines.append((False, f"{name}: {unavailable.detail or _UNKNOWN}"))
+            unknown = _NO_STARS if isinstance(gateway, TelegramStarsGateway) else _UNKNOWN
+            lines.append((False, f"{name}: {unavailable.detail or unknown}"))
         finally:
             await gateway.close()
     if config.paypal.client_id and "sandbox" in config.paypal.api_url:

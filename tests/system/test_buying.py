@@ -66,6 +66,9 @@ async def test_declined_then_paid_after_all_then_twice(database_url: str) -> Non
 
         await until(declined)
         assert await shop.tom.credits() == Credits(0)
+        told = await shop.hears()
+        assert told.title == "Your payment didn't arrive"
+        assert "so no Credits were given. To try again: /topup." in told.lines[0]
         await shop.press(url, "pay")
         assert "1,000 Credits have arrived." in (await shop.hears()).lines
         _, url = await shop.order("Starter")

@@ -223,6 +223,12 @@ async def test_check_says_what_platforms_demand_and_what_is_wrong_with_skus(
     assert "✓ Telegram demands: digital goods are sold for Stars alone" in said
     assert "✓ skus: Pro is “Pro”" in said
     assert "see that they are Starter ≤ $10.00, Pro ≤ $90.00, Enterprise ≤ $800.00" in said
+    place.settings["telegram_token"] = "1:AAwrongwrongwrongwrongwrongwrongwro"
+    said = (await place.creditbot("check", code=1)).out
+    assert (
+        "✗ stars: Telegram doesn't tell what the bot has. Look at CREDITBOT_TELEGRAM_TOKEN" in said
+    )
+    place.settings["telegram_token"] = telegram_fake.TOKEN
     durable, hidden = store.sku("Durable", kind=2), store.sku("Hidden", flags=0)
     place.settings["discord_skus"] = f"starter:{durable},pro:{hidden},Enterprise:4711"
     said = (await place.creditbot("check", code=1)).out

@@ -208,7 +208,13 @@ class PromotionCommands:
         await self._vouchers.save_codes(vouchers, self._admin_log_row(request, "codes", {}, facts))
         return Reply(
             title=say("Codes to sell"),
-            lines=(say("Batch {batch}. They are shown this once.", batch=vouchers[0].batch),),
+            lines=(
+                say("They are shown this once."),
+                say(
+                    "To take back all that weren't used: creditbot codes void {batch}",
+                    batch=vouchers[0].batch,
+                ),
+            ),
             file=self._codes_file(vouchers, None),
             private=True,
         )
@@ -232,7 +238,8 @@ class PromotionCommands:
             )
             for one in codes
         )
-        return ReplyFile(f"codes-{codes[0].batch}.csv", text.getvalue().encode())
+        day = as_datetime(self._clock.now_ms()).date()
+        return ReplyFile(f"codes-{day.isoformat()}.csv", text.getvalue().encode())
 
     # --- telling --------------------------------------------------------------------------------
 

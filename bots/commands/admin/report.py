@@ -240,8 +240,8 @@ class ReportCommands:
             for model, one in list(report.sales.items())[:_BARS_MAX]
             if one.margin_percent is not None
         ]
-        keys_by_size = sorted(
-            await self._pool.list_keys(), key=lambda card: -(card.used + card.headroom).units
+        keys_by_use = sorted(
+            await self._pool.list_keys(), key=lambda card: (-card.used.units, -card.headroom.units)
         )
 
         def localize(*phrases: Phrase) -> tuple[str, ...]:
@@ -265,7 +265,13 @@ class ReportCommands:
             say("Revenue at par and cost"),
             say("Cost by supplier"),
             say("Profit on cost"),
-            say("What keys have left"),
+            say("What keys have left")
+            if len(keys_by_use) <= _BARS_MAX
+            else say(
+                "What keys have left: the {shown} most used of {count}",
+                shown=_BARS_MAX,
+                count=len(keys_by_use),
+            ),
         )
         revenue, cost = localize(say("Revenue at par"), say("Cost"))
         chart_data = ReportChartData(
@@ -282,7 +288,7 @@ class ReportCommands:
                     _to_cents(card.used),
                     _to_cents(card.headroom),
                 )
-                for card in keys_by_size[:_BARS_MAX]
+                for card in keys_by_use[:_BARS_MAX]
             ),
             panels=(over_time, costs, margin, keys),
             lines=(revenue, cost),
@@ -341,4 +347,6 @@ def _format_period(period: ReportPeriod) -> str:
 
 
 def _to_cents(amount: NanoUsd) -> int:
-    return amount.units // _CENT
+    """Rounded as sentences are (`format_usd`), so that a chart says no other cent."""
+    cents = (abs(amount.units) + _CENT // 2) // _CENT
+    return -cents if amount.units < 0 else cents

@@ -489,13 +489,13 @@ def list_margin_change(basis: MarginBasis, new: Price, old: Price | None) -> lis
         if old is not None
         else plain("–")
     )
-    lines = [
-        say(
-            "Profit on cost at the usual mix: {percent} (before: {before})",
-            percent=format_margin(basis.usual_usage.calculate_margin(new, levels)),
-            before=before,
-        )
-    ]
+    told = (
+        say("Profit on cost: {percent} (before: {before})")  # seconds have no mix
+        if basis.model.per == "second"
+        else say("Profit on cost at the usual mix: {percent} (before: {before})")
+    )
+    percent = format_margin(basis.usual_usage.calculate_margin(new, levels))
+    lines = [Phrase(told.text, {"percent": percent, "before": before})]
     if basis.real_usage is not None:
         before = (
             format_margin(basis.real_usage.calculate_margin(old, levels))
@@ -518,12 +518,13 @@ def list_margin_change(basis: MarginBasis, new: Price, old: Price | None) -> lis
 
 def list_margins(basis: MarginBasis, price: Price) -> list[Phrase]:
     """Profit on cost of a price that holds, by both mixes."""
-    lines = [
-        say(
-            "Profit on cost at the usual mix: {percent}",
-            percent=format_margin(basis.usual_usage.calculate_margin(price, basis.rates)),
-        )
-    ]
+    told = (
+        say("Profit on cost: {percent}")
+        if basis.model.per == "second"
+        else say("Profit on cost at the usual mix: {percent}")
+    )
+    percent = format_margin(basis.usual_usage.calculate_margin(price, basis.rates))
+    lines = [Phrase(told.text, {"percent": percent})]
     if basis.real_usage is not None:
         lines.append(
             say_count(

@@ -192,3 +192,7 @@ def test_a_day_is_written_as_its_reader_writes_it() -> None:
     said = say("Nothing goes on before {until}.", until=datetime(2025, 3, 5, 18, 7, tzinfo=UTC))
     assert render(said, "en").endswith("Mar 5 18:07.")
     assert render(said, "zh-CN", "Asia/Shanghai").endswith("3月6日 02:07.")
+    now = datetime.now(UTC)
+    said = say("{at}", at=now)
+    assert render(said, "en") == f"{now:%b} {now.day} {now:%H:%M}", "today's too: it is read later"
+    assert render(said, "zh-CN") == f"{now.month}月{now.day}日 {now:%H:%M}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -54,7 +55,7 @@ async def promoted(owner: Service, text: str) -> Card:
 
 def codes_in(shown: Card) -> list[str]:
     assert shown.attachment is not None
-    assert shown.attachment.name.endswith(".csv")
+    assert re.fullmatch(r"codes-2026-\d\d-\d\d\.csv", shown.attachment.name), "no id in it"
     table = csv.DictReader(io.StringIO(shown.attachment.content.decode()))
     return [row["code"] for row in table]
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from bots.chat.types import Card
+from bots.chat.types import ButtonPress, Card, Sender
+from bots.commands.admin import report
+from bots.commands.admin.report import _to_cents
+from bots.render.charts import ReportChartData
 from core import chart
 from core.db import schema
 from core.db.writes import Insert
 from core.ledger.types import Submission
-from core.money import Credits, NanoUsd, parse_usd
+from core.money import Credits, NanoUsd, format_usd, parse_usd
 from tests.bots.commands.commands_support import button, text_of
 from tests.support import service
 from tests.support.databases import TestClock
@@ -184,3 +188,42 @@ async def test_nobody_else_reads_it(owner: Service) -> None:
     tom = owner.someone("7")
     assert "for the operator only" in text_of(*await tom.says("/report"))
     assert "$" not in text_of(*await tom.presses(button(shown, "30 days")))
+
+
+@pytest.mark.parametrize("text", ["190.049", "190.045", "190.044", "-0.005", "-1.234"])
+def test_a_charts_cents_are_those_of_the_sentences(text: str) -> None:
+    amount = NanoUsd(int(Decimal(text) * 10**9))
+    sentence = format_usd(amount).replace("−", "-").replace("$", "")
+    assert sentence == f"{Decimal(_to_cents(amount)) / 100:.2f}"
+
+
+async def test_the_chart_shows_the_keys_that_are_used_most(
+    sqlite_url: str, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[ReportChartData] = []
+
+    async def draw(chart_data: ReportChartData) -> bytes:
+        drawn.append(chart_data)
+        return b"png"
+
+    monkeypatch.setattr(report, "draw_report_chart", draw)
+    monkeypatch.setattr(report, "_BARS_MAX", 1)
+    async with service.running(sqlite_url, clock, keys=2) as tom:
+        await tom.answer("why?")
+        owner = tom.someone("1")
+        for language in ("en", "zh-CN"):
+            await owner.screen(f"/language {language}")
+            shown = await owner.screen("/report")
+            (chart_id,) = (one.id for row in shown.buttons for one in row if "📈" in one.label)
+            pressed = tom.app.chat.dispatcher.handle_press(
+                ButtonPress(owner.place, Sender("1", "en"), chart_id, "900")
+            )
+            assert [output async for output in pressed]
+        cards = await tom.app.services.pool.pool.list_keys()
+    english, chinese = drawn
+    assert english.panels[-1] == "What keys have left: the 1 most used of 2"
+    assert chinese.panels[-1] == "密钥剩余额度：2 个中用得最多的 1 个"
+    most_used = max(cards, key=lambda card: card.used.units)
+    assert most_used.used.units > 0
+    ((name, _, _),) = english.keys
+    assert name.endswith(most_used.tail)

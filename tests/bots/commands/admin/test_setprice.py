@@ -81,6 +81,10 @@ async def test_what_is_no_price_or_no_time_changes_nothing(owner: Service) -> No
 async def test_audio_by_the_second(owner: Service) -> None:
     told = text_of(await owner.screen("/setprice whisper 0.04/s"))
     assert "Whisper: 2.4 Credits / minute" in told
+    assert "\nProfit on cost: " in told, "a minute has no mix"
+    assert "mix" not in text_of(await owner.screen("/pricing whisper"))
+    await owner.screen("/language zh-CN")
+    assert "\n成本利润率：" in text_of(await owner.screen("/pricing whisper"))
     assert rate(owner, "whisper-1") == 40_000
 
 
