@@ -94,7 +94,8 @@ def parse_document(told: dict[str, Any]) -> DocumentText:
         raise FileUnreadable(FileProblem.DAMAGED) from None
     counts = (document.pages, document.pages_read, document.beginning_chars)
     are_counts = all(type(one) is int and 0 <= one <= _COUNT_MAX for one in counts)
-    is_text = isinstance(document.text, str) and len(document.text) <= _DOCUMENT_CHARS_MAX
+    text: object = document.text
+    is_text = isinstance(text, str) and len(text) <= _DOCUMENT_CHARS_MAX
     if not (are_counts and is_text and type(document.is_cut) is bool):
         raise FileUnreadable(FileProblem.DAMAGED)
     return document

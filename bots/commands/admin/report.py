@@ -247,32 +247,8 @@ class ReportCommands:
         def localize(*phrases: Phrase) -> tuple[str, ...]:
             return tuple(render(one, language) for one in phrases)
 
-        title = localize(
-            say("Report · {period}", period=describe_period(period)),
-            say(
-                "User layer: balance {balance} Credits, revenue {credits} Credits",
-                balance=report.user_balance,
-                credits=report.revenue,
-            ),
-            say(
-                "System layer: cost {cost}, revenue at par {revenue}, profit {profit}",
-                revenue=format_usd(report.revenue_at_par),
-                cost=format_usd(report.total_cost),
-                profit=format_usd(report.profit),
-            ),
-        )
-        over_time, costs, margin, keys = localize(
-            say("Revenue at par and cost"),
-            say("Cost by supplier"),
-            say("Profit on cost"),
-            say("What keys have left")
-            if len(keys_by_use) <= _BARS_MAX
-            else say(
-                "What keys have left: the {shown} most used of {count}",
-                shown=_BARS_MAX,
-                count=len(keys_by_use),
-            ),
-        )
+        title = localize(*_describe_layers(report, period))
+        over_time, costs, margin, keys = localize(*_name_panels(len(keys_by_use)))
         revenue, cost = localize(say("Revenue at par"), say("Cost"))
         chart_data = ReportChartData(
             title=title,
@@ -350,3 +326,31 @@ def _to_cents(amount: NanoUsd) -> int:
     """Rounded as sentences are (`format_usd`), so that a chart says no other cent."""
     cents = (abs(amount.units) + _CENT // 2) // _CENT
     return -cents if amount.units < 0 else cents
+
+
+def _describe_layers(report: OperatorReport, period: ReportPeriod) -> tuple[Phrase, ...]:
+    """The chart's title: the period, what people see, what only operators do."""
+    return (
+        say("Report · {period}", period=describe_period(period)),
+        say(
+            "User layer: balance {balance} Credits, revenue {credits} Credits",
+            balance=report.user_balance,
+            credits=report.revenue,
+        ),
+        say(
+            "System layer: cost {cost}, revenue at par {revenue}, profit {profit}",
+            revenue=format_usd(report.revenue_at_par),
+            cost=format_usd(report.total_cost),
+            profit=format_usd(report.profit),
+        ),
+    )
+
+
+def _name_panels(keys: int) -> tuple[Phrase, ...]:
+    """The four charts; the last shows the most used of so many keys."""
+    left = say("What keys have left")
+    if keys > _BARS_MAX:
+        left = say(
+            "What keys have left: the {shown} most used of {count}", shown=_BARS_MAX, count=keys
+        )
+    return say("Revenue at par and cost"), say("Cost by supplier"), say("Profit on cost"), left
