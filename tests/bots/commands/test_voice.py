@@ -345,7 +345,7 @@ async def test_an_admin_sets_its_price_per_minute(tom: Service) -> None:
     shown = await admin.screen("/setprice whisper 2.5")
     assert shown.lines[:2] == (
         "Whisper: 2.5 Credits / minute (before: 2 Credits / minute)",
-        "Profit on cost at the usual mix: +316 % (before: +233 %)",
+        "Profit on cost: +316 % (before: +233 %)",
     )
     tom.openai.script(MINUTE)
     assert "3 Credits" in (await written(tom, voice(61))).footer
