@@ -29,7 +29,7 @@ from core import ids
 from core.asks.repository import AskRepository, SettledAsk
 from core.asks.run import AskRun
 from core.asks.service import AskService
-from core.asks.types import AlreadyAsked, NotEnoughCredits, PicturesUnseen, Question
+from core.asks.types import AlreadyAsked, DearerThanTold, NotEnoughCredits, PicturesUnseen, Question
 from core.pricing.catalogue import Model, UnknownModel
 
 _CONTINUE_QUESTION = say("Go on exactly where you stopped.")
@@ -183,7 +183,10 @@ class AskCommands:
     ) -> AskRun | Reply:
         question = make_question(request, draft, model)
         name = self._model_commands.find_untold_name(request.person, draft.asked_name, model)
-        return await self._start_ask(request, replace(question, retired_name=name))
+        try:
+            return await self._start_ask(request, replace(question, retired_name=name))
+        except DearerThanTold as dearer:
+            return await self._file_offers.offer_anew(request, draft, model, dearer.quote)
 
     async def _start_ask(self, request: Request, question: Question) -> AskRun | Reply:
         """The run; where the balance doesn't pay for it, the card with the ways on."""

@@ -25,6 +25,7 @@ from core.asks.types import (
     SentPicture,
 )
 from core.attachments.types import Picture, PictureSize
+from core.money import Credits
 from core.pool.vault import Unsealable
 from core.pricing.catalogue import Model
 from core.users.service import Users
@@ -110,6 +111,7 @@ def make_question(request: Request, draft: QuestionDraft, model: Model) -> Quest
         is_privileged=request.is_admin,
         sources=draft.sources,
         files=draft.files,
+        max_charge=Credits(draft.max_charge) if draft.max_charge else None,
     )
 
 

@@ -120,10 +120,16 @@ class FileOffers:
         quote = await self._find_quote(request, draft, model)
         if quote is None:
             return None
-        draft = replace(draft, shares_files=None)  # its button has said that, this one doesn't
         is_known = draft.max_charge and quote.max_charge.units <= draft.max_charge
         if is_known or (not draft.max_charge and not await self._is_dear(request, quote)):
             return None
+        return await self.offer_anew(request, draft, model, quote)
+
+    async def offer_anew(
+        self, request: Request, draft: QuestionDraft, model: Model, quote: Quote
+    ) -> Reply:
+        """A question that waited for a tap, at its price by now."""
+        draft = replace(draft, shares_files=None)  # its button has said that, this one doesn't
         return await self._offer(request, draft.sources, model, [(_ASK_LABEL, draft, quote)])
 
     async def make_unseen_card(self, request: Request, draft: QuestionDraft, model: Model) -> Reply:

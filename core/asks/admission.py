@@ -21,6 +21,7 @@ from core.asks.types import (
     AskRefusal,
     ConversationHistory,
     CreditsOwed,
+    DearerThanTold,
     NoKeyAvailable,
     NoKeyForFiles,
     NotEnoughCredits,
@@ -92,6 +93,8 @@ class Admission:
         refusal: NotEnoughCredits | None = None
         for _ in range(ADMISSION_ATTEMPTS):
             quote = await self._quote_deal(draft, used_up_promotions)
+            if question.max_charge is not None and quote.max_charge > question.max_charge:
+                raise DearerThanTold(quote)
             candidate = self._choose_candidate(draft, quote, exhausted_keys)
             if candidate is None:
                 quote = self._shorten_to_keys(draft, quote)

@@ -154,6 +154,8 @@ class Question:
     files_of: str = ""
     #: Whether its marks stand alone: what they stand for is kept no longer.
     are_files_gone: bool = False
+    #: The most that it may be held at, as its person was told before; None: nothing was told.
+    max_charge: Credits | None = None
     #: Whether no picture may go with it, since models' rules refused too many today.
     leaves_pictures: bool = False
     #: The name that was asked for, where that led on to a successor and its asker wasn't told yet.
@@ -336,6 +338,15 @@ class NotEnoughCredits(AskRefusal):
         self.model, self.price = model, price
         #: `available` is free to spend; `held` is reserved by asks that run.
         self.needed, self.available, self.held = needed, available, held
+
+
+class DearerThanTold(AskRefusal):
+    """By now it would be held at more than its person was told."""
+
+    code: ClassVar[str] = "dearer_than_told"
+
+    def __init__(self, quote: Quote) -> None:
+        self.quote = quote
 
 
 class CreditsOwed(AskRefusal):

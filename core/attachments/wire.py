@@ -94,8 +94,7 @@ def parse_document(told: dict[str, Any]) -> DocumentText:
         raise FileUnreadable(FileProblem.DAMAGED) from None
     counts = (document.pages, document.pages_read, document.beginning_chars)
     are_counts = all(type(one) is int and 0 <= one <= _COUNT_MAX for one in counts)
-    text: object = document.text
-    is_text = isinstance(text, str) and len(text) <= _DOCUMENT_CHARS_MAX
+    is_text = type(document.text) is str and len(document.text) <= _DOCUMENT_CHARS_MAX
     if not (are_counts and is_text and type(document.is_cut) is bool):
         raise FileUnreadable(FileProblem.DAMAGED)
     return document

@@ -32,6 +32,7 @@ INTERNAL = {
     "BadPrice",
     "BalanceTooLarge",
     "CompanionRefused",
+    "DearerThanTold",
     "DiscordRefused",
     "DiscordUnavailable",
     "HoldNotFound",

@@ -8,12 +8,18 @@ from collections.abc import AsyncIterator
 from typing import NoReturn
 
 import pytest
+import sqlalchemy as sa
 
-from bots.chat.types import Card
+from bots.chat.types import Answer, Card
+from core import ids
+from core.admin_log import admin_log_row
 from core.attachments.reader import FileReader
 from core.attachments.types import FileProblem, FileUnreadable
+from core.db import schema
+from core.money import Credits
 from core.pricing.prices import KindPercents, NewPrice
-from tests.bots.commands.commands_support import text_of
+from core.pricing.promotions import Promotion
+from tests.bots.commands.commands_support import button, text_of
 from tests.support import service
 from tests.support.databases import TestClock
 from tests.support.documents import make_pdf
@@ -53,6 +59,14 @@ def read_more(card: Card) -> int:
     return int(found[1].replace(",", ""))
 
 
+def read_price(card: Card) -> int:
+    """What the only button of a card costs at most."""
+    ((one,),) = card.buttons
+    found = re.search(r"≤ ([\d,]+) Credits?", one.label)
+    assert found is not None
+    return int(found[1].replace(",", ""))
+
+
 async def test_words_are_offered_where_pages_cannot_be_drawn(
     tom: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,3 +94,22 @@ async def test_what_follows_is_told_for_the_dearest_way_of_reading(tom: Service)
     assert len([one for row in words.buttons for one in row]) == 2
     # Four pages, of 765 tokens or more each.
     assert read_more(words) >= 15
+
+
+async def test_a_price_that_others_used_up_is_told_anew(tom: Service) -> None:
+    one = Promotion(ids.new_id("pro", tom.clock.now_ms()), "discount", percent=20, total=1)
+    row = admin_log_row(tom.clock, actor="usr_owner", act="promo", before={}, after={})
+    await tom.app.services.pricing.deals.promotions.add(one, row, by="usr_owner")
+    card = await offer(tom, "", make_jpeg(1_600, 1_200))
+    told, before = read_price(card), await tom.credits()
+    await tom.someone("8").answer("why?")
+    # What this process knows of their promotions is seconds old.
+    anew = (await tom.presses(button(card, "Describe it")))[-1]
+    assert isinstance(anew, Card)
+    assert (await tom.credits(), await tom.held()) == (before, Credits(0))
+    assert read_price(anew) > told
+    assert isinstance((await tom.presses(button(anew, "Read and answer")))[-1], Answer)
+    (held,) = await tom.app.services.base.db.fetch(
+        sa.select(schema.ask.c.held).where(schema.ask.c.person == (await tom.person()).id)
+    )
+    assert held.held == read_price(anew)
