@@ -372,6 +372,7 @@ class Admission:
             "follows": question.follows or None,
             "files_of": question.files_of or (question.id if question.files else None),
             "file_tokens": draft.file_tokens.units if question.files else None,
+            "picture_tokens": draft.picture_tokens.units or None,
             "seconds": None if question.recording is None else quote.max_audio.units,
             **_deal_columns(quote),
         }

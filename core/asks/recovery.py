@@ -136,12 +136,16 @@ class AskRecovery:
         if price is not None and row.input_rate is not None:
             rates = MicroCredits(row.input_rate), MicroCredits(row.output_rate)
             price = replace(price, input_rate=rates[0], output_rate=rates[1])
-        delivered_tokens = Tokens(row.shown_tokens)
+        delivered_tokens, pictures = Tokens(row.shown_tokens), Tokens(row.picture_tokens or 0)
         charge = Credits(0)
         if delivered_tokens.units and price is not None:
             charge = min(
-                price.calculate_charge(Tokens(row.prompt_tokens), delivered_tokens),
+                price.calculate_charge(
+                    Tokens(row.prompt_tokens), delivered_tokens, pictures=pictures
+                ),
                 Credits(row.held),
             )
         usage = Usage(Tokens(row.prompt_tokens), delivered_tokens, audio=Seconds(row.seconds or 0))
-        return AskBill(usage, charge, NanoUsd(row.key_held), is_estimated=True)
+        return AskBill(
+            usage, charge, NanoUsd(row.key_held), is_estimated=True, picture_tokens=pictures
+        )

@@ -70,6 +70,8 @@ ask = sa.Table(
     #: texts were of its prompt; null where it has none.
     sa.Column("files_of", sa.Text),
     sa.Column("file_tokens", sa.BigInteger),
+    #: What of its prompt are pictures, its own and earlier turns'; null where there are none.
+    sa.Column("picture_tokens", sa.BigInteger),
     #: The longest that audio is billed as; null for a question.
     sa.Column("seconds", sa.BigInteger),
     #: The rates it is billed at where they aren't the price's own, and why: the asker's tier, and

@@ -9,14 +9,17 @@ import sqlalchemy as sa
 
 from bots.chat.types import Answer, UndeliveredAnswer
 from core import ids
+from core.admin.audit import _find_above_quote
 from core.asks.run import AskRun
 from core.asks.types import Outcome, Question, Recording
 from core.db import schema
-from core.money import Credits, Seconds, parse_usd
+from core.money import Credits, MicroCredits, Seconds, parse_usd
+from core.pricing.prices import KindPercents, NewPrice
 from tests.peers.suppliers import Answer as Says
 from tests.support import brief, service
 from tests.support.audio import VOICE
 from tests.support.databases import TestClock
+from tests.support.sent_files import make_question, read_picture
 from tests.support.service import Service
 
 CHUNKS = tuple(f"word{n:02} " for n in range(20))
@@ -60,6 +63,38 @@ async def test_a_stalled_process_that_was_swept_settles_nothing_itself(
         assert result.charge == Credits(1)
         assert await tom.credits() == Credits(999)
         assert await tom.key_left() == parse_usd("500") - run.candidate.hold
+
+
+async def test_pictures_of_a_process_that_died_cost_their_own_price(
+    database_url: str, clock: TestClock
+) -> None:
+    async with service.running(database_url, clock) as tom:
+        prices = tom.app.services.pricing.prices
+        rate = MicroCredits(100_000)
+        cheap = NewPrice("gpt-4", rate, rate, "token", KindPercents(picture=10))
+        await prices.set_prices([cheap], set_by="admin")
+        tom.openai.script(Says(chunks=CHUNKS, hangs_after=10))
+        run = await tom.app.services.asks.asks.start_ask(
+            await make_question(tom, read_picture(1_568, 1_176))
+        )
+        async for text in run.stream_text():
+            if text == "".join(CHUNKS[:10]):
+                break
+        await tom.app.services.asks.asks._heartbeat.record([run])
+        clock.advance(seconds=13)
+        assert await _recover(database_url, clock) == 1
+        # A tenth of 0.1 Credits for each of 765 tokens, and few others.
+        assert Credits(8) < await tom.spent() < Credits(20)
+        (usage,) = await tom.app.services.base.db.fetch(sa.select(schema.usage))
+        assert usage.picture_tokens == run.quote.picture_tokens.units == 765
+        assert await _find_above_quote(tom.app.services.base.db) == []
+        run.stop()
+        await run.result
+
+
+async def _recover(database_url: str, clock: TestClock) -> int:
+    async with service.running(database_url, clock) as other:
+        return await other.app.services.asks.recovery.recover_lapsed_asks()
 
 
 async def test_a_live_process_is_never_swept(database_url: str, clock: TestClock) -> None:
