@@ -132,7 +132,7 @@ class ModelCommands:
         rates = {
             model: _compute_usual_rate(price)
             for model, price in self._list_servable(person.id)
-            if model.count_pictures(pictures) is not None
+            if self._can_see(model, pictures)
         }
         return sorted(rates, key=rates.__getitem__)
 
@@ -156,7 +156,7 @@ class ModelCommands:
         rates = {
             other: _compute_usual_rate(price)
             for other, price in self._list_servable(person.id)
-            if other.id != model.id and other.count_pictures(pictures) is not None
+            if other.id != model.id and (not pictures or self._can_see(other, pictures))
         }
 
         def is_paid(rate: int, times: int) -> bool:
@@ -167,6 +167,10 @@ class ModelCommands:
             return max(often, key=rates.__getitem__)
         once = [other for other, rate in rates.items() if is_paid(rate, 1)]
         return min(once, key=rates.__getitem__, default=None)
+
+    def _can_see(self, model: Model, pictures: Sequence[PictureSize]) -> bool:
+        """Whether a key serves it now by a route that sees so many."""
+        return self._pool.is_servable(model, pictures=tuple(pictures), has_files=True)
 
     def _find_price(self, person: str, model: Model) -> Price | None:
         deal = self._deals.find_deal(person, model.id)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from bots.chat.types import Card
 from core.asks.conversations import FILES_ALONG_SECONDS
 from core.asks.types import AskRefusal, AskResult, NoKeyAvailable, NoKeyForFiles, SentFile
 from core.earnings.types import EarningPolicy
@@ -16,11 +17,13 @@ from tests.peers.suppliers import Refuse
 from tests.support import service
 from tests.support.config import MANY_KEYS
 from tests.support.databases import TestClock
+from tests.support.pictures import make_jpeg
 from tests.support.sent_files import (
     decide_whose_keys,
     make_question,
     read_document,
     read_picture,
+    sent_picture,
 )
 from tests.support.service import Service
 
@@ -168,3 +171,16 @@ async def test_what_follows_goes_with_the_files_while_they_go_along(
         clock.advance(seconds=FILES_ALONG_SECONDS)
         assert (await ask(tom, text="and why?")).text, "the files stay behind"
         assert tom.openai.calls_of(ANNS) == 1
+
+
+@pytest.mark.parametrize("takes", [False, True])
+async def test_no_model_is_offered_for_pictures_that_no_key_may_see(
+    sqlite_url: str, clock: TestClock, takes: bool
+) -> None:
+    async with pooling(sqlite_url, clock, own_keys=0, takes=takes) as tom:
+        await decide_whose_keys(tom, shares=True)
+        sent = [sent_picture(make_jpeg(64, 48))]
+        card = (await tom.says("/ask claude-3 what is it?", attachments=sent))[-1]
+        assert isinstance(card, Card)
+        assert bool(card.buttons) is takes
+        assert ("no model that does can be asked now" in " ".join(card.lines)) is not takes
