@@ -108,7 +108,8 @@ async def _count_files(draft: AskDraft, file_text_tokens: Tokens) -> AskDraft:
     own, along = question.pictures, history.pictures_along
     pictures = tuple(one.size for one in (*along, *own))
     all_tokens = _count_pictures(question.model, pictures)
-    own_tokens = _count_pictures(question.model, tuple(one.size for one in own))
+    # Fewer may go by a dearer route, too.
+    own_tokens = min(all_tokens, _count_pictures(question.model, tuple(one.size for one in own)))
     follow_up_tokens, follow_up_pictures = await _count_follow_up(draft, file_text_tokens)
     return replace(
         draft,
