@@ -45,7 +45,9 @@ async def _send(person: Service, question: str, document: RandomDocument) -> str
     """What came of it: asked, offered, or the problem."""
     incoming = replace(person.incoming(question), attachments=(_attach(document),))
     async with asyncio.timeout(_SECONDS_MAX):
-        shown = await person._shown(person.app.chat.dispatcher.handle_message(incoming))
+        shown = await person._shown(
+            person.app.chat.dispatcher.handle_message(incoming), incoming.place
+        )
     last = shown[-1]
     calls = [str(one.body["messages"][-1]["content"]) for one in person.openai.calls]
     sent = [one for one in calls if one.startswith(f"{question}\n")]

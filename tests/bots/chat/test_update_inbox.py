@@ -245,7 +245,7 @@ async def test_what_comes_behind_a_command_that_asks_waits_for_its_form(tom: Ser
     for _ in range(20):
         await asyncio.sleep(0)
     assert front.handed == ["/pool add openai 50"]
-    await owner._shown(owner.app.chat.dispatcher.handle_message(command))
+    await owner._shown(owner.app.chat.dispatcher.handle_message(command), owner.place)
     front.intake.finish("1", ("telegram/7/80",))
     assert await key
     assert front.stored[-1] == 0, "it isn't written"
