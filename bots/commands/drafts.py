@@ -6,15 +6,19 @@ message, so it is asked once.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Final
+
+from cachetools import TTLCache
 
 from bots.chat.callbacks import ButtonExpired
 from bots.chat.command import Request
 from bots.chat.reply import Choice, Phrase
+from bots.commands.errors import TooManyOffers
 from core.asks.file_repository import FILE_KEPT_SECONDS
 from core.asks.types import (
     FilePart,
@@ -26,10 +30,16 @@ from core.asks.types import (
 )
 from core.attachments.types import Picture, PictureSize
 from core.money import Credits
-from core.pool.vault import Unsealable
+from core.pool.vault import DataKey, Unsealable
 from core.pricing.catalogue import Model
 from core.users.service import Users
 from core.users.types import Person
+
+#: So much of one person's files may wait in buttons, by those of the last minutes: three albums of
+#: large pictures.
+_WAITING_BYTES_MAX: Final = 64 << 20
+_WAITING_SECONDS: Final = 600
+_PEOPLE_MAX: Final = 10_000
 
 #: The action of the buttons that ask one.
 ASK_DRAFT_ACTION = "ask-draft"
@@ -59,6 +69,8 @@ class QuestionDrafts:
 
     def __init__(self, users: Users) -> None:
         self._users = users
+        #: How many bytes of each person's files lately went into buttons of this process.
+        self._waiting: TTLCache[str, int] = TTLCache(_PEOPLE_MAX, ttl=_WAITING_SECONDS)
 
     async def make_choice(
         self,
@@ -68,16 +80,24 @@ class QuestionDrafts:
         *,
         lifetime_seconds: int | None = None,
     ) -> Choice:
-        """A button that asks it."""
+        """A button that asks it; raises `TooManyOffers` where too much of a person's files waits
+        for a tap already."""
         key = await self._users.get_data_key(person)
-        told = asdict(replace(draft, files=()))
-        files = [_pack_file(file) for file in draft.files]
-        if files and lifetime_seconds is None:
-            lifetime_seconds = FILE_KEPT_SECONDS
-        plain = json.dumps(told | {"files": files}).encode()
-        sealed = base64.b64encode(key.seal(_context(draft.ask), plain)).decode()
+        if draft.files:
+            # Pictures are megabytes: others don't wait while they are sealed.
+            sealed = await asyncio.to_thread(_seal, key, draft)
+            self._check_waiting(person, len(sealed))
+            lifetime_seconds = lifetime_seconds or FILE_KEPT_SECONDS
+        else:
+            sealed = _seal(key, draft)
         data = {"ask": draft.ask, "draft": sealed}
         return Choice(label, ASK_DRAFT_ACTION, data, lifetime_seconds=lifetime_seconds)
+
+    def _check_waiting(self, person: Person, coming: int) -> None:
+        waiting = self._waiting.get(person.id, 0) + coming
+        if waiting > _WAITING_BYTES_MAX:
+            raise TooManyOffers
+        self._waiting[person.id] = waiting
 
     async def open_draft(self, request: Request) -> QuestionDraft:
         """The question of a pressed button; raises `ButtonExpired` when it was erased."""
@@ -126,6 +146,12 @@ def make_draft(question: Question) -> QuestionDraft:
         question.files,
         asked_name=question.retired_name,
     )
+
+
+def _seal(key: DataKey, draft: QuestionDraft) -> str:
+    told = asdict(replace(draft, files=()))
+    plain = json.dumps(told | {"files": [_pack_file(file) for file in draft.files]}).encode()
+    return base64.b64encode(key.seal(_context(draft.ask), plain)).decode()
 
 
 def _pack_file(file: SentFile) -> dict[str, Any]:

@@ -177,6 +177,10 @@ class TooManyPictures(Refusal):
         self.count, self.max = count, PICTURES_MAX
 
 
+class TooManyOffers(Refusal):
+    """As many files of a person as may wait for a tap do so already."""
+
+
 class FileNotFetched(Refusal):
     """The platform doesn't hand out a file, or not now."""
 
@@ -402,6 +406,10 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     TooManyPictures: say(
         "At most {max} pictures go with a question; these are {count}. Nothing was asked or"
         " charged. Send fewer at once."
+    ),
+    TooManyOffers: say(
+        "Several of your files wait for your choice already. Press one of their buttons, or wait"
+        " ten minutes. Nothing was asked or charged."
     ),
     PicturesUnseen: say(
         "{model} doesn't see these pictures. Nothing was charged. Choose a model that does: /models"

@@ -267,7 +267,7 @@ class FileOffers:
                 say("Nothing was asked or charged yet. The prices hold for ten minutes."),
                 say(
                     "For an hour each question that follows costs ≤ {charge} more, until you press"
-                    " Without the file or /new.",
+                    " Without the file or /new. A reply to the answer sends all of it again.",
                     charge=format_credits(more),
                 ),
                 say("For another question, send it with the file, or as a reply to it."),

@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 RUNS_MAX = 4_096
 #: Of them those that hold audio in memory.
 RECORDINGS_MAX = 24
+#: Bytes of pictures in memory with which no more pictures are taken.
+PICTURE_BYTES_MAX = 256 << 20
 
 
 class AskService:
@@ -108,6 +110,8 @@ class AskService:
                 raise EmptyQuestion
             if question.model.per != "token":
                 raise NoKeyAvailable(question.model)
+            if question.pictures and self._count_picture_bytes() >= PICTURE_BYTES_MAX:
+                raise TooManyAsks
         elif self._recording_count >= RECORDINGS_MAX:
             raise TooManyAsks
         try:
@@ -194,6 +198,14 @@ class AskService:
     @property
     def _recording_count(self) -> int:
         return sum(run.question.recording is not None for run in self._runs.values())
+
+    def _count_picture_bytes(self) -> int:
+        return sum(
+            len(picture.content)
+            for run in self._runs.values()
+            for message in run.prompt.messages
+            for picture in message.pictures
+        )
 
 
 def _end_user_id(person: str) -> str:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import dataclasses
 import json
+import struct
 from typing import Any, Final
 
 from core.attachments.types import (
@@ -49,6 +50,9 @@ _DOCUMENT_CHARS_MAX: Final = 3 * TEXT_CHARS_MAX
 _COUNT_MAX: Final = 1 << 31
 
 _JPEG_MARK: Final = b"\xff\xd8\xff"
+#: Frames of all kinds, and where pixels begin.
+_FRAME_MARKERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SCAN_MARKER: Final = 0xDA
 
 Reading = DocumentText | PictureReading | PageReading
 
@@ -134,9 +138,24 @@ def _parse_picture(told: object, side_max: int) -> Picture:
         raise FileUnreadable(FileProblem.DAMAGED) from None
     are_sides = all(type(side) is int and 1 <= side <= side_max for side in (width, height))
     is_jpeg = content.startswith(_JPEG_MARK) and len(content) <= PICTURE_BYTES_MAX
-    if not are_sides or not is_jpeg:
+    # Its own header counts: a supplier bills by that, whatever is said of it here.
+    if not are_sides or not is_jpeg or _read_jpeg_size(content) != (width, height):
         raise FileUnreadable(FileProblem.DAMAGED)
     return Picture(content, PictureSize(width, height))
+
+
+def _read_jpeg_size(content: bytes) -> tuple[int, int] | None:
+    """The sides by a JPEG's header (ITU-T T.81, B.2): that of its one frame, before its pixels."""
+    at = 2
+    while at + 9 <= len(content) and content[at] == 0xFF:
+        marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4], "big")
+        if marker in _FRAME_MARKERS:
+            height, width = struct.unpack_from(">HH", content, at + 5)
+            return width, height
+        if marker == _SCAN_MARKER or length < 2:
+            return None
+        at += 2 + length
+    return None
 
 
 def _check_small(picture: Picture) -> Picture:

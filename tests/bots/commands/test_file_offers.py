@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from bots.chat.types import Answer, Card
+from bots.commands import drafts
 from core import ids
 from core.admin_log import admin_log_row
 from core.attachments.reader import FileReader
@@ -113,3 +114,17 @@ async def test_a_price_that_others_used_up_is_told_anew(tom: Service) -> None:
         sa.select(schema.ask.c.held).where(schema.ask.c.person == (await tom.person()).id)
     )
     assert held.held == read_price(anew)
+
+
+async def test_no_more_of_ones_files_wait_in_buttons_than_may(
+    tom: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each offer is kept for ten minutes: a flood of albums would fill the database."""
+    monkeypatch.setattr(drafts, "_WAITING_BYTES_MAX", 20_000)
+    tom.is_hasty = False
+    told = [text_of(await offer(tom, "", make_jpeg(300, 200))) for _ in range(8)]
+    assert "Nothing was asked or charged yet" in told[0]
+    assert "Several of your files wait for your choice already" in told[-1]
+    other = tom.someone("8")
+    await decide_whose_keys(other, shares=False)
+    assert "Nothing was asked or charged yet" in text_of(await offer(other, "", make_jpeg(9, 9)))

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from PIL import Image
 
 from bots.chat.types import Answer, Card, Place
+from core.asks import service as ask_service
 from core.asks.conversations import FILES_ALONG_SECONDS, PICTURES_ALONG_MAX
 from core.asks.file_repository import FILE_KEPT_SECONDS, FILES_KEPT_MAX
 from core.asks.types import Outcome
@@ -320,3 +321,22 @@ async def test_in_a_group_pictures_are_their_senders(tom: Service) -> None:
     assert sizes_sent(tom) == [SMALL]
     await say(tom, "here?")
     assert sizes_sent(tom) == [], "another chat is another conversation"
+
+
+async def test_of_pictures_no_more_are_in_memory_than_may(
+    tom: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Questions without any go on meanwhile."""
+    monkeypatch.setattr(ask_service, "PICTURE_BYTES_MAX", 1)
+    held, count = asyncio.Event(), len(tom.openai.calls)
+    tom.openai.script(Says("late", before=held))
+    first = asyncio.ensure_future(send(tom))
+    await tom.openai.arrived(count + 1)
+    eve = tom.someone("8")
+    await decide_whose_keys(eve, shares=False)
+    told = await eve.says("why?", attachments=[sent_picture(make_jpeg(9, 9))])
+    assert "Too many questions at once right now" in text_of(*told)
+    assert isinstance(await eve.answer("why?"), Answer)
+    held.set()
+    await first
+    assert isinstance(await send(eve), Answer)

@@ -296,6 +296,7 @@ ELSEWHERE: Final = {
     "There are no words in": "system/test_documents.py",
     "Nothing was asked or charged yet. The prices": "system/test_documents.py",
     "There is no button {number}": "bots/console/test_console.py",
+    "Several of your files wait": "bots/commands/test_file_offers.py",
     # Telegram asks first, and takes nothing where it is told no.
     "Telegram doesn't take this": "system/test_stars.py",
     "This invoice has expired": "bots/telegram/test_payments.py",

@@ -35,10 +35,11 @@ from core.attachments.wire import (
     parse_pages,
     parse_picture,
 )
+from tests.peers.supplier_pictures import build_jpeg
 
-JPEG = b"\xff\xd8\xff and so on"
+JPEG = build_jpeg(1_000, 500)
 WHOLE = Picture(JPEG, PictureSize(1_000, 500))
-SMALL = Picture(JPEG + b", smaller", PictureSize(768, 384))
+SMALL = Picture(build_jpeg(768, 384), PictureSize(768, 384))
 
 
 def _pass(told: dict[str, object]) -> dict[str, Any]:
@@ -82,7 +83,9 @@ def test_problems_pass(problem: FileProblem) -> None:
 
 def test_the_largest_answers_fit() -> None:
     side = PICTURE_SIDE_MAX
-    largest = Picture(JPEG.ljust(PICTURE_BYTES_MAX, b"\xff"), PictureSize(side, side))
+    largest = Picture(
+        build_jpeg(side, side).ljust(PICTURE_BYTES_MAX, b"\xff"), PictureSize(side, side)
+    )
     small = Picture(JPEG.ljust(PICTURE_BYTES_MAX, b"\xfe"), PictureSize(768, 768))
     pages = PageReading((PictureReading(largest, small),) * PICTURES_MAX, 10**9)
     words = DocumentText("\x01" * TEXT_CHARS_MAX, "text")
@@ -124,8 +127,13 @@ def _tell(**changes: object) -> dict[str, object]:
     return {"content": content, "width": 1_000, "height": 500, **changes}
 
 
+def _tell_small() -> dict[str, object]:
+    content = base64.b64encode(build_jpeg(9, 9)).decode()
+    return {"content": content, "width": 9, "height": 9}
+
+
 def _tell_both() -> dict[str, object]:
-    return {"whole": _tell(), "small": _tell(width=9, height=9)}
+    return {"whole": _tell(), "small": _tell_small()}
 
 
 @pytest.mark.parametrize(
@@ -133,6 +141,8 @@ def _tell_both() -> dict[str, object]:
     [
         *(_tell(width=side) for side in (0, -1, PICTURE_SIDE_MAX + 1, 10**30)),
         *(_tell(height=side) for side in (True, 5.0, "5", None, [5])),
+        # Its own header says other sides, or none: a supplier bills by that.
+        *(_tell(width=1, height=1), _tell(content=base64.b64encode(JPEG[:8]).decode())),
         _tell(content=base64.b64encode(b"<script>").decode()),
         _tell(content=base64.b64encode(JPEG.ljust(PICTURE_BYTES_MAX + 1)).decode()),
         *(_tell(content=one) for one in ("", "****", "/9j/\n", "é", None, 5, ["/9j/"])),
@@ -142,9 +152,9 @@ def _tell_both() -> dict[str, object]:
     ids=lambda told: str(told)[-60:],
 )
 def test_what_is_no_picture_is_damaged(told: object) -> None:
-    assert parse_picture(_pass({"whole": _tell(), "small": _tell(width=9, height=9)}))
+    assert parse_picture(_pass({"whole": _tell(), "small": _tell_small()}))
     assert parse_pages(_pass({"pictures": [_tell_both()], "pages": 1}), 1)
-    for answer in ({"whole": told, "small": _tell(width=9, height=9)}, {"whole": told}):
+    for answer in ({"whole": told, "small": _tell_small()}, {"whole": told}):
         with pytest.raises(FileUnreadable):
             parse_picture(_pass(answer))
     with pytest.raises(FileUnreadable):
