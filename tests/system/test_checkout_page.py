@@ -72,9 +72,10 @@ async def test_declined_then_paid_then_given_back_in_a_browser(sqlite_url: str) 
         await page.goto(url)
         await page.click("#decline")
         await expect(page.locator("#state")).to_contain_text("declined")
+        assert "didn't arrive" in (await shop.hears()).title
         await page.click("#pay")
         await expect(page.locator("#state")).to_contain_text("paid")
-        await shop.hears()
+        assert (await shop.hears()).title == "✅ Paid"
         assert await shop.tom.credits() == Credits(1_000)
         await page.click("#refund")
         await expect(page.locator("#state")).to_contain_text("given back")

@@ -37,10 +37,10 @@ async def test_what_a_message_carries_is_named_where_it_cannot_be_read(
 ) -> None:
     fake, ann = discord.discord, discord.discord.user(7)
     said = fake.says(ann, "look", channel=fake.text)
-    opened = fake.opens_menu(ann, "Ask about this", said, **attached("a.png", "image/png"))
+    opened = fake.opens_menu(ann, "Ask about this", said, **attached("a.mp4", "video/mp4"))
     await fake.wait_for(lambda: opened.modal)
     fake.submits(ann, opened, question="what is it?")
-    await discord.next(fake.text, "I can't read the picture “a.png”")
+    await discord.next(fake.text, "I can't read the video “a.mp4”")
     assert asked(discord) == []
 
 
