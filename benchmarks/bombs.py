@@ -2,12 +2,13 @@
 
     python -m benchmarks.bombs [--people 50] [--bombs 24] [--files 1000]
 
-People ask once a second each: alone, then while `--bombs` files are read that were sent at one
-instant (PDFs that unpack to 1.5 GB), then alone again. Afterwards `--files` documents are read, two
+People ask once a second each: beside `--bombs` notes that were sent at one instant, then while as
+many files are read that were sent so (PDFs that unpack to 1.5 GB), then beside notes again.
+Afterwards `--files` documents are read, two
 at once, and the service's own memory is told before and after, without its reading processes. The
 supplier answers at once, in a process of its own.
 
-Goals: p99 beside the bombs is that of without them (the readers have a lower priority, but share
+Goals: p99 beside the bombs is that of without them (the readers have an idle priority, but share
 the processors' caches and memory: ≤ 2 ×); memory within 20 MB.
 """
 
@@ -36,6 +37,9 @@ from tests.support.documents import make_bomb_pdf, make_docx, make_pdf, make_xls
 
 _ALONE_SECONDS = 10.0
 _BOMB_MEGABYTES = 1_500
+_NOTE = b"The sky is blue."
+#: Numbers of messages with notes, which no others have.
+_NOTES_FROM = 1_000 * PEOPLE
 #: Senders of files are others than the people who ask.
 _SENDERS_FROM = 10_000
 #: Above this many the memory of the process has found its size.
@@ -48,6 +52,7 @@ class _Load:
 
     app: App
     numbers: itertools.count[int] = field(default_factory=itertools.count)
+    rounds: itertools.count[int] = field(default_factory=itertools.count)
 
     async def measure(self, people: int, until: asyncio.Future[object]) -> list[float]:
         """How long each answer took, in seconds."""
@@ -63,9 +68,17 @@ class _Load:
         await asyncio.gather(*map(person, range(people)))
         return took
 
-    async def measure_alone(self, people: int) -> list[float]:
-        """The same with nothing else going on."""
-        return await self.measure(people, asyncio.ensure_future(asyncio.sleep(_ALONE_SECONDS)))
+    async def measure_beside_notes(self, people: int, notes: int) -> list[float]:
+        """The same beside as many files that are notes: what so many messages at once cost others
+        by themselves."""
+        is_over = asyncio.ensure_future(asyncio.sleep(_ALONE_SECONDS))
+        first = _NOTES_FROM + PEOPLE * next(self.rounds)  # the same senders each time
+        sent = asyncio.gather(
+            *(_send_file(self.app, first + number, "a.txt", _NOTE) for number in range(notes))
+        )
+        took = await self.measure(people, is_over)
+        assert all("Read with it" in one for one in await sent)
+        return took
 
 
 async def _send_file(app: App, number: int, name: str, content: bytes) -> str:
@@ -93,9 +106,9 @@ async def _send_file(app: App, number: int, name: str, content: bytes) -> str:
     return said
 
 
-async def _explode(app: App, bombs: int) -> float:
+async def _explode(app: App, bombs: int, content: bytes) -> float:
     """Sends that many at one instant; the seconds until the last was told to be one."""
-    content, began = make_bomb_pdf(_BOMB_MEGABYTES), time.perf_counter()
+    began = time.perf_counter()
     said = await asyncio.gather(
         *(_send_file(app, number, "a.pdf", content) for number in range(bombs))
     )
@@ -126,13 +139,13 @@ async def _measure(people: int, bombs: int, files: int) -> list[str]:
         await migrate(database, "live", SystemClock())
         async with supplier.running() as url:
             app = await build_app(f"{url}/plain/v1", database)
-            load = _Load(app)
-            await load.measure_alone(people)
-            before = await load.measure_alone(people)
-            exploding = asyncio.ensure_future(_explode(app, bombs))
+            load, bomb = _Load(app), make_bomb_pdf(_BOMB_MEGABYTES)
+            await load.measure_beside_notes(people, bombs)
+            before = await load.measure_beside_notes(people, bombs)
+            exploding = asyncio.ensure_future(_explode(app, bombs, bomb))
             beside = await load.measure(people, exploding)
             seconds = await exploding
-            after = await load.measure_alone(people)
+            after = await load.measure_beside_notes(people, bombs)
             lines.append(_compare(before + after, beside))
             lines.append(f"{bombs} bombs told of in {seconds:.1f} s")
             await _read_files(app, _FILES_BEFORE, bombs)

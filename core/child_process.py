@@ -117,5 +117,7 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={},
-        start_new_session=True,
+        # Not a session of its own: Linux shares the processors between sessions before it looks at
+        # what of each has a lower priority.
+        process_group=0,
     )
