@@ -50,7 +50,8 @@ def lower_priority() -> None:
 
     It must be of the service's own session for that: Linux shares the processors between sessions
     first. With a lower priority alone (`nice`), as a session of its own, two such processes on two
-    processors let people wait four to six times as long as without them.
+    processors let people wait four to six times as long as without them (the 99th percentile of
+    `benchmarks/bombs.py`), and twice as long at the median.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # where a container forbids it
