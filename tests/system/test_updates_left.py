@@ -27,6 +27,15 @@ __all__ = ["fake"]
 QUESTION = "canary-question"
 
 
+#: What hangs is a cycle that nothing else holds: it would be collected while it waits.
+_HANGING: list[asyncio.Event] = []
+
+
+async def hang() -> None:
+    _HANGING.append(asyncio.Event())
+    await _HANGING[-1].wait()
+
+
 class Stuck:
     """A dispatcher that dies before it does anything."""
 
@@ -37,11 +46,11 @@ class Stuck:
         return getattr(self._dispatcher, name)
 
     async def handle_message(self, _: IncomingMessage) -> AsyncIterator[Output]:
-        await asyncio.Event().wait()
+        await hang()
         yield  # type: ignore[misc]
 
     async def handle_press(self, _: ButtonPress) -> AsyncIterator[Output]:
-        await asyncio.Event().wait()
+        await hang()
         yield  # type: ignore[misc]
 
 
