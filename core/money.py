@@ -112,6 +112,9 @@ class Tokens(Amount):
     NAME: ClassVar[str] = "TOKEN"
 
 
+NO_TOKENS = Tokens(0)
+
+
 @final
 @dataclass(frozen=True, slots=True, order=True)
 class Seconds(Amount):

@@ -6,14 +6,13 @@ Whatever turns attachments of some kind into words or pictures for a model is a 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal
 
 from bots.chat.attachments import AttachmentKind, QuotedText, SentAttachment
-from bots.chat.reply import Phrase, plain, say, say_count
+from bots.chat.reply import Phrase, plain, say
 from bots.commands.attachment_readers import (
     PASTED_FILE,
     AttachmentReader,
@@ -228,16 +227,11 @@ _NAMED_MAX: Final = 4
 
 def describe_attachments(attachments: Sequence[SentAttachment]) -> Phrase:
     """Each by its kind and its file's name: `a picture, the file “contract.pdf”`."""
-    counts = Counter(_describe(one).text for one in attachments if not one.name)
     phrases: list[Phrase] = []
     for attachment in attachments:
         phrase = _describe(attachment)
         if attachment.name or phrase not in phrases:
             phrases.append(phrase)
-    pictures = counts[_UNNAMED["picture"].text]
-    if pictures > 1:
-        many = say_count("{count} picture", "{count} pictures", pictures)
-        phrases = [many if one == _UNNAMED["picture"] else one for one in phrases]
     if len(phrases) > _NAMED_MAX:
         phrases = [*phrases[:_NAMED_MAX], plain("…")]
     return join_phrases(phrases)

@@ -146,8 +146,10 @@ class FileOffers:
             )
         choices: list[Choice] = []
         for other in await self._model_commands.list_seeing_models(request.person, pictures):
+            if len(choices) == _SEEING_MODELS_MAX:
+                break
             quote = await self._find_quote(request, draft, other)
-            if quote is not None and len(choices) < _SEEING_MODELS_MAX:
+            if quote is not None:
                 label = say("Ask {model}", model=other.name)
                 named = replace(draft, model=other.id)
                 choices.append(await self._make_choice(request, label, named, quote))

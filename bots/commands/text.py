@@ -8,6 +8,7 @@ from bots.chat.reply import Phrase, plain, say, say_count
 from core.asks.run import AskRun
 from core.asks.types import AskFailure, AskResult, Outcome, QuestionSource
 from core.money import (
+    NO_TOKENS,
     Credits,
     MicroCredits,
     Seconds,
@@ -16,7 +17,6 @@ from core.money import (
     format_decimal,
     format_usd,
 )
-from core.pool.providers.types import NO_TOKENS
 from core.pool.suppliers import SUPPLIERS
 from core.pricing.catalogue import Model
 from core.pricing.prices import Price

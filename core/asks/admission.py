@@ -169,7 +169,7 @@ class Admission:
         their files."""
         question = draft.question
         person = question.person
-        if draft.has_files and not (person.own_keys_only or person.shares_files):
+        if draft.own_keys_only and not person.own_keys_only:
             other = self._pool.choose_candidate(
                 question.model,
                 draft.text_tokens,

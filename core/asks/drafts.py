@@ -16,9 +16,8 @@ from core.asks.quotes import MIN_ANSWER_TOKENS
 from core.asks.types import FileText, PicturesUnseen, Prompt, Question, SentPicture
 from core.attachments.types import SMALL_SIDE_MAX, Picture, PictureSize
 from core.db.writes import Companion
-from core.money import Tokens
+from core.money import NO_TOKENS, Tokens
 from core.pool.prompt_caches import CACHEABLE_TOKENS_MIN, CacheScope
-from core.pool.providers.types import NO_TOKENS
 from core.pool.vault import DataKey
 from core.pricing.catalogue import Model
 from core.pricing.token_counter import CALL_OVERHEAD, count_message_tokens
@@ -58,8 +57,7 @@ class AskDraft:
     @property
     def own_keys_only(self) -> bool:
         """Whether only keys of the operator's own may serve it."""
-        person = self.question.person
-        return person.own_keys_only or (self.has_files and not person.shares_files)
+        return self.question.person.needs_own_keys(has_files=self.has_files)
 
 
 async def count_prompt(

@@ -29,8 +29,8 @@ from core.db import schema
 from core.db.writes import Companion, Insert, Update
 from core.earnings.contributions import DrawnAmounts, build_vesting, calculate_paid_part
 from core.ledger.types import Account, Entry, Submission
-from core.money import Credits, NanoUsd, Seconds, Tokens
-from core.pool.providers.types import NO_TOKENS, Fault, Usage
+from core.money import NO_TOKENS, Credits, NanoUsd, Seconds, Tokens
+from core.pool.providers.types import Fault, Usage
 from core.pool.types import Candidate, ContributionTerms
 from core.pricing.catalogue import Model
 from core.pricing.costs import Costs

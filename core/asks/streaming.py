@@ -235,7 +235,7 @@ class AnswerStream:
             quote.text_tokens,
             quote.answer_limit,
             skip_keys=tried_keys,
-            own_keys_only=person.own_keys_only or (quote.has_files and not person.shares_files),
+            own_keys_only=person.needs_own_keys(has_files=quote.has_files),
             asker=person.id,
             audio=quote.max_audio,
             rest_seconds=rest_seconds,

@@ -9,9 +9,9 @@ from typing import ClassVar, Literal
 
 from core.attachments.types import Picture, PictureSize
 from core.errors import Refusal
-from core.money import Credits, MicroCredits, Seconds, Tokens
+from core.money import NO_TOKENS, Credits, MicroCredits, Seconds, Tokens
 from core.pool.prompt_caches import CacheScope
-from core.pool.providers.types import NO_AUDIO, NO_TOKENS, ChatMessage
+from core.pool.providers.types import NO_AUDIO, ChatMessage
 from core.pricing.catalogue import Model, Route
 from core.pricing.prices import Price
 from core.pricing.promotions import Promotion

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from bisect import insort
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import sqlalchemy as sa
@@ -19,13 +19,11 @@ from core.clock import Clock
 from core.db import schema
 from core.db.writes import Companion, Insert
 from core.errors import Refusal
-from core.money import Credits, MicroCredits, Seconds, Tokens, format_decimal
+from core.money import NO_TOKENS, Credits, MicroCredits, Seconds, Tokens, format_decimal
 from core.pricing.catalogue import Catalogue, Model
 from core.pricing.costs import Costs
 from core.pricing.formula import MARKUP_PERCENT, suggest_rate
 from core.pricing.rates import Per
-
-NO_TOKENS = Tokens(0)
 
 #: Who set the prices that no admin set.
 FORMULA = "formula"
@@ -135,8 +133,8 @@ class Price:
     ) -> Credits:
         """The most that so many tokens can be charged: none was cached, and pictures cost no less
         than words."""
-        dearest = replace(self, percents=KindPercents(picture=max(100, self.percents.picture)))
-        return dearest.calculate_charge(input, output, pictures=pictures)
+        dearer = pictures if self.percents.picture > 100 else NO_TOKENS
+        return self.calculate_charge(input, output, pictures=dearer)
 
     def calculate_audio_charge(self, length: Seconds) -> Credits:
         """The charge for audio of a length: whole Credits, rounded up once, at least 1."""

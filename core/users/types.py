@@ -34,6 +34,11 @@ class Person:
     #: Above so much a question with files is offered first; None: everybody's threshold.
     offer_from: Credits | None = None
 
+    def needs_own_keys(self, *, has_files: bool) -> bool:
+        """Whether only keys of the operator's own may serve them: all they ask, or with files what
+        they don't let contributed keys see."""
+        return self.own_keys_only or (has_files and not self.shares_files)
+
 
 @dataclass(frozen=True, slots=True)
 class WelcomeGift:

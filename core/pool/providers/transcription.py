@@ -6,11 +6,10 @@ import math
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from core.money import Seconds
+from core.money import NO_TOKENS, Seconds
 from core.pool.providers import faults, http
 from core.pool.providers.types import (
     NO_AUDIO,
-    NO_TOKENS,
     AudioClip,
     Finish,
     StreamEvent,

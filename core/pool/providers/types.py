@@ -15,9 +15,9 @@ from typing import Literal, Protocol
 from pydantic import SecretStr
 
 from core.attachments.types import Picture
-from core.money import Seconds, Tokens
+from core.money import NO_TOKENS, Seconds, Tokens
 
-NO_TOKENS, NO_AUDIO = Tokens(0), Seconds(0)
+NO_AUDIO = Seconds(0)
 
 
 @dataclass(frozen=True, slots=True)
