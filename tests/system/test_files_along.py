@@ -3,9 +3,7 @@ hour, comes back while it is kept, and is found in no question."""
 
 from __future__ import annotations
 
-import itertools
 import json
-import time
 from typing import Any
 
 import pytest
@@ -20,7 +18,7 @@ from tests.peers.telegram_chats import Message
 from tests.support.documents import make_pdf
 from tests.system import discord_support
 from tests.system.canaries import columns, found
-from tests.system.world import World
+from tests.system.world import World, date_messages
 
 _PAGES = ["The sky is blue.", "So is the sea."]
 _TEXT = "sky.pdf:\n" + "\n\n".join(_PAGES)
@@ -33,13 +31,7 @@ _WITHOUT = "Without the file"
 @pytest.fixture
 def world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """A chat in which no two messages are of one second: their asks are in their order."""
-    seconds, told = itertools.count(int(time.time()) - 1_000), world.telegram.message_json
-
-    def tell_dated(message: Message) -> dict[str, Any]:
-        return told(message) | {"date": next(seconds)}
-
-    monkeypatch.setattr(world.telegram, "message_json", tell_dated)
-    return world
+    return date_messages(world, monkeypatch)
 
 
 def _sent(world: World | discord_support.World) -> list[str]:

@@ -3,8 +3,6 @@ said before and after, and what it costs."""
 
 from __future__ import annotations
 
-import itertools
-import time
 from typing import Any
 
 import pytest
@@ -12,10 +10,9 @@ import pytest
 from core.attachments.types import PICTURES_MAX
 from core.money import Credits
 from tests.peers.telegram import FakeTelegram
-from tests.peers.telegram_chats import Message
 from tests.support.documents import make_bomb_pdf, make_pdf
 from tests.support.pictures import make_empty_png, make_jpeg, make_photo, make_scanned_pdf
-from tests.system.world import World, products_world
+from tests.system.world import World, date_messages, products_world
 
 _WHOSE = "Whose keys may see your pictures?"
 _OWN, _ANY = "The operator's keys alone", "Any key of the pool"
@@ -24,13 +21,7 @@ _OWN, _ANY = "The operator's keys alone", "Any key of the pool"
 @pytest.fixture
 def world(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """A chat in which no two messages are of one second: their asks are in their order."""
-    seconds, told = itertools.count(int(time.time()) - 1_000), world.telegram.message_json
-
-    def tell_dated(message: Message) -> dict[str, Any]:
-        return told(message) | {"date": next(seconds)}
-
-    monkeypatch.setattr(world.telegram, "message_json", tell_dated)
-    return world
+    return date_messages(world, monkeypatch)
 
 
 def _last_content(world: World) -> Any:

@@ -36,7 +36,7 @@ SHORT_MODULES = {
     *("core/admin_log.py", "core/errors.py", "core/asks/chat_moves.py"),
     *("core/db/errors.py", "core/db/writes.py", "core/db/tables/base.py"),
     *("core/db/tables/admin.py", "core/db/tables/chat.py", "core/db/tables/jobs.py"),
-    *("core/db/tables/pool.py", "core/users/types.py", "payments/gateways/stripe_client.py"),
+    *("core/db/tables/pool.py", "payments/gateways/stripe_client.py"),
     *("core/ledger/day_correction.py", "core/pool/providers/transcription.py"),
     *("bots/telegram/rate_limiter.py", "bots/render/pace.py"),
 }

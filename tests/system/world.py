@@ -11,10 +11,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 from pydantic import SecretStr
 
 from bots.app import build
@@ -156,6 +159,17 @@ async def _on(telegram: FakeTelegram, service: Service) -> AsyncIterator[None]:
         yield
     finally:
         await front.stop()
+
+
+def date_messages(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A chat in which no two messages are of one second: their asks are in their order."""
+    seconds, told = itertools.count(int(time.time()) - 1_000), world.telegram.message_json
+
+    def tell_dated(message: Message) -> dict[str, Any]:
+        return told(message) | {"date": next(seconds)}
+
+    monkeypatch.setattr(world.telegram, "message_json", tell_dated)
+    return world
 
 
 def words(text: str, language: str, **values: str | int | Credits) -> str:

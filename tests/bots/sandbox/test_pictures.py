@@ -6,12 +6,10 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from PIL import Image
 
 from bots.sandbox import answers
@@ -64,19 +62,6 @@ def words(text: str) -> dict[str, Any]:
 
 def user(*parts: object) -> dict[str, Any]:
     return {"role": "user", "content": list(parts)}
-
-
-@pytest_asyncio.fixture
-async def client() -> AsyncIterator[http.SupplierClient]:
-    async with aclosing(http.SupplierClient()) as session:
-        yield session
-
-
-@pytest_asyncio.fixture
-async def base() -> AsyncIterator[str]:
-    sandbox = SandboxSupplier(CATALOGUE, piece_delay_seconds=0)
-    yield await sandbox.start()
-    await sandbox.stop()
 
 
 class Sandbox:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import httpx
 import pytest
-import pytest_asyncio
 from pydantic import SecretStr
 
 from bots.sandbox import answers
@@ -32,19 +30,6 @@ from core.pricing.token_counter import count_message_tokens, count_tokens
 from tests.support.audio import ogg, wav
 
 CATALOGUE = Catalogue.load()
-
-
-@pytest_asyncio.fixture
-async def client() -> AsyncIterator[http.SupplierClient]:
-    async with aclosing(http.SupplierClient()) as session:
-        yield session
-
-
-@pytest_asyncio.fixture
-async def base() -> AsyncIterator[str]:
-    sandbox = SandboxSupplier(CATALOGUE, piece_delay_seconds=0)
-    yield await sandbox.start()
-    await sandbox.stop()
 
 
 async def ask(
