@@ -56,6 +56,7 @@ _UNREADABLE_STATUSES = {400, 415, 422}
 
 _OUTCOMES = {
     "stop": Outcome.DONE,
+    "tool_calls": Outcome.DONE,
     "length": Outcome.LENGTH,
     "filtered": Outcome.FILTERED,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from core.attachments.types import Picture, PictureSize
 from core.errors import Refusal
@@ -16,6 +16,9 @@ from core.pricing.catalogue import Model, Route
 from core.pricing.prices import Price
 from core.pricing.promotions import Promotion
 from core.users.types import Person
+
+if TYPE_CHECKING:
+    from core.asks.api_calls import ApiCall
 
 
 class Outcome(enum.Enum):
@@ -160,6 +163,8 @@ class Question:
     leaves_pictures: bool = False
     #: The name that was asked for, where that led on to a successor and its asker wasn't told yet.
     retired_name: str = ""
+    #: What a program asks, in place of all that a chat's question has; None for those.
+    api_call: ApiCall | None = None
 
     @property
     def full_text(self) -> str:
@@ -297,6 +302,12 @@ class AskResult:
     history_charge: MicroCredits | None = None
     #: The billed length of audio that was transcribed; None for a question.
     audio: Seconds | None = None
+    #: What of the prompt was read from a supplier's cache, and written to one.
+    cached_tokens: Tokens = NO_TOKENS
+    cache_written_tokens: Tokens = NO_TOKENS
+    #: How the answer to a program ended: the reason, and the stop sequence that it met.
+    finish_reason: str = ""
+    stop_sequence: str = ""
 
     @property
     def is_thought_away(self) -> bool:

@@ -58,6 +58,7 @@ REVISIONS = (
     "0031",
     "0032",
     "0033",
+    "0034",
 )
 #: Any number will do, as long as every version of the product uses this one.
 _POSTGRES_LOCK = 0x6372_6564_6974

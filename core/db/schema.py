@@ -8,6 +8,11 @@ its own tables; rows of the others are companions of submissions, or go through 
 from __future__ import annotations
 
 from core.db.tables.admin import alert as alert, broadcast as broadcast
+from core.db.tables.api import (
+    api_reply as api_reply,
+    api_spending as api_spending,
+    api_token as api_token,
+)
 from core.db.tables.asks import (
     ask as ask,
     attachment as attachment,

@@ -34,6 +34,18 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
+class Add:
+    """Adds an amount, which may be below zero, to a number of the one row with this primary `key`;
+    with `at_most`, only while the sum isn't above that."""
+
+    table: sa.Table
+    key: Mapping[str, Any]
+    column: str
+    amount: int
+    at_most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
     """Removes the rows that match `where`, if any; never from a table of the ledger."""
 
@@ -50,4 +62,4 @@ class UpdateAll:
     change: Mapping[str, Any]
 
 
-Companion = Insert | Update | UpdateAll | Delete
+Companion = Insert | Update | UpdateAll | Add | Delete

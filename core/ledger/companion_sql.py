@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from core.db.connections import Dialect
-from core.db.writes import Companion, Delete, Insert, Update, UpdateAll
+from core.db.writes import Add, Companion, Delete, Insert, Update, UpdateAll
 
 LEDGER_TABLES = frozenset({"meta", "account", "submission", "transfer", "hold", "closing"})
 _INT_MAX = (1 << 63) - 1
@@ -118,6 +118,32 @@ class CompanionStatements:
         _check_values(table, companion.change, values, shape.accepted)
         return PreparedStatement(table.name, "", shape.sql, values + expected, False)
 
+    def prepare_add(self, companion: Add) -> PreparedStatement:
+        """The companion as an UPDATE of one row's number."""
+        table, column, key = companion.table, companion.column, companion.key
+        is_bounded = companion.at_most is not None
+        shape_key = (Add, table.name, column, is_bounded, *key)
+        shape = self._shapes.get(shape_key)
+        if shape is None:
+            names = (column, *key, *((column, column) if is_bounded else ()))
+            accepted = _accepted_types_of_all(table, names)
+            if key.keys() != set(_primary_key(table)):
+                raise ValueError(f"{table.name}: a change of one row by its primary key")
+            number, value = _quote(column), self._placeholder
+            conditions = [f"{_quote(name)} = {value}" for name in key]
+            if is_bounded:
+                conditions.append(f"{number} + {value} <= {value}")
+            text = (
+                f"UPDATE {_quote(table.name)} SET {number} = {number} + {value}"  # noqa: S608
+                f" WHERE {' AND '.join(conditions)}"
+            )
+            shape = self._shapes[shape_key] = _Shape(text, accepted, _primary_key(table))
+        bound = (companion.amount, companion.at_most) if is_bounded else ()
+        values = (companion.amount, *key.values(), *bound)
+        _check_values(table, (column, *key, column, column), values, shape.accepted)
+        row = "\0".join([str(key[name]) for name in shape.key])
+        return PreparedStatement(table.name, row, shape.sql, values, True)
+
     def prepare_delete(self, companion: Delete) -> PreparedStatement:
         """The companion as a DELETE of all rows that match."""
         table = companion.table
@@ -144,6 +170,7 @@ class CompanionStatements:
 _PREPARERS: dict[type[Companion], Any] = {
     Insert: CompanionStatements.prepare_insert,
     Update: CompanionStatements.prepare_update,
+    Add: CompanionStatements.prepare_add,
     UpdateAll: CompanionStatements.prepare_update_all,
     Delete: CompanionStatements.prepare_delete,
 }

@@ -80,6 +80,8 @@ ask = sa.Table(
     sa.Column("output_rate", sa.BigInteger),
     sa.Column("tier", sa.Text),
     sa.Column("promotion", sa.Text),
+    #: The token by which a program asked; null: somebody asked in a chat.
+    sa.Column("api_token", sa.Text),
     sa.Index("ix_ask_conversation_id", "conversation", "id"),
     sa.Index("ix_ask_person_id", "person", "id"),
     partial_index("ix_ask_promotion", "promotion", "promotion IS NOT NULL"),

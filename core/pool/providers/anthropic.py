@@ -6,16 +6,23 @@ together; counts in `message_delta` are running totals, the last ones are final.
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.money import Tokens
 from core.pool.providers import faults, http
 from core.pool.providers.endings import AnswerEvents, FinishReason, read_finish_reason, require_end
 from core.pool.providers.limits import parse_rate_limit
-from core.pool.providers.message_content import build_anthropic_content, mark_cached
+from core.pool.providers.message_content import mark_cached
+from core.pool.providers.tool_messages import (
+    build_anthropic_messages,
+    build_anthropic_options,
+    build_anthropic_system,
+    has_unthought_call,
+)
 from core.pool.providers.types import (
     CallTarget,
     Fault,
@@ -27,6 +34,7 @@ from core.pool.providers.types import (
     StreamEvent,
     SupplierFault,
     TextDelta,
+    ToolCallDelta,
     Usage,
 )
 
@@ -86,12 +94,10 @@ def _headers(target: CallTarget) -> dict[str, str]:
 
 
 def _body(call: ModelCall) -> dict[str, Any]:
-    messages: list[dict[str, Any]] = [
-        {"role": one.role, "content": build_anthropic_content(one)}
-        for one in call.messages
-        if one.role != "system" and (one.text or one.pictures)
-    ]
-    if call.cache is not None and (at := _find_breakpoint(len(messages), call.cache)) is not None:
+    messages = build_anthropic_messages(call.messages)
+    # Whoever sets options marks what shall be kept, too.
+    cache = None if call.options is not None else call.cache
+    if cache is not None and (at := _find_breakpoint(len(messages), cache)) is not None:
         messages[at]["content"] = mark_cached(messages[at]["content"])
     body: dict[str, Any] = {
         "model": call.model,
@@ -99,10 +105,15 @@ def _body(call: ModelCall) -> dict[str, Any]:
         "messages": messages,
         "stream": True,
     }
-    if system := "\n\n".join(one.text for one in call.messages if one.role == "system"):
+    if system := build_anthropic_system(call.messages):
         body["system"] = system
     if call.end_user:
         body["metadata"] = {"user_id": call.end_user}
+    if call.options is not None:
+        options = call.options
+        if options.thinking and has_unthought_call(call.messages):
+            options = replace(options, thinking="disabled")
+        body |= build_anthropic_options(options)
     return body
 
 
@@ -133,6 +144,7 @@ class _MessageReading:
         self._events = events
         self._reason: FinishReason = "stop"
         self._counts: dict[str, int] = {}
+        self._tools = -1
         #: Whether `message_stop` came: nothing follows it.
         self.is_over = False
 
@@ -155,9 +167,12 @@ class _MessageReading:
     def _read(self, event: Mapping[str, Any]) -> Iterator[StreamEvent]:
         match event.get("type"):
             case "content_block_start":
-                yield from _to_stream_events(event.get("content_block") or {})
+                yield from self._read_block(event.get("content_block") or {})
             case "content_block_delta":
-                yield from _to_stream_events(event.get("delta") or {})
+                delta = event.get("delta") or {}
+                if isinstance(piece := delta.get("partial_json"), str):
+                    yield ToolCallDelta(max(0, self._tools), arguments=piece)
+                yield from _to_stream_events(delta)
             case "message_start":
                 # Its output is a beginning, not a count.
                 reported = (event.get("message") or {}).get("usage")
@@ -170,11 +185,27 @@ class _MessageReading:
                 self._events.mark_end(has_usage=True)
             case "message":  # a whole answer, though a stream was asked for
                 for block in event.get("content") or ():
-                    yield from _to_stream_events(block)
+                    yield from self._read_block(block)
                 _update_counts(self._counts, event.get("usage"), _COUNT_FIELDS)
                 self._read_reason(event.get("stop_reason") or "end_turn")
             case "error" | None:
                 raise faults.fault_from_event(event)
+
+    def _read_block(self, block: Mapping[str, Any]) -> Iterator[StreamEvent]:
+        """A block's beginning, or a whole one: a tool's call has its arguments there, or in the
+        deltas that follow."""
+        if block.get("type") != "tool_use":
+            yield from _to_stream_events(block)
+            return
+        self._tools += 1
+        name, given = block.get("name"), block.get("input")
+        call = block.get("id")
+        yield ToolCallDelta(
+            self._tools,
+            call if isinstance(call, str) else "",
+            name if isinstance(name, str) else "",
+            json.dumps(given) if given else "",
+        )
 
     def _read_reason(self, reason: object) -> None:
         if reason:
@@ -188,7 +219,8 @@ _THINKING = frozenset(("thinking", "redacted_thinking", "thinking_delta", "signa
 
 def _to_stream_events(part: Mapping[str, Any]) -> Iterator[StreamEvent]:
     if part.get("type") in _THINKING:
-        yield ReasoningDelta()
+        told = (part.get("thinking"), part.get("signature"), part.get("data"))
+        yield ReasoningDelta(*(one if isinstance(one, str) else "" for one in told))
     elif isinstance(text := part.get("text"), str) and text:
         yield TextDelta(text)
 

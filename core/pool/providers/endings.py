@@ -17,7 +17,7 @@ import httpx
 from core.pool.providers import http, sse
 from core.pool.providers.types import Fault, SupplierFault
 
-FinishReason = Literal["stop", "length", "filtered"]
+FinishReason = Literal["stop", "length", "filtered", "tool_calls"]
 
 #: How long is waited after the end was told, in seconds: for the connection's own end where usage
 #: is known, and for usage where it isn't.
@@ -35,6 +35,7 @@ _FILTERED_WORDS: Final = re.compile(
     r"content_?filter|sensitive|safety|prohibited|blocklist|spii|recitation|refusal|refused|block"
     r"|guardrail|moderat|toxic|policy"
 )
+_TOOL_WORDS: Final = re.compile(r"tool|function_call")
 #: Reasons that are none: the supplier failed midway (Mistral's and OpenRouter's `error`, Cohere's
 #: `ERROR`, Z.ai's `network_error`, DeepSeek's `insufficient_system_resource`, vLLM's `abort`).
 _FAILURE_WORDS: Final = re.compile(r"error|network_error|insufficient_system_resource|abort")
@@ -50,7 +51,9 @@ def read_finish_reason(reason: object) -> FinishReason:
     words = re.sub(r"[\s-]+", "_", str(reason).strip().lower())
     if _FILTERED_WORDS.search(words):
         return "filtered"
-    return "length" if _LENGTH_WORDS.search(words) else "stop"
+    if _LENGTH_WORDS.search(words):
+        return "length"
+    return "tool_calls" if _TOOL_WORDS.search(words) else "stop"
 
 
 class AnswerEvents:

@@ -25,24 +25,33 @@ def build_openai_content(
     tokens. With `sends_bare_urls` a picture's URL stands alone, as Mistral writes it."""
     if not message.pictures:
         return message.text
-    parts: list[dict[str, Any]] = []
-    for picture in message.pictures:
-        url = f"data:{_MEDIA_TYPE};base64,{_encode(picture)}"
-        detail = {"detail": "high"} if sends_detail else {}
-        told = url if sends_bare_urls else {"url": url, **detail}
-        parts.append({"type": "image_url", "image_url": told})
+    parts = [
+        build_openai_picture(one, sends_detail=sends_detail, sends_bare_urls=sends_bare_urls)
+        for one in message.pictures
+    ]
     return parts + _build_text_part(message)
+
+
+def build_openai_picture(
+    picture: Picture, *, sends_detail: bool, sends_bare_urls: bool
+) -> dict[str, Any]:
+    """A picture as a part of OpenAI's chat completions."""
+    url = f"data:{_MEDIA_TYPE};base64,{_encode(picture)}"
+    detail = {"detail": "high"} if sends_detail else {}
+    return {"type": "image_url", "image_url": url if sends_bare_urls else {"url": url, **detail}}
 
 
 def build_anthropic_content(message: ChatMessage) -> str | list[dict[str, Any]]:
     """The content of a message of Anthropic's Messages."""
     if not message.pictures:
         return message.text
-    parts: list[dict[str, Any]] = []
-    for picture in message.pictures:
-        source = {"type": "base64", "media_type": _MEDIA_TYPE, "data": _encode(picture)}
-        parts.append({"type": "image", "source": source})
-    return parts + _build_text_part(message)
+    return [build_anthropic_picture(one) for one in message.pictures] + _build_text_part(message)
+
+
+def build_anthropic_picture(picture: Picture) -> dict[str, Any]:
+    """A picture as a block of Anthropic's Messages."""
+    source = {"type": "base64", "media_type": _MEDIA_TYPE, "data": _encode(picture)}
+    return {"type": "image", "source": source}
 
 
 def mark_cached(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:

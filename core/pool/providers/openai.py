@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from core.pool.providers.endings import (
 )
 from core.pool.providers.limits import parse_rate_limit
 from core.pool.providers.message_content import build_openai_content
+from core.pool.providers.tool_messages import build_openai_messages, build_openai_options
 from core.pool.providers.types import (
     CallTarget,
     ChatMessage,
@@ -33,12 +35,15 @@ from core.pool.providers.types import (
     StreamEvent,
     SupplierFault,
     TextDelta,
+    ToolCallDelta,
     Usage,
 )
 
 #: More tokens than any call has: a larger count is no count.
 _TOKENS_MAX = 100_000_000
 _MODELS_MAX = 5_000
+#: More calls of tools than any answer makes.
+_CALLS_MAX = 1_000
 
 #: As OpenRouter and Together, Groq, Mistral, vLLM, LiteLLM and Gemini, llama.cpp's router list it.
 _CONTEXT_FIELDS = (
@@ -144,7 +149,7 @@ class OpenAIAdapter:
     def _build_body(self, call: ModelCall) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": call.model,
-            "messages": [self._build_message(message) for message in call.messages],
+            "messages": [built for one in call.messages for built in self._build_messages(one)],
             "stream": True,
             self.dialect.limit_field: call.answer_limit.units,
         }
@@ -158,15 +163,18 @@ class OpenAIAdapter:
                 body["safety_identifier"] = call.end_user
             if call.cache is not None:
                 body["prompt_cache_key"] = call.cache.key
+        if call.options is not None:
+            body |= build_openai_options(call.options)
         return body
 
-    def _build_message(self, message: ChatMessage) -> dict[str, Any]:
-        content = build_openai_content(
-            message,
-            sends_detail=self.dialect.sends_detail,
-            sends_bare_urls=self.dialect.sends_bare_urls,
-        )
-        return {"role": message.role, "content": content}
+    def _build_messages(self, message: ChatMessage) -> list[dict[str, Any]]:
+        how = {
+            "sends_detail": self.dialect.sends_detail,
+            "sends_bare_urls": self.dialect.sends_bare_urls,
+        }
+        if message.parts:
+            return build_openai_messages(message, **how)
+        return [{"role": message.role, "content": build_openai_content(message, **how)}]
 
 
 class _ChatReading:
@@ -238,13 +246,36 @@ def _headers(target: CallTarget) -> dict[str, str]:
 def _to_stream_events(delta: Mapping[str, Any]) -> list[StreamEvent]:
     content = delta.get("content") or delta.get("refusal")
     events: list[StreamEvent] = []
-    if delta.get("reasoning_content") or delta.get("reasoning"):
-        events.append(ReasoningDelta())
+    if thought := (delta.get("reasoning_content") or delta.get("reasoning")):
+        events.append(ReasoningDelta(thought if isinstance(thought, str) else ""))
     if isinstance(content, str) and content:
         events.append(TextDelta(content))
     elif isinstance(content, list):
         events += [_part_to_event(part) for part in content if isinstance(part, dict)]
+    if calls := delta.get("tool_calls"):
+        events += _to_tool_events(calls)
     return events
+
+
+def _to_tool_events(calls: Any) -> Iterator[StreamEvent]:
+    """Pieces of tools' calls. Some servers leave the index out, or give a call whole."""
+    for at, call in enumerate(calls if isinstance(calls, list) else ()):
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict):
+            continue
+        index, arguments = call.get("index"), function.get("arguments")
+        if isinstance(arguments, dict):
+            arguments = json.dumps(arguments)
+        yield ToolCallDelta(
+            index if type(index) is int and 0 <= index < _CALLS_MAX else at,
+            id=_as_text(call.get("id")),
+            name=_as_text(function.get("name")),
+            arguments=_as_text(arguments),
+        )
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _part_to_event(part: Mapping[str, Any]) -> StreamEvent:

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from core.attachments.types import Picture
 from core.money import NO_TOKENS, Seconds, Tokens
+from core.pool.providers.parts import CallOptions, MessagePart, PicturePart, TextPart
 
 NO_AUDIO = Seconds(0)
 
@@ -28,6 +29,17 @@ class ChatMessage:
     text: str
     #: Pictures that go in front of the text, in their order.
     pictures: tuple[Picture, ...] = ()
+    #: Its whole content in its order, where that is more than pictures and a text: then `text` and
+    #: `pictures` are empty.
+    parts: tuple[MessagePart, ...] = ()
+
+    @property
+    def content(self) -> tuple[MessagePart, ...]:
+        """All that it holds, in order."""
+        if self.parts:
+            return self.parts
+        pictures = tuple(PicturePart(one) for one in self.pictures)
+        return (*pictures, TextPart(self.text)) if self.text else pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +79,7 @@ class PromptCache:
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """A call asks a model for an answer. It has no sampling parameters: suppliers refuse them on
-    current models."""
+    """A call asks a model for an answer."""
 
     model: str
     messages: Sequence[ChatMessage]
@@ -79,6 +90,8 @@ class ModelCall:
     clip: AudioClip | None = None
     #: None where nothing follows that could begin with the same prompt.
     cache: PromptCache | None = None
+    #: None for a question of a chat, which asks for nothing but an answer.
+    options: CallOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +103,24 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """A stream event that says that the model reasons: tokens are used, but nothing is shown."""
+    """A stream event that says that the model reasons: tokens are used. Chats show nothing of it;
+    what is told of the thoughts is for whoever asked through the API."""
+
+    text: str = ""
+    #: The supplier's signature of the thoughts that this ends, or those that it hides.
+    signature: str = ""
+    redacted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A stream event that brings a piece of a tool's call: its id and name first, then pieces of
+    the JSON text of its arguments. `index` counts an answer's calls from 0."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +128,10 @@ class Finish:
     """A stream event that ends the answer. `usage` is None where the supplier reported none, which
     is not zero."""
 
-    reason: Literal["stop", "length", "filtered"]
+    reason: Literal["stop", "length", "filtered", "tool_calls"]
     usage: Usage | None
+    #: The stop sequence that the answer met; empty: none.
+    stop_sequence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +146,9 @@ class RateLimitInfo:
     reset_seconds: float = 0.0
 
 
-StreamEvent = TextDelta | ReasoningDelta | Finish | RateLimitInfo
+StreamEvent = TextDelta | ReasoningDelta | ToolCallDelta | Finish | RateLimitInfo
+#: What of a stream is an answer's own.
+AnswerPiece = TextDelta | ReasoningDelta | ToolCallDelta
 
 
 @dataclass(frozen=True, slots=True)
