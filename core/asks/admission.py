@@ -8,8 +8,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from core import chart
+from core.api_tokens.caps import build_cap_hold
+from core.api_tokens.replies import plan_reply
+from core.asks.api_calls import TokenCapReached
 from core.asks.conversations import ConversationContext, Conversations
-from core.asks.drafts import AskDraft, count_prompt, has_room, leave_pictures_behind
+from core.asks.drafts import (
+    AskDraft,
+    count_call,
+    count_prompt,
+    has_room,
+    leave_pictures_behind,
+)
 from core.asks.quotes import (
     find_min_answer,
     quote_question,
@@ -115,7 +124,11 @@ class Admission:
                 else:
                     refusal = self._refuse_for_shortage(question, quote, shortage)
                 continue
-            except (IdempotencyConflict, CompanionRefused):
+            except CompanionRefused as refused:
+                if refused.table == schema.api_spending.name and question.api_call is not None:
+                    raise TokenCapReached(question.api_call.cap.per_day, quote.max_charge) from None
+                raise AlreadyAsked(question.id) from None
+            except IdempotencyConflict:
                 raise AlreadyAsked(question.id) from None
             except LedgerBusy:
                 raise TooManyAsks from None
@@ -159,7 +172,7 @@ class Admission:
             asker=draft.question.person.id,
             audio=quote.max_audio,
             rest_seconds=rest_seconds,
-            conversation=draft.thread.conversation,
+            conversation=draft.cache_scope,
             pictures=draft.pictures,
             has_files=draft.has_files,
         )
@@ -196,7 +209,9 @@ class Admission:
             pictures=draft.pictures,
             has_files=draft.has_files,
         )
-        if limit < min(find_min_answer(question.model), quote.answer_limit):
+        min_limit = draft.min_limit
+        least = find_min_answer(question.model) if min_limit is None else min_limit
+        if limit < min(least, quote.answer_limit):
             return quote
         return replace(
             quote,
@@ -229,6 +244,8 @@ class Admission:
 
     async def _prepare_draft(self, question: Question) -> AskDraft:
         data_key = await self._users.get_data_key(question.person)
+        if question.api_call is not None:
+            return await count_call(question, question.api_call, data_key)
         if question.recording is not None:  # what is written down belongs to no conversation yet
             no_tokens = Tokens(0)
             return AskDraft(
@@ -281,7 +298,7 @@ class Admission:
             return quote_recording(
                 model=model, price=price, length=recording.length, available=available, held=held
             )
-        history = draft.thread.history
+        history, call = draft.thread.history, draft.question.api_call
         quote = quote_question(
             model=model,
             price=price,
@@ -292,7 +309,11 @@ class Admission:
             available=available,
             held=held,
             has_more_room=draft.question.has_more_room,
+            asked_limit=None if call is None else call.answer_limit,
+            min_limit=draft.min_limit,
         )
+        if call is not None:
+            return replace(quote, pictures=draft.pictures, picture_tokens=draft.picture_tokens)
         if not (history.branched or draft.has_files):
             return quote
         return replace(
@@ -367,13 +388,14 @@ class Admission:
             "key_held": candidate.hold.units,
             "shown_tokens": 0,
             "outcome": "",
-            "question": draft.data_key.seal(f"ask/{question.id}/question", question.text.encode()),
+            "question": _seal_question(draft),
             "way_back": None,
             "follows": question.follows or None,
             "files_of": question.files_of or (question.id if question.files else None),
             "file_tokens": draft.file_tokens.units if question.files else None,
             "picture_tokens": draft.picture_tokens.units or None,
             "seconds": None if question.recording is None else quote.max_audio.units,
+            "api_token": None if question.api_call is None else question.api_call.cap.token,
             **_deal_columns(quote),
         }
         if question.way_back:
@@ -397,10 +419,32 @@ class Admission:
                 *draft.thread.companions,
                 Insert(schema.ask, row),
                 *draft.file_rows,
+                *_plan_call(draft, quote, now),
                 *use_companions,
             ),
             watch=(chart.key_quota(candidate.key),),
         )
+
+
+def _seal_question(draft: AskDraft) -> bytes | None:
+    """The question as it is kept for its asker; nothing is kept of what programs ask."""
+    question = draft.question
+    if question.api_call is not None:
+        return None
+    return draft.data_key.seal(f"ask/{question.id}/question", question.text.encode())
+
+
+def _plan_call(draft: AskDraft, quote: Quote, now_ms: int) -> tuple[Companion, ...]:
+    """What an ask by a program writes: it counts toward its token's cap, and where it may be
+    repeated with the same key, that is remembered."""
+    question, call = draft.question, draft.question.api_call
+    if call is None:
+        return ()
+    hold = build_cap_hold(call.cap, quote.max_charge)
+    if call.reply_key is None:
+        return (hold,)
+    digest = call.reply_key.digest
+    return (hold, plan_reply(question.id, question.person.id, digest, now_ms))
 
 
 def _deal_columns(quote: Quote) -> dict[str, object]:

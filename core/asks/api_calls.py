@@ -72,8 +72,8 @@ class TokenCapReached(AskRefusal):
 
     code: ClassVar[str] = "token_cap_reached"
 
-    def __init__(self, per_day: Credits, used: Credits, needed: Credits) -> None:
-        self.per_day, self.used, self.needed = per_day, used, needed
+    def __init__(self, per_day: Credits, needed: Credits) -> None:
+        self.per_day, self.needed = per_day, needed
 
 
 def read_text(piece: AnswerPiece) -> str:

@@ -3,9 +3,10 @@ as with the model that is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from core.asks.api_calls import SHRUNK_ANSWER_MIN, ApiCall
 from core.asks.conversations import (
     PICTURE_TURNS_MAX,
     PICTURES_ALONG_MAX,
@@ -13,11 +14,20 @@ from core.asks.conversations import (
     build_messages,
 )
 from core.asks.quotes import MIN_ANSWER_TOKENS
-from core.asks.types import FileText, PicturesUnseen, Prompt, Question, SentPicture
+from core.asks.types import (
+    ConversationHistory,
+    FileText,
+    PicturesUnseen,
+    Prompt,
+    Question,
+    SentPicture,
+)
 from core.attachments.types import SMALL_SIDE_MAX, Picture, PictureSize
 from core.db.writes import Companion
 from core.money import NO_TOKENS, Tokens
 from core.pool.prompt_caches import CACHEABLE_TOKENS_MIN, CacheScope
+from core.pool.providers.parts import TextPart, ThinkingPart, ToolCallPart, ToolResultPart
+from core.pool.providers.types import ChatMessage
 from core.pool.vault import DataKey
 from core.pricing.catalogue import Model
 from core.pricing.token_counter import CALL_OVERHEAD, count_message_tokens
@@ -56,8 +66,28 @@ class AskDraft:
 
     @property
     def own_keys_only(self) -> bool:
-        """Whether only keys of the operator's own may serve it."""
+        """Whether only keys of the operator's own may serve it: no contributor lent theirs to
+        programs."""
+        if self.question.api_call is not None:
+            return True
         return self.question.person.needs_own_keys(has_files=self.has_files)
+
+    @property
+    def cache_scope(self) -> str:
+        """What a supplier may keep its prompt for: its conversation, or calls that begin alike."""
+        scope = self.prompt.cache_scope
+        return self.thread.conversation if scope is None else scope.conversation
+
+    @property
+    def min_limit(self) -> Tokens | None:
+        """What its answer's limit may be shrunk to; None: what is usual in chats. A program's own
+        limit stays as it is; a tool's call that is cut off is of no use."""
+        call = self.question.api_call
+        if call is None:
+            return None
+        if call.answer_limit is not None:
+            return call.answer_limit
+        return max(SHRUNK_ANSWER_MIN, self.question.model.answer_limit.share_up(1, 4))
 
 
 async def count_prompt(
@@ -90,6 +120,39 @@ async def count_prompt(
         history_tokens=history_tokens,
     )
     return await _count_files(draft, file_text_tokens) if draft.has_files else draft
+
+
+async def count_call(question: Question, call: ApiCall, data_key: DataKey) -> AskDraft:
+    """What a program asks, and what that counts as: all texts and tools, pictures by the dearest
+    count of the model's routes. Raises `PicturesUnseen`."""
+    model = question.model
+    texts = [text for one in call.messages for text in _list_texts(one)]
+    text_tokens = await count_message_tokens(model, [*texts, call.extra_text])
+    sizes = tuple(one.size for message in call.messages for one in message.list_pictures())
+    picture_tokens = _count_pictures(model, sizes) if sizes else NO_TOKENS
+    is_cacheable = bool(call.prefix) and text_tokens >= CACHEABLE_TOKENS_MIN
+    return AskDraft(
+        question=question,
+        data_key=data_key,
+        thread=ConversationContext("", ConversationHistory()),
+        prompt=Prompt(call.messages, CacheScope(call.prefix) if is_cacheable else None),
+        prompt_tokens=text_tokens + picture_tokens,
+        history_tokens=NO_TOKENS,
+        pictures=sizes,
+        picture_tokens=picture_tokens,
+    )
+
+
+def _list_texts(message: ChatMessage) -> Iterator[str]:
+    """All that counts of a message as text."""
+    for part in message.content:
+        match part:
+            case TextPart(text=text) | ThinkingPart(text=text):
+                yield text
+            case ToolCallPart(name=name, arguments=arguments):
+                yield f"{name}{arguments}"
+            case ToolResultPart():
+                yield part.text
 
 
 def _go_along_unchanged(pictures: Sequence[Picture]) -> bool:

@@ -68,7 +68,9 @@ class Heartbeat:
 
     async def _record_run(self, run: AskRun) -> None:
         # What is written down is charged whole or not at all: nothing of it counts before its end.
-        text = run.text if run.question.recording is None else ""
+        # Of what programs ask nothing is kept, and what breaks of it is free.
+        is_counted = run.question.recording is None and run.feed is None
+        text = run.text if is_counted else ""
         delivered_tokens = (await count_tokens(run.question.model, text)).units if text else 0
         change: dict[str, object] = {
             "lease_until": self._clock.now_ms() + LEASE_SECONDS * 1000,

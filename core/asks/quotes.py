@@ -32,10 +32,13 @@ def quote_question(
     available: Credits,
     held: Credits,
     has_more_room: bool = False,
+    asked_limit: Tokens | None = None,
+    min_limit: Tokens | None = None,
 ) -> Quote:
     """What this may cost at most, with the answer limit shrunk to what the balance can pay.
 
-    `available` is free to spend, `held` is held by other asks, in Credits. Raises `QuestionTooLong`
+    `available` is free to spend, `held` is held by other asks, in Credits. `asked_limit` is the
+    longest answer where the asker names it, `min_limit` what it may be shrunk to. Raises `QuestionTooLong`
     when the model has no room to answer, `NotEnoughCredits` when the balance can't pay for a useful
     answer.
     """
@@ -43,7 +46,7 @@ def quote_question(
     if room < MIN_ANSWER_TOKENS:
         raise QuestionTooLong(model, prompt_tokens)
     usual = Tokens(model.answer_limit.units * (_MORE_ROOM if has_more_room else 1))
-    usual_limit = min(usual, room)
+    usual_limit = min(usual if asked_limit is None else asked_limit, room)
 
     def charge(limit: Tokens) -> Credits:
         return price.calculate_max_charge(prompt_tokens, limit, pictures=picture_tokens)
@@ -52,9 +55,11 @@ def quote_question(
     if max_charge.units <= available.units:
         return Quote(price, prompt_tokens, history_tokens, usual_limit, max_charge, omitted_turns)
     limit = _max_affordable_answer(price, prompt_tokens, picture_tokens, available)
-    min_limit = min(find_min_answer(model), usual_limit)
+    min_limit = min(find_min_answer(model) if min_limit is None else min_limit, usual_limit)
     if limit.units < min_limit.units:
-        raise NotEnoughCredits(model, price, charge(min_limit), available, held)
+        raise NotEnoughCredits(
+            model, price, charge(min_limit), available, held, payable_limit=limit
+        )
     return Quote(
         price,
         prompt_tokens,

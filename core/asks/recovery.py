@@ -15,8 +15,10 @@ import sqlalchemy as sa
 
 from core import chart
 from core.asks.admission import LEASE_SECONDS
+from core.asks.api_calls import TokenCap
 from core.asks.settlement import AskBill, OpenAsk, build_settlement
 from core.asks.types import Outcome
+from core.clock import DAY_MS
 from core.db import schema
 from core.db.writes import Update
 from core.earnings.contributions import DrawnAmounts
@@ -102,6 +104,10 @@ class AskRecovery:
             if row.contributor is None
             else ContributionTerms(row.contributor, Credits(row.advance or 0), row.inviter or ""),
             promotion=row.promotion or "",
+            cap=None
+            if row.api_token is None
+            else TokenCap(row.api_token, row.created_at // DAY_MS, Credits(0)),
+            held=Credits(row.held),
         )
         receipt = await self._ledger.submit(
             build_settlement(

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+from core.asks.api_calls import AnswerFeed, merge_pieces, read_text
 from core.asks.settlement import OpenAsk
 from core.asks.types import AskResult, Prompt, Question, Quote
 from core.earnings.contributions import DrawnAmounts
-from core.pool.providers.types import AudioClip
+from core.pool.providers.types import AnswerPiece, AudioClip, Finish, TextDelta
 from core.pool.types import Candidate
 from core.pool.vault import DataKey
 
@@ -54,6 +55,11 @@ class AskRun:
         self.rests_until: float | None = None
         #: The answer limit that the key was asked for, and how often that was shortened for it.
         self.asked_limit, self.shortenings = quote.answer_limit, 0
+        #: Where the answer to a program goes; None: to chats, which read the whole text.
+        self.feed = None if question.api_call is None else AnswerFeed()
+        #: How the supplier said that the answer ended.
+        self.ending: Finish | None = None
+        self._pieces: list[AnswerPiece] = []
         self._may_serve = asyncio.Event()
         self._may_serve.set()
         self._parts: list[str] = []
@@ -81,6 +87,8 @@ class AskRun:
             drawn=self.drawn,
             terms=self.candidate.terms,
             promotion="" if self.quote.promotion is None else self.quote.promotion.id,
+            cap=None if self.question.api_call is None else self.question.api_call.cap,
+            held=self.quote.max_charge,
         )
 
     @property
@@ -118,6 +126,23 @@ class AskRun:
         self._parts.append(text)
         self._changed.set()
 
+    async def append_piece(self, piece: AnswerPiece) -> None:
+        """Appends a piece of an answer to a program, all of which counts: tools' calls and told
+        thoughts, too. Waits while its reader has enough to read; one that is gone stops it."""
+        if self.feed is None:
+            if isinstance(piece, TextDelta):
+                self.append_text(piece.text)
+            return
+        if text := read_text(piece):
+            self._parts.append(text)
+        self._pieces.append(piece)
+        if not await self.feed.add_piece(piece):
+            self.stop()
+
+    def list_pieces(self) -> list[AnswerPiece]:
+        """What of an answer to a program arrived, neighbours joined."""
+        return merge_pieces(self._pieces)
+
     def set_deadline(self, deadline: asyncio.Timeout) -> None:
         """Sets the deadline under which the stream is read; stopping moves it to now."""
         self._deadline = deadline
@@ -144,6 +169,8 @@ class AskRun:
                 self.result.exception()  # readers may be gone; that is no error
             else:
                 self.result.set_result(result)
+        if self.feed is not None:
+            self.feed.close()
         self._changed.set()
 
     async def stream_text(self) -> AsyncIterator[str]:

@@ -105,7 +105,10 @@ class AskService:
             raise ServiceStopping
         if len(self._runs) >= RUNS_MAX:
             raise TooManyAsks
-        if question.recording is None:
+        if question.api_call is not None:
+            if self._count_picture_bytes() >= PICTURE_BYTES_MAX:
+                raise TooManyAsks
+        elif question.recording is None:
             if not has_visible_text(question.text):
                 raise EmptyQuestion
             if question.model.per != "token":
@@ -204,7 +207,7 @@ class AskService:
             len(picture.content)
             for run in self._runs.values()
             for message in run.prompt.messages
-            for picture in message.pictures
+            for picture in message.list_pictures()
         )
 
 

@@ -6,8 +6,9 @@ done, length, filtered with usage   by usage, within the hold   by usage
 the same with one that can't be     the lower of it and our     by usage, but not less than our
 true of what they saw               count                       count where it is far too low
 the same without usage              by our count                by our count
-stopped, broken, timed out, lost    what was delivered          what was delivered; all that is held
-                                                                when the model was reasoning
+stopped, broken, timed out, lost    what was delivered; over    what was delivered; all that is held
+                                    the API nothing, unless     when the model was reasoning
+                                    its caller stopped it
 nothing delivered, any ending       nothing                     usage if reported; the prompt, if
                                                                 it may have been billed; else 0
 
@@ -23,6 +24,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from core import chart
+from core.api_tokens.caps import build_cap_release
+from core.asks.api_calls import TokenCap
 from core.asks.types import AskFailure, Outcome, Quote
 from core.asks.unpaid_work import UnpaidCause, insert_unpaid_work
 from core.db import schema
@@ -61,6 +64,9 @@ class OpenAsk:
     terms: ContributionTerms | None
     #: The promotion that made its price what it is; empty: none.
     promotion: str = ""
+    #: Of an ask by a program: its token and day, and the Credits held, which count there.
+    cap: TokenCap | None = None
+    held: Credits = Credits(0)
 
     @property
     def credits_hold(self) -> str:
@@ -84,12 +90,13 @@ def build_settlement(
     unpaid_cause: UnpaidCause | None = None,
     will_deliver: bool = True,
     watch: Sequence[Account[Credits]] = (),
+    also: Sequence[Companion] = (),
 ) -> Submission:
     """`ask/<id>/settle`: done once, only by the process that serves the ask, never above the hold.
 
     `unpaid_cause`: why its asker doesn't pay for work that they caused. `will_deliver`: the settler
     is about to deliver it; else anyone may claim it at once. The receipt has the balances of the
-    key and of the accounts in `watch`.
+    key and of the accounts in `watch`. `also` is written with it.
     """
     paid = calculate_paid_part(open_ask.drawn, bill.charge)
     entries: list[Entry] = [
@@ -119,6 +126,8 @@ def build_settlement(
     }
     if answer is not None:
         change["answer"] = answer
+    if open_ask.cap is not None:  # its answer went to the program, and is shown nowhere else
+        change["landed_at"] = at_ms
     companions: list[Companion] = [
         Update(
             schema.ask,
@@ -134,12 +143,15 @@ def build_settlement(
         companions.append(
             insert_unpaid_work(open_ask.ask, open_ask.person, unpaid_cause, unpaid_cost, at_ms)
         )
+    if open_ask.cap is not None and bill.charge < open_ask.held:
+        unspent = open_ask.held - bill.charge
+        companions.append(build_cap_release(open_ask.cap.token, open_ask.cap.day, unspent))
     if open_ask.promotion and bill.charge.is_zero:  # what gave nothing uses nothing up
         companions.append(release_use(open_ask.ask))
     return Submission(
         f"ask/{open_ask.ask}/settle",
         tuple(entries),
-        tuple(companions),
+        (*companions, *also),
         watch=(*watch, chart.key_quota(open_ask.key)),
     )
 

@@ -5,11 +5,16 @@ ledger's entries in one submission.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 
 from core import chart
 from core.asks.repository import AskRepository
+from core.api_tokens.replies import plan_answer
+from core.asks.api_calls import encode_pieces
 from core.asks.run import AskRun
 from core.asks.settlement import (
     AnswerEnding,
@@ -21,8 +26,10 @@ from core.asks.settlement import (
 )
 from core.asks.types import (
     AskResult,
+    Outcome,
 )
 from core.asks.unpaid_work import find_unpaid_cause
+from core.db.writes import Companion
 from core.ledger.ledger import Ledger
 from core.ledger.types import (
     CompanionRefused,
@@ -75,16 +82,20 @@ class AskSettler:
             return await self._repository.get_result(run.id), False
         # An answer in which nothing can be seen is none.
         question, text = run.question, run.text if has_visible_text(run.text) else ""
-        now = self._clock.now_ms()
+        now, call = self._clock.now_ms(), question.api_call
+        # Programs repeat what broke by themselves: it would be paid each time.
+        is_free = call is not None and _is_broken(run, ending)
         accounts = self._balances.list_accounts(question.person.id)
         delivered_tokens = await self._count_delivered_tokens(run, ending, text)
         bill = self._calculate_bill(run, ending, text, delivered_tokens)
+        if is_free:
+            bill = replace(bill, charge=Credits(0))
         submission = build_settlement(
             run.open_ask,
             bill,
             outcome=ending.outcome,
             delivered_tokens=delivered_tokens,
-            answer=run.data_key.seal(f"ask/{run.id}/answer", text.encode()) if text else None,
+            answer=_seal_answer(run, text),
             at_ms=now,
             unpaid_cause=None
             if run.was_interrupted
@@ -94,8 +105,10 @@ class AskSettler:
                 is_seen=bool(text),
                 was_reasoning=ending.was_reasoning,
                 has_pictures=bool(run.quote.pictures),
+                is_free=is_free,
             ),
             watch=accounts,
+            also=_plan_reply(run, ending, bill),
         )
         receipt = await self._submit_with_retries(submission)
         if receipt is None:
@@ -125,6 +138,10 @@ class AskSettler:
             audio=None
             if question.recording is None
             else min(bill.usage.audio, run.quote.max_audio),
+            cached_tokens=bill.usage.cached,
+            cache_written_tokens=bill.usage.cache_written,
+            finish_reason="" if run.ending is None else run.ending.reason,
+            stop_sequence="" if run.ending is None else run.ending.stop_sequence,
         )
         return result, True
 
@@ -182,3 +199,43 @@ class AskSettler:
                     raise
                 await asyncio.sleep(pause)
         raise AssertionError
+
+
+#: Endings that are the supplier's doing, or ours.
+_BREAKS = frozenset({Outcome.BROKEN, Outcome.TIMED_OUT, Outcome.REFUSED})
+
+
+def _is_broken(run: AskRun, ending: AnswerEnding) -> bool:
+    """Whether an answer ended neither by itself nor by its caller."""
+    return run.was_interrupted or ending.outcome in _BREAKS
+
+
+def _seal_answer(run: AskRun, text: str) -> bytes | None:
+    """The answer as it is kept for its asker; nothing is kept of what programs ask."""
+    if not text or run.question.api_call is not None:
+        return None
+    return run.data_key.seal(f"ask/{run.id}/answer", text.encode())
+
+
+def _plan_reply(run: AskRun, ending: AnswerEnding, bill: AskBill) -> Sequence[Companion]:
+    """What is kept of an answer whose request may be repeated with the same key: all that it takes
+    to give it again."""
+    call = run.question.api_call
+    if call is None or call.reply_key is None:
+        return ()
+    is_whole = ending.outcome in {Outcome.DONE, Outcome.LENGTH, Outcome.FILTERED}
+    kept = {
+        "outcome": ending.outcome.value,
+        "failure": ending.failure.value,
+        "finish_reason": "" if run.ending is None else run.ending.reason,
+        "stop_sequence": "" if run.ending is None else run.ending.stop_sequence,
+        "prompt_tokens": bill.usage.input.units,
+        "output_tokens": bill.usage.output.units,
+        "cached_tokens": bill.usage.cached.units,
+        "cache_written_tokens": bill.usage.cache_written.units,
+        "charge": bill.charge.units,
+        "key": run.candidate.key,
+        "pieces": encode_pieces(run.list_pieces()) if is_whole else [],
+    }
+    sealed = run.data_key.seal(f"api/{run.id}/answer", json.dumps(kept).encode())
+    return (plan_answer(run.id, sealed),)

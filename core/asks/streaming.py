@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from contextlib import aclosing
 from dataclasses import replace
+from typing import TypeGuard
 
 from core.asks.quotes import find_min_answer
 from core.asks.run import AskRun
@@ -18,11 +19,14 @@ from core.money import NanoUsd, Tokens
 from core.pool.pool import Pool
 from core.pool.providers.types import (
     AudioClip,
+    AnswerPiece,
     Fault,
     Finish,
     ReasoningDelta,
+    StreamEvent,
     SupplierFault,
     TextDelta,
+    ToolCallDelta,
 )
 from core.pool.rest_queue import REST_SECONDS_MAX, Turn
 from core.pool.types import Candidate
@@ -110,7 +114,7 @@ class AnswerStream:
         first_text_seconds = (
             FIRST_TEXT_SECONDS if run.question.recording is None else TRANSCRIPTION_SECONDS
         )
-        is_sent, started_ms = False, self._clock.now_ms()
+        is_sent, started_ms, call = False, self._clock.now_ms(), run.question.api_call
         turn: Turn | None = None
         try:
             async with asyncio.timeout_at(run.started_at + first_text_seconds) as deadline:
@@ -131,17 +135,19 @@ class AnswerStream:
                     clip=clip,
                     turn=turn,
                     cache_scope=run.prompt.cache_scope,
+                    options=None if call is None else call.options,
                 )
                 async with aclosing(events):
                     async for event in events:
-                        if isinstance(event, TextDelta):
+                        if isinstance(event, ReasoningDelta):
+                            run.is_reasoning = True
+                        if isinstance(event, Finish):
+                            run.ending = event
+                            return _ending_of(run, event)
+                        if _is_shown(event, run):
                             if not run.has_text and not run.is_stopping:
                                 deadline.reschedule(run.started_at + HARD_STOP_SECONDS)
-                            run.append_text(event.text)
-                        elif isinstance(event, ReasoningDelta):
-                            run.is_reasoning = True
-                        elif isinstance(event, Finish):
-                            return _ending_of(run, event)
+                            await run.append_piece(event)
         except TimeoutError:
             outcome = Outcome.STOPPED if run.is_stopping else Outcome.TIMED_OUT
             if is_sent and not (run.is_stopping or run.has_text or run.is_reasoning):
@@ -236,7 +242,7 @@ class AnswerStream:
             quote.text_tokens,
             quote.answer_limit,
             skip_keys=tried_keys,
-            own_keys_only=person.needs_own_keys(has_files=quote.has_files),
+            own_keys_only=run.feed is not None or person.needs_own_keys(has_files=quote.has_files),
             asker=person.id,
             audio=quote.max_audio,
             rest_seconds=rest_seconds,
@@ -244,6 +250,18 @@ class AnswerStream:
             pictures=quote.pictures,
             has_files=quote.has_files,
         )
+
+
+def _is_shown(event: StreamEvent, run: AskRun) -> TypeGuard[AnswerPiece]:
+    """Whether an event is shown to whoever asked: texts; to programs also tools' calls, and what is
+    told of thoughts."""
+    if isinstance(event, TextDelta):
+        return True
+    if run.feed is None:
+        return False
+    if isinstance(event, ReasoningDelta):
+        return bool(event.text or event.signature or event.redacted)
+    return isinstance(event, ToolCallDelta)
 
 
 def _ending_of(run: AskRun, finish: Finish) -> AnswerEnding:

@@ -344,9 +344,18 @@ class NotEnoughCredits(AskRefusal):
     code: ClassVar[str] = "not_enough_credits"
 
     def __init__(
-        self, model: Model, price: Price, needed: Credits, available: Credits, held: Credits
+        self,
+        model: Model,
+        price: Price,
+        needed: Credits,
+        available: Credits,
+        held: Credits,
+        *,
+        payable_limit: Tokens = NO_TOKENS,
     ):
         self.model, self.price = model, price
+        #: The longest answer, in tokens, that could be paid; none where the prompt is too dear.
+        self.payable_limit = payable_limit
         #: `available` is free to spend; `held` is reserved by asks that run.
         self.needed, self.available, self.held = needed, available, held
 

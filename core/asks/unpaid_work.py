@@ -54,8 +54,8 @@ _SUM_UNPAID: Final = PreparedSelect(
 
 #: content: refused, or cut off, by a model's rules; picture: that, with a picture. unseen: nothing
 #: in the answer can be seen. stopped: by the asker, before anything was shown. undelivered: no chat
-#: of theirs took any of it.
-UnpaidCause = Literal["content", "picture", "unseen", "stopped", "undelivered"]
+#: of theirs took any of it. broken: a program's answer that broke after some of it.
+UnpaidCause = Literal["content", "picture", "unseen", "stopped", "undelivered", "broken"]
 
 
 class UnpaidWorkSpent(AskRefusal):
@@ -139,11 +139,14 @@ def find_unpaid_cause(
     is_seen: bool,
     was_reasoning: bool,
     has_pictures: bool = False,
+    is_free: bool = False,
 ) -> UnpaidCause | None:
     """Why an ask is work that its asker caused and doesn't pay; None where they paid for it, or
     where the supplier or the service is to blame that they didn't."""
     if failure is AskFailure.CONTENT or outcome is Outcome.FILTERED:
         return "picture" if has_pictures else "content"
+    if is_free and is_seen:
+        return "broken"
     if is_seen:
         return None
     if outcome in {Outcome.DONE, Outcome.LENGTH}:

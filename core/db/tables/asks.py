@@ -169,7 +169,7 @@ unpaid_work = sa.Table(
     sa.Column("ask", sa.Text, primary_key=True),
     required_column("person", sa.Text),
     required_column("at", sa.BigInteger),
-    #: content, unseen, stopped, undelivered
+    #: content, picture, unseen, stopped, undelivered, broken
     required_column("cause", sa.Text),
     #: Nano-dollars that the key paid and the asker didn't.
     required_column("cost", sa.BigInteger),

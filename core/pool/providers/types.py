@@ -16,7 +16,13 @@ from pydantic import SecretStr
 
 from core.attachments.types import Picture
 from core.money import NO_TOKENS, Seconds, Tokens
-from core.pool.providers.parts import CallOptions, MessagePart, PicturePart, TextPart
+from core.pool.providers.parts import (
+    CallOptions,
+    MessagePart,
+    PicturePart,
+    TextPart,
+    ToolResultPart,
+)
 
 NO_AUDIO = Seconds(0)
 
@@ -40,6 +46,16 @@ class ChatMessage:
             return self.parts
         pictures = tuple(PicturePart(one) for one in self.pictures)
         return (*pictures, TextPart(self.text)) if self.text else pictures
+
+    def list_pictures(self) -> tuple[Picture, ...]:
+        """Its pictures, those in tools' results too, in their order."""
+        if not self.parts:
+            return self.pictures
+        found: list[Picture] = []
+        for part in self.parts:
+            inner = part.content if isinstance(part, ToolResultPart) else (part,)
+            found += [one.picture for one in inner if isinstance(one, PicturePart)]
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
