@@ -32,6 +32,7 @@ from core.pool.prompt_caches import CacheScope, PromptCaches
 from core.pool.providers.answer_text import AnswerText, max_answer_bytes
 from core.pool.providers.faults import UNKNOWN_CODE
 from core.pool.providers.http import SupplierClient
+from core.pool.providers.parts import CallOptions
 from core.pool.providers.types import (
     NO_AUDIO,
     AudioClip,
@@ -390,6 +391,7 @@ class Pool:
         clip: AudioClip | None = None,
         turn: Turn | None = None,
         cache_scope: CacheScope | None = None,
+        options: CallOptions | None = None,
     ) -> AsyncGenerator[StreamEvent, None]:
         """Asks the supplier for an answer, or for a transcript of a `clip`. Yields events, a
         `Finish` last; raises `SupplierFault` after the key's health is updated. Leaving early
@@ -407,7 +409,9 @@ class Pool:
         # Whether a server of the operator's own takes what it says is not known.
         told_scope = None if is_local else cache_scope
         cache = self._prompt_caches.describe(told_scope, candidate, end_user)
-        call = ModelCall(candidate.route.model, messages, answer_limit, end_user, clip, cache)
+        call = ModelCall(
+            candidate.route.model, messages, answer_limit, end_user, clip, cache, options
+        )
         circuit.in_flight += 1
         turn = turn or Turn()
         began, awaits_first_token = self._clock.monotonic(), True

@@ -75,13 +75,13 @@ async def test_an_answer_is_paid_and_no_word_of_it_is_kept(
     database_url: str, clock: TestClock
 ) -> None:
     async with service.running(database_url, clock) as tom:
-        tom.openai.script(Says(chunks=CHUNKS, usage=Used(400, 600)))
+        tom.openai.script(Says(chunks=CHUNKS, usage=Used(256, 180)))
         run = await begin(tom)
         assert await read_all(run) == "".join(CHUNKS)
         result = await run.result
         assert (result.outcome, result.finish_reason) == (Outcome.DONE, "stop")
-        assert result.charge == await tom.spent() == Credits(5)
-        assert await spent_today(tom) == 5
+        assert result.charge == await tom.spent() == Credits(3)
+        assert await spent_today(tom) == 3
         (row,) = await tom.app.services.base.db.fetch(sa.select(schema.ask))
         assert (row.question, row.answer, row.api_token) == (None, None, "tok")
         assert row.landed_at is not None
@@ -139,7 +139,7 @@ async def test_what_is_refused_before_an_answer_costs_nothing(
 async def test_an_unset_limit_shrinks_and_a_set_one_is_refused(
     database_url: str, clock: TestClock
 ) -> None:
-    async with service.running(database_url, clock, welcome=12) as tom:
+    async with service.running(database_url, clock, welcome=8) as tom:
         tom.openai.always(Says("Because.", usage=Used(10, 3)))
         run = await begin(tom)
         assert run.quote.shortened
@@ -152,9 +152,6 @@ async def test_an_unset_limit_shrinks_and_a_set_one_is_refused(
         run = await begin(tom, answer_limit=payable)
         assert run.quote.answer_limit == payable
         await run.result
-    async with service.running(database_url, clock) as tom:
-        with pytest.raises(NotEnoughCredits):
-            await begin(tom.someone("8"), answer_limit=Tokens(500_000))
 
 
 async def test_a_balance_below_the_least_limit_is_refused(
@@ -193,7 +190,7 @@ async def test_a_slow_reader_slows_its_supplier_and_is_gone_in_the_end(
     chunks = tuple("x " * 4_000 for _ in range(64))
     async with service.running(database_url, clock) as tom:
         tom.openai.script(Says(chunks=chunks, usage=Used(10, 3_000)))
-        result = await (await begin(tom)).result
+        result = await (await begin(tom, answer_limit=Tokens(7_000))).result
         assert result.outcome is Outcome.STOPPED
         assert not result.charge.is_zero
 
@@ -239,7 +236,7 @@ async def test_an_answer_is_kept_for_a_repeated_key_sealed(
     database_url: str, clock: TestClock
 ) -> None:
     async with service.running(database_url, clock) as tom:
-        tom.openai.script(Says(chunks=CHUNKS, usage=Used(400, 600)))
+        tom.openai.script(Says(chunks=CHUNKS, usage=Used(256, 180)))
         run = await begin(tom, reply_key=ReplyKey(b"digest"))
         result: AskResult = await run.result
         (row,) = await tom.app.services.base.db.fetch(sa.select(schema.api_reply))
@@ -247,5 +244,5 @@ async def test_an_answer_is_kept_for_a_repeated_key_sealed(
         assert CHUNKS[3].encode() not in row.answer
         kept = json.loads(run.data_key.unseal(f"api/{run.id}/answer", row.answer))
         assert kept["pieces"] == [{"text": "".join(CHUNKS)}]
-        assert kept["charge"] == result.charge.units == 5
+        assert kept["charge"] == result.charge.units == 3
         assert replace(result, ask="").outcome is Outcome.DONE
