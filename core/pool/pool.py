@@ -33,8 +33,10 @@ from core.pool.providers.answer_text import AnswerText, max_answer_bytes
 from core.pool.providers.faults import UNKNOWN_CODE
 from core.pool.providers.http import SupplierClient
 from core.pool.providers.parts import CallOptions
+from core.pool.providers.tool_messages import keep_own_thinking
 from core.pool.providers.types import (
     NO_AUDIO,
+    AnswerPiece,
     AudioClip,
     CallTarget,
     ChatMessage,
@@ -46,7 +48,6 @@ from core.pool.providers.types import (
     ReasoningDelta,
     StreamEvent,
     SupplierFault,
-    TextDelta,
 )
 from core.pool.rest_queue import RestQueue, Turn
 from core.pool.router import Router
@@ -393,29 +394,27 @@ class Pool:
         cache_scope: CacheScope | None = None,
         options: CallOptions | None = None,
     ) -> AsyncGenerator[StreamEvent, None]:
-        """Asks the supplier for an answer, or for a transcript of a `clip`. Yields events, a
-        `Finish` last; raises `SupplierFault` after the key's health is updated. Leaving early
-        closes the connection. A `turn` is passed on once something of the answer came."""
+        """Asks the supplier for an answer, or for a transcript of a `clip`; `options` as far as it
+        takes them. Yields events, a `Finish` last; raises `SupplierFault` after the key's health is
+        updated. Leaving early closes the connection. A `turn` is passed on once something came."""
         record, target, supplier = self._resolve_candidate(candidate)
         attempt = Attempt(
             "answer",
             self._clock.now_ms(),
             candidate.route.model,
             limits_each_model=supplier.limits_each_model,
-            has_pictures=any(message.pictures for message in messages),
+            has_pictures=any(message.list_pictures() for message in messages),
         )
         circuit = self._router.circuits[supplier.name]
         is_local = supplier.custom and self._catalogue.is_local(candidate.route)
         # Whether a server of the operator's own takes what it says is not known.
-        told_scope = None if is_local else cache_scope
-        cache = self._prompt_caches.describe(told_scope, candidate, end_user)
-        call = ModelCall(
-            candidate.route.model, messages, answer_limit, end_user, clip, cache, options
-        )
+        cache = self._prompt_caches.describe(None if is_local else cache_scope, candidate, end_user)
+        messages, sent = keep_own_thinking(messages, record.id), supplier.choose_options(options)
+        call = ModelCall(candidate.route.model, messages, answer_limit, end_user, clip, cache, sent)
         circuit.in_flight += 1
-        turn = turn or Turn()
-        began, awaits_first_token = self._clock.monotonic(), True
-        text = AnswerText(None if clip is not None else max_answer_bytes(answer_limit))
+        turn, began, awaits_first_token = turn or Turn(), self._clock.monotonic(), True
+        most = None if clip is not None else max_answer_bytes(answer_limit)
+        text = AnswerText(most, supplier.list_stops(options))
         try:
             events = (
                 self._dialects.stream(self._client, supplier, target, call, is_local=is_local)
@@ -428,7 +427,7 @@ class Pool:
                         if awaits_first_token:
                             mark_answered()
                             turn.pass_on()
-                            if isinstance(event, (TextDelta, ReasoningDelta)):
+                            if isinstance(event, AnswerPiece):
                                 awaits_first_token = False
                                 self._prompt_caches.record_call(cache_scope, candidate, supplier)
                                 if clip is None:  # for a clip the time depends on its length

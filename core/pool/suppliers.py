@@ -19,6 +19,7 @@ from core.pool.providers.openai import (
     OpenAIAdapter,
     OpenAIDialect,
 )
+from core.pool.providers.parts import CallOptions
 from core.pool.providers.types import SupplierAdapter
 
 WireFormat = Literal["openai", "anthropic", "cloudflare"]
@@ -70,6 +71,18 @@ class Supplier:
     def matches_key_shape(self, secret: str) -> bool:
         """Whether a key has this supplier's shape."""
         return re.fullmatch(self.key_shape, secret) is not None
+
+    def choose_options(self, options: CallOptions | None) -> CallOptions | None:
+        """What of a call's options is sent there: sampling parameters only to servers of the
+        operator's own, since current models refuse them."""
+        return options if options is None or self.custom else options.without_sampling()
+
+    def list_stops(self, options: CallOptions | None) -> tuple[str, ...]:
+        """The stop sequences before which an answer must be cut here: only Anthropic's wire takes
+        them, and not those of blanks alone."""
+        stops = () if options is None else options.stop
+        is_heeded = self.wire == "anthropic"
+        return tuple(one for one in stops if not (is_heeded and one.strip()))
 
     def create_adapter(
         self, client: SupplierClient, dialect: OpenAIDialect | None = None

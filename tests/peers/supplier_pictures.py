@@ -51,6 +51,9 @@ _ANTHROPIC_MANY, _ANTHROPIC_SIDE_OF_MANY = 20, 2_000
 _KNOW_DETAIL = {"openai", "xai", "deepseek"}
 _DETAILS = {"auto", "low", "high", "original"}
 
+#: Blocks in which no picture is.
+_NO_PICTURES = {"tool_use", "thinking", "redacted_thinking"}
+
 #: What each says of a picture for a model that doesn't see; others say what `""` does.
 _BLIND: dict[str, tuple[int, str]] = {
     "deepseek": (
@@ -168,8 +171,15 @@ def _read_pictures(plays: str, wire: str, body: dict[str, Any], *, sees: bool) -
 
 
 def _list_parts(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """The texts and pictures of a message, those in tools' results too."""
     content = message["content"]
-    return content if isinstance(content, list) else []
+    found: list[dict[str, Any]] = []
+    for part in content if isinstance(content, list) else ():
+        if part["type"] == "tool_result":
+            found += _list_parts({"content": part.get("content", [])})
+        elif part["type"] not in _NO_PICTURES:
+            found.append(part)
+    return found
 
 
 def _read_part(wire: str, plays: str, part: dict[str, Any]) -> bytes | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+
+from tests.peers.supplier_tools import THINKING, Called, hide, sign
 
 if TYPE_CHECKING:
     from tests.peers.suppliers import Heard, Refuse, Used
@@ -24,12 +26,15 @@ ORGANISATION = {
 PREFIXES = {"openai": "/v1", "anthropic": "", "cloudflare": "/client/v4"}
 
 _FINISH = {
-    "openai": {"stop": "stop", "length": "length", "filtered": "content_filter"},
-    "cloudflare": {"stop": "stop", "length": "length", "filtered": "content_filter"},
-    "anthropic": {"stop": "end_turn", "length": "max_tokens", "filtered": "refusal"},
+    "openai": {"filtered": "content_filter"},
+    "cloudflare": {"filtered": "content_filter"},
+    "anthropic": {
+        "stop": "end_turn",
+        "length": "max_tokens",
+        "filtered": "refusal",
+        "tool_calls": "tool_use",
+    },
 }
-#: Models that think take `max_completion_tokens` alone.
-_THINKING = ("o1", "o3", "o4", "gpt-5", "gpt-6")
 
 
 def routes(wire: str, call: Handler, listing: Handler) -> list[web.RouteDef]:
@@ -67,9 +72,18 @@ def blocks(body: dict[str, Any]) -> list[tuple[str, bool]]:
     found: list[tuple[str, bool]] = []
     for message in body.get("messages", []):
         content = message["content"]
-        parts = [{"text": content}] if isinstance(content, str) else content
-        found += [(_text_of(part), "cache_control" in part) for part in parts]
+        parts = [{"text": content}] if isinstance(content, str) else content or []
+        for part in parts:
+            found += [(text, False) for text in _texts_in(part)]
+            found.append((_text_of(part), "cache_control" in part))
+        found += [(json.dumps(call), False) for call in message.get("tool_calls", ())]
     return found
+
+
+def _texts_in(part: dict[str, Any]) -> list[str]:
+    """The texts and pictures in a tool's result."""
+    inner = part.get("content", []) if part.get("type") == "tool_result" else []
+    return [inner] if isinstance(inner, str) else [_text_of(one) for one in inner]
 
 
 def is_picture(text: str) -> bool:
@@ -80,6 +94,8 @@ def is_picture(text: str) -> bool:
 def _text_of(part: dict[str, Any]) -> str:
     if "text" in part:
         return str(part["text"])
+    if "image" not in part["type"]:  # a call, a thought; a result's texts stand before it
+        return "" if part["type"] == "tool_result" else json.dumps(part)
     picture = {name: value for name, value in part.items() if name != "cache_control"}
     return _PICTURE + hashlib.sha256(json.dumps(picture).encode()).hexdigest()
 
@@ -178,7 +194,7 @@ def wrong_field(wire: str, body: dict[str, Any], sampling: list[str]) -> Refuse 
         return None
     if "max_tokens" in body and "max_completion_tokens" in body:
         return _refuse(400, "invalid_value", "invalid_request_error", "both limits at once")
-    if wire == "openai" and "max_tokens" in body and str(body["model"]).startswith(_THINKING):
+    if wire == "openai" and "max_tokens" in body and str(body["model"]).startswith(THINKING):
         return _refuse(400, "unsupported_parameter", "invalid_request_error", "'max_tokens'")
     return None
 
@@ -240,12 +256,21 @@ class Stream:
     """The events of one answer."""
 
     def __init__(
-        self, wire: str, body: dict[str, Any], used: Used | None, *, plays: str = ""
+        self,
+        wire: str,
+        body: dict[str, Any],
+        used: Used | None,
+        *,
+        plays: str = "",
+        organisation: str = "",
     ) -> None:
-        self.wire, self.used = wire, used
+        self.wire, self.used, self.organisation = wire, used, organisation
         self.model = str(body.get("model"))
         is_asked = (body.get("stream_options") or {}).get("include_usage") is True
         self.with_usage = is_asked or plays in _TELLING_USAGE_UNASKED
+        #: Anthropic's: the number of the block that is open, and whether it is one of text.
+        self._block, self._is_text = -1, False
+        self._calls = -1
 
     def opening(self) -> bytes:
         """What comes before the first word."""
@@ -253,23 +278,47 @@ class Stream:
             usage = {**self._anthropic_prompt(), "output_tokens": 1} if self.used else None
             message = {"id": "msg_1", "type": "message", "role": "assistant", "content": []}
             start = {"type": "message_start", "message": {**message, "usage": usage}}
-            block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text"}}
-            return _named(start) + _named(block) + _named({"type": "ping"})
+            return _named(start) + _named({"type": "ping"})
         return self._data({"role": "assistant", "content": ""})
 
-    def thinking(self) -> bytes:
-        """A piece of reasoning."""
-        if self.wire == "anthropic":
-            delta = {"type": "thinking_delta", "thinking": "hm"}
-            return _named({"type": "content_block_delta", "index": 0, "delta": delta})
-        return self._data({"reasoning_content": "hm"})
+    def thinking(self, thoughts: tuple[str, ...], *, is_hidden: bool) -> bytes:
+        """Pieces of reasoning, and what of it isn't told."""
+        if self.wire != "anthropic":
+            return b"".join(self._data({"reasoning_content": one}) for one in thoughts)
+        said = b""
+        if thoughts:
+            block = {"type": "thinking", "thinking": "", "signature": ""}
+            signature = sign(self.organisation, "".join(thoughts))
+            said = self._start(block)
+            for one in thoughts:
+                said += self._delta({"type": "thinking_delta", "thinking": one})
+            said += self._delta({"type": "signature_delta", "signature": signature})
+        if is_hidden:
+            said += self._start({"type": "redacted_thinking", "data": hide(self.organisation)})
+        return said
 
     def chunk(self, text: str) -> bytes:
         """A piece of the answer."""
         if self.wire == "anthropic":
-            delta = {"type": "text_delta", "text": text}
-            return _named({"type": "content_block_delta", "index": 0, "delta": delta})
+            start = b"" if self._is_text else self._start({"type": "text", "text": ""})
+            self._is_text = True
+            return start + self._delta({"type": "text_delta", "text": text})
         return self._data({"content": text})
+
+    def call(self, called: Called) -> list[bytes]:
+        """A tool's call in pieces: its name, then its arguments."""
+        self._calls += 1
+        if self.wire == "anthropic":
+            block = {"type": "tool_use", "id": called.id, "name": called.name, "input": {}}
+            pieces = ("", *(one for one in called.arguments if one != "{}"))
+            start = self._start(block)
+            return [start] + [
+                self._delta({"type": "input_json_delta", "partial_json": one}) for one in pieces
+            ]
+        function = {"name": called.name, "arguments": ""}
+        head = {"id": called.id, "type": "function", "function": function}
+        pieces = [head, *({"function": {"arguments": one}} for one in called.arguments)]
+        return [self._data({"tool_calls": [{"index": self._calls, **one}]}) for one in pieces]
 
     def failure(self) -> bytes:
         """An error inside the stream."""
@@ -278,18 +327,34 @@ class Stream:
             return _named({"type": "error", "error": inner})
         return _data({"error": {"message": "boom", "type": "server_error", "code": None}})
 
-    def ending(self, finish: Literal["stop", "length", "filtered"]) -> bytes:
+    def ending(self, finish: str, stop_sequence: str = "") -> bytes:
         """The finish, the usage, the end mark."""
-        reason = _FINISH[self.wire][finish]
+        reason = _FINISH[self.wire].get(finish, finish)
         if self.wire == "anthropic":
             usage = {"output_tokens": self.used.output} if self.used else {}
-            delta = {"type": "message_delta", "delta": {"stop_reason": reason}, "usage": usage}
-            stop = {"type": "content_block_stop", "index": 0}
-            return _named(stop) + _named(delta) + _named({"type": "message_stop"})
+            told = {"stop_reason": reason, "stop_sequence": None}
+            if stop_sequence:
+                told = {"stop_reason": "stop_sequence", "stop_sequence": stop_sequence}
+            delta = {"type": "message_delta", "delta": told, "usage": usage}
+            return self._stop() + _named(delta) + _named({"type": "message_stop"})
         tail = b"data: [DONE]\n\n"
         if self.used is not None and self.with_usage:
             tail = _data({**self._head(), "choices": [], "usage": self._usage()}) + tail
         return self._data({}, finish=reason) + tail
+
+    def _start(self, block: dict[str, Any]) -> bytes:
+        stop = self._stop()
+        self._block, self._is_text = self._block + 1, False
+        start = {"type": "content_block_start", "index": self._block, "content_block": block}
+        return stop + _named(start)
+
+    def _delta(self, delta: dict[str, Any]) -> bytes:
+        return _named({"type": "content_block_delta", "index": self._block, "delta": delta})
+
+    def _stop(self) -> bytes:
+        if self._block < 0:
+            return b""
+        return _named({"type": "content_block_stop", "index": self._block})
 
     def _head(self) -> dict[str, Any]:
         return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": self.model}

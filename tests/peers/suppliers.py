@@ -10,9 +10,10 @@
     supplier.calls, supplier.calls_of("sk-good")      # what came
     supplier.trouble = lambda key: …                  # a key's next answer, or None: the usual one
 
-Keys are `sk-good` and whatever `allow` names; the wires are openai, anthropic and cloudflare. What
-pictures cost, who sees and what is refused of them is that of the supplier that it `plays`;
-`picture_counts[model]` says it of a model that this one doesn't have.
+An answer may think and call tools: see `supplier_tools`. Keys are `sk-good` and whatever `allow`
+names; the wires are openai, anthropic and cloudflare. What pictures cost, who sees and what is
+refused of them is that of the supplier that it `plays`; `picture_counts[model]` says it of a model
+that this one doesn't have.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from tests.peers import supplier_pictures, supplier_wires as wires
+from tests.peers import supplier_pictures, supplier_tools, supplier_wires as wires
 from tests.peers.picture_counts import CountPicture, find_count
 from tests.peers.prompt_caches import PromptCaches
 from tests.peers.server import PeerServer
 from tests.peers.supplier_accounts import Accounts
+from tests.peers.supplier_tools import Called
 
 Wire = Literal["openai", "anthropic", "cloudflare"]
 
@@ -65,10 +67,17 @@ class Answer:
     usage: Used | Literal["words"] | None = "words"
     #: What is really billed, where `usage` lies.
     really: Used | None = None
-    #: stop, length or filtered, in the wire's own words.
-    finish: Literal["stop", "length", "filtered"] = "stop"
-    #: Pieces of reasoning before the answer.
+    #: In the wire's own words; an answer that calls tools ends so by itself.
+    finish: Literal["stop", "length", "filtered", "tool_calls"] = "stop"
+    #: The stop sequence that ended it, where the wire tells it.
+    stop_sequence: str = ""
+    #: Pieces of reasoning before the answer: their number, or what they say; and whether some of it
+    #: is hidden, as Anthropic does.
     thinking: int = 0
+    thoughts: tuple[str, ...] = ()
+    redacted: bool = False
+    #: Tools that are called after the text.
+    calls: tuple[Called, ...] = ()
     #: Waits: before the headers, and before each chunk.
     before: asyncio.Event | None = None
     between: asyncio.Event | None = None
@@ -84,7 +93,7 @@ class Answer:
     @property
     def parts(self) -> tuple[str, ...]:
         """The chunks."""
-        return self.chunks or (self.text,)
+        return self.chunks or ((self.text,) if self.text or not self.calls else ())
 
 
 @dataclass(frozen=True)
@@ -238,7 +247,8 @@ class FakeSupplier(PeerServer):
 
     def count_prompt(self, body: dict[str, Any]) -> int:
         """A prompt's size: its words, and what its pictures cost here."""
-        return len(str(body.get("system", "")).split()) + sum(self.count_blocks(body))
+        told = str(body.get("system", "")), *(json.dumps(one) for one in body.get("tools", ()))
+        return sum(len(text.split()) for text in told) + sum(self.count_blocks(body))
 
     def count_blocks(self, body: dict[str, Any]) -> list[int]:
         """The same of each of its texts and pictures, in their order."""
@@ -362,7 +372,9 @@ class FakeSupplier(PeerServer):
         if prompt > self.context:
             return wires.too_long(self.wire)
         sampling = [name for name in SAMPLING if name in body]
-        return wires.wrong_field(self.wire, body, sampling)
+        return wires.wrong_field(self.wire, body, sampling) or supplier_tools.find_refusal(
+            self.wire, body, self.organisations.get(key, key)
+        )
 
     async def _answer(
         self, request: web.Request, key: str, body: dict[str, Any], answer: Answer
@@ -371,21 +383,27 @@ class FakeSupplier(PeerServer):
             await answer.before.wait()
         used = answer.usage
         if used == "words":
-            words = sum(len(part.split()) for part in answer.parts)
+            said = [*answer.parts, *("".join(one.arguments) for one in answer.calls)]
+            words = sum(len(part.split()) for part in said)
             used = Used(self.count_prompt(body), max(1, words) + answer.thinking)
             if self.caches is not None:
                 used = self.caches.use(key, body, used)
-        stream = wires.Stream(self.wire, body, used, plays=self.plays)
+        thoughts = answer.thoughts or ("hm",) * answer.thinking
+        organisation = self.organisations.get(key, key)
+        stream = wires.Stream(self.wire, body, used, plays=self.plays, organisation=organisation)
         told = {"Content-Type": "text/event-stream", **answer.headers}
         told |= self.accounts.headers(key)
         if key in self.organisations:
             told[wires.ORGANISATION[self.wire]] = self.organisations[key]
         response = web.StreamResponse(headers=told)
         await response.prepare(request)
-        await response.write(stream.opening() + stream.thinking() * answer.thinking)
+        thinking = stream.thinking(thoughts, is_hidden=answer.redacted)
+        await response.write(stream.opening() + thinking)
         billed = answer.really or used or Used(0, 0)
         self.accounts.billed[key] += billed.input
-        for number, part in enumerate(answer.parts):
+        pieces = [stream.chunk(part) for part in answer.parts]
+        pieces += [piece for called in answer.calls for piece in stream.call(called)]
+        for number, piece in enumerate(pieces):
             if answer.breaks_after == number:
                 return self._drop(request)
             if answer.fails_after == number:
@@ -395,12 +413,13 @@ class FakeSupplier(PeerServer):
                 await self._closing.wait()
             if answer.between is not None:
                 await answer.between.wait()
-            self.accounts.billed[key] += billed.output // len(answer.parts)
-            await response.write(stream.chunk(part))
+            self.accounts.billed[key] += billed.output // len(pieces)
+            await response.write(piece)
         if self._gate is not None:
             await self._gate.wait()
         if not answer.cut:
-            await response.write(stream.ending(answer.finish))
+            finish = "tool_calls" if answer.calls and answer.finish == "stop" else answer.finish
+            await response.write(stream.ending(finish, answer.stop_sequence))
         self.finished += 1
         return response
 

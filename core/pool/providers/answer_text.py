@@ -1,15 +1,24 @@
 """An answer's text as it comes, made fit to be shown: whole characters, without the thoughts that
-some models write into it, and no more than its limit can have made.
+some models write into it, up to a stop sequence, and no more than its limit can have made.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from core.money import Tokens
-from core.pool.providers.types import Finish, ReasoningDelta, StreamEvent, TextDelta
-from core.text import TextJoiner
+from core.pool.providers.stop_sequences import StopFinder
+from core.pool.providers.types import (
+    Finish,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    ToolCallDelta,
+)
+from core.text import TextJoiner, repair_text
 
 #: DeepSeek's R1 and what imitates it (MiniMax, local models) begin their answer with their thoughts
 #: between these. Anywhere else the words are the answer's own.
@@ -28,24 +37,46 @@ def max_answer_bytes(limit: Tokens) -> int:
 
 
 class AnswerText:
-    """The text of one answer: pieces go in, events come out; what may be the beginning of a tag is
-    kept until it is known."""
+    """The text of one answer: pieces go in, events come out; what may be the beginning of a tag, or
+    of a stop sequence, is kept until it is known."""
 
-    def __init__(self, max_bytes: int | None = None) -> None:
-        self._max_bytes, self._bytes = max_bytes, 0
-        #: Whether there was more text than is taken: the rest is of no use.
+    def __init__(self, max_bytes: int | None = None, stop: tuple[str, ...] = ()) -> None:
+        """`max_bytes` bounds the text, tools' calls and thoughts that are told, together."""
+        self._room = max_bytes
+        #: Whether there was more than is taken: the rest is of no use.
         self.is_cut = False
-        self._joiner = TextJoiner()
+        self._stops = StopFinder(stop)
+        self._stop_sequence = ""
+        self._joiner, self._thought_joiner = TextJoiner(), TextJoiner()
+        #: Of each call's arguments.
+        self._call_joiners: defaultdict[int, TextJoiner] = defaultdict(TextJoiner)
         self._kept = ""
         self._is_at_start, self._is_thinking, self._was_thinking = True, False, False
 
     def read_event(self, event: StreamEvent) -> Iterable[StreamEvent]:
-        """What a supplier's event comes to: its text, made fit to be shown; before its `Finish`
-        what was kept. Text beyond the bound ends the answer by its length."""
-        if isinstance(event, TextDelta):
-            shown = tuple(self.add_piece(event.text))
-            return (*shown, Finish("length", None)) if self.is_cut else shown
-        return (*self.finish(), event) if isinstance(event, Finish) else (event,)
+        """What a supplier's event comes to: its text, made fit to be shown; before its `Finish`, or
+        a tool's call, what was kept. What is beyond the bound ends the answer by its length, a stop
+        sequence as the model's own end does."""
+        shown: tuple[StreamEvent, ...]
+        end = Finish("length", None)
+        match event:
+            case TextDelta():
+                shown = tuple(self.add_piece(event.text))
+            case ToolCallDelta():
+                shown = (*self.finish(), *self._take_call(event))
+            case ReasoningDelta():
+                shown = tuple(self._take_thoughts(event))
+            case Finish():
+                shown, end = tuple(self.finish()), event
+                if not self.is_cut:
+                    return (*shown, event)
+            case _:
+                return (event,)
+        if not self.is_cut:
+            return shown
+        if self._stop_sequence:
+            return (*shown, replace(end, reason="stop", stop_sequence=self._stop_sequence))
+        return (*shown, replace(end, reason="length"))
 
     def add_piece(self, piece: str) -> Iterable[StreamEvent]:
         """The events of a piece."""
@@ -60,6 +91,8 @@ class AnswerText:
         if not self._is_thinking:
             yield from self._show(self._kept)
         self._kept = ""
+        if not self.is_cut:
+            yield from self._take_text(self._stops.finish())
 
     def _read(self, text: str) -> Iterator[StreamEvent]:
         text, self._kept = self._kept + text, ""
@@ -71,12 +104,48 @@ class AnswerText:
         yield from self._show(text)
 
     def _show(self, text: str) -> Iterable[StreamEvent]:
-        self._bytes += len(text) if text.isascii() else len(text.encode())
-        if self._max_bytes is not None and self._bytes > self._max_bytes:
-            kept = text.encode()[: self._max_bytes - self._bytes]
-            text, self.is_cut = kept.decode(errors="ignore"), True
-            self._bytes = self._max_bytes
+        if self.is_cut:
+            return ()
+        text, met = self._stops.add_piece(text)
+        shown = self._take_text(text)
+        if met and not self.is_cut:
+            self.is_cut, self._stop_sequence = True, met
+        return shown
+
+    def _take_text(self, text: str) -> Iterable[StreamEvent]:
+        """As much of a text as there is room for."""
+        room = self._room
+        if not self._has_room(text):
+            text = text.encode()[:room].decode(errors="ignore")
         return (TextDelta(text),) if text else ()
+
+    def _take_call(self, call: ToolCallDelta) -> Iterable[StreamEvent]:
+        fit = replace(
+            call,
+            id=repair_text(call.id),
+            name=repair_text(call.name),
+            arguments=self._call_joiners[call.index].add_piece(call.arguments),
+        )
+        return (fit,) if self._has_room(fit.id, fit.name, fit.arguments) else ()
+
+    def _take_thoughts(self, told: ReasoningDelta) -> Iterable[StreamEvent]:
+        fit = ReasoningDelta(
+            self._thought_joiner.add_piece(told.text),
+            repair_text(told.signature),
+            repair_text(told.redacted),
+        )
+        return (fit,) if self._has_room(fit.text, fit.signature, fit.redacted) else ()
+
+    def _has_room(self, *texts: str) -> bool:
+        """Takes the room of texts; where there isn't as much, the answer is cut."""
+        if self.is_cut:
+            return False
+        if self._room is None:
+            return True
+        size = sum(len(one) if one.isascii() else len(one.encode()) for one in texts)
+        self.is_cut = size > self._room
+        self._room = max(0, self._room - size)
+        return not self.is_cut
 
     def _find_opening(self, text: str) -> str:
         """What can be said of the answer's beginning: blanks before its text are none of it while

@@ -111,9 +111,9 @@ def _body(call: ModelCall) -> dict[str, Any]:
         body["metadata"] = {"user_id": call.end_user}
     if call.options is not None:
         options = call.options
-        if options.thinking and has_unthought_call(call.messages):
+        if options.thinking == "enabled" and has_unthought_call(call.messages):
             options = replace(options, thinking="disabled")
-        body |= build_anthropic_options(options)
+        body |= build_anthropic_options(options, call.answer_limit.units)
     return body
 
 
@@ -144,7 +144,10 @@ class _MessageReading:
         self._events = events
         self._reason: FinishReason = "stop"
         self._counts: dict[str, int] = {}
-        self._tools = -1
+        self._stop_sequence = ""
+        #: How many tools are called so far; whether the last call is being told, and its arguments
+        #: have begun.
+        self._calls, self._is_in_call, self._has_arguments = 0, False, False
         #: Whether `message_stop` came: nothing follows it.
         self.is_over = False
 
@@ -162,7 +165,7 @@ class _MessageReading:
 
     def build_finish(self) -> Finish:
         """The answer's end."""
-        return Finish(self._reason, _to_usage(self._counts))
+        return Finish(self._reason, _to_usage(self._counts), self._stop_sequence)
 
     def _read(self, event: Mapping[str, Any]) -> Iterator[StreamEvent]:
         match event.get("type"):
@@ -171,46 +174,69 @@ class _MessageReading:
             case "content_block_delta":
                 delta = event.get("delta") or {}
                 if isinstance(piece := delta.get("partial_json"), str):
-                    yield ToolCallDelta(max(0, self._tools), arguments=piece)
+                    yield from self._read_arguments(piece)
                 yield from _to_stream_events(delta)
+            case "content_block_stop":
+                yield from self._end_call()
             case "message_start":
                 # Its output is a beginning, not a count.
                 reported = (event.get("message") or {}).get("usage")
                 _update_counts(self._counts, reported, _COUNT_FIELDS[:-1])
             case "message_delta":
                 _update_counts(self._counts, event.get("usage"), _COUNT_FIELDS)
-                self._read_reason((event.get("delta") or {}).get("stop_reason"))
+                self._read_reason(event.get("delta") or {})
             case "message_stop":
                 self.is_over = True
                 self._events.mark_end(has_usage=True)
             case "message":  # a whole answer, though a stream was asked for
                 for block in event.get("content") or ():
                     yield from self._read_block(block)
+                    yield from self._end_call()
                 _update_counts(self._counts, event.get("usage"), _COUNT_FIELDS)
-                self._read_reason(event.get("stop_reason") or "end_turn")
+                self._read_reason({"stop_reason": "end_turn"} | _without_nulls(event))
             case "error" | None:
                 raise faults.fault_from_event(event)
 
     def _read_block(self, block: Mapping[str, Any]) -> Iterator[StreamEvent]:
         """A block's beginning, or a whole one: a tool's call has its arguments there, or in the
         deltas that follow."""
+        yield from self._end_call()
         if block.get("type") != "tool_use":
             yield from _to_stream_events(block)
             return
-        self._tools += 1
+        self._calls, self._is_in_call, self._has_arguments = self._calls + 1, True, False
         name, given = block.get("name"), block.get("input")
         call = block.get("id")
         yield ToolCallDelta(
-            self._tools,
+            self._calls - 1,
             call if isinstance(call, str) else "",
             name if isinstance(name, str) else "",
-            json.dumps(given) if given else "",
         )
+        if given:
+            yield from self._read_arguments(json.dumps(given))
 
-    def _read_reason(self, reason: object) -> None:
-        if reason:
+    def _read_arguments(self, piece: str) -> Iterator[StreamEvent]:
+        """A piece of the arguments of the call that is being told; other blocks' are none."""
+        if piece and self._is_in_call:
+            self._has_arguments = True
+            yield ToolCallDelta(self._calls - 1, arguments=piece)
+
+    def _end_call(self) -> Iterator[StreamEvent]:
+        """A call without arguments has an empty object of them."""
+        if self._is_in_call and not self._has_arguments:
+            yield ToolCallDelta(self._calls - 1, arguments="{}")
+        self._is_in_call = False
+
+    def _read_reason(self, said: Mapping[str, Any]) -> None:
+        if reason := said.get("stop_reason"):
             self._reason = read_finish_reason(reason)
+            met = said.get("stop_sequence")
+            self._stop_sequence = met if isinstance(met, str) else ""
             self._events.mark_end(has_usage="output_tokens" in self._counts)
+
+
+def _without_nulls(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if value is not None}
 
 
 #: Blocks and deltas that show nothing: thoughts, and their signature alone where they are omitted.

@@ -1,12 +1,10 @@
 """The OpenAI wire format: chat completions, as OpenAI and the suppliers that imitate it have them.
 
-What they vary is an `OpenAIDialect`. Sampling parameters are never sent: current models refuse
-them.
+What they vary is an `OpenAIDialect`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -23,7 +21,12 @@ from core.pool.providers.endings import (
 )
 from core.pool.providers.limits import parse_rate_limit
 from core.pool.providers.message_content import build_openai_content
-from core.pool.providers.tool_messages import build_openai_messages, build_openai_options
+from core.pool.providers.tool_calls import ToolCallReading
+from core.pool.providers.tool_messages import (
+    build_openai_messages,
+    build_openai_options,
+    join_results,
+)
 from core.pool.providers.types import (
     CallTarget,
     ChatMessage,
@@ -35,15 +38,12 @@ from core.pool.providers.types import (
     StreamEvent,
     SupplierFault,
     TextDelta,
-    ToolCallDelta,
     Usage,
 )
 
 #: More tokens than any call has: a larger count is no count.
 _TOKENS_MAX = 100_000_000
 _MODELS_MAX = 5_000
-#: More calls of tools than any answer makes.
-_CALLS_MAX = 1_000
 
 #: As OpenRouter and Together, Groq, Mistral, vLLM, LiteLLM and Gemini, llama.cpp's router list it.
 _CONTEXT_FIELDS = (
@@ -132,6 +132,8 @@ class OpenAIAdapter:
                         yield event
             require_end(events)
             await http.drain_body(response)
+            for event in reading.tool_calls.finish():
+                yield event
             yield reading.build_finish()
 
     async def list_models(self, target: CallTarget) -> list[ListedModel]:
@@ -149,7 +151,11 @@ class OpenAIAdapter:
     def _build_body(self, call: ModelCall) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": call.model,
-            "messages": [built for one in call.messages for built in self._build_messages(one)],
+            "messages": [
+                built
+                for message in join_results(call.messages)
+                for built in self._build_messages(message)
+            ],
             "stream": True,
             self.dialect.limit_field: call.answer_limit.units,
         }
@@ -185,6 +191,7 @@ class _ChatReading:
         self._reason: FinishReason | None = None
         self._usage: Usage | None = None
         self._had_choice = False
+        self.tool_calls = ToolCallReading()
 
     def read_chunk(self, data: bytes) -> Iterator[StreamEvent]:
         """The events of a chunk, or of a whole answer that came at once; raises `SupplierFault`.
@@ -205,14 +212,19 @@ class _ChatReading:
     def build_finish(self) -> Finish:
         """The answer's end. A prompt that is blocked has usage and no choice (Gemini's do)."""
         blocked = not self._had_choice and self._usage is not None and self._usage.output.is_zero
-        return Finish(self._reason or ("filtered" if blocked else "stop"), self._usage)
+        reason = self._reason or ("filtered" if blocked else "stop")
+        if reason == "stop" and self.tool_calls.has_calls:  # as some servers end such an answer
+            reason = "tool_calls"
+        return Finish(reason, self._usage)
 
     def _read_choice(
         self, choice: Mapping[str, Any], chunk: Mapping[str, Any]
     ) -> Iterator[StreamEvent]:
         self._had_choice = True
         whole = choice.get("message") if "delta" not in choice else None
-        yield from _to_stream_events(choice.get("delta") or whole or {})
+        said = choice.get("delta") or whole or {}
+        yield from _to_stream_events(said)
+        yield from self.tool_calls.read(said.get("tool_calls"))
         reason = choice.get("finish_reason")
         if is_failure(reason):
             raise faults.fault_from_event(chunk)
@@ -252,39 +264,16 @@ def _to_stream_events(delta: Mapping[str, Any]) -> list[StreamEvent]:
         events.append(TextDelta(content))
     elif isinstance(content, list):
         events += [_part_to_event(part) for part in content if isinstance(part, dict)]
-    if calls := delta.get("tool_calls"):
-        events += _to_tool_events(calls)
     return events
-
-
-def _to_tool_events(calls: Any) -> Iterator[StreamEvent]:
-    """Pieces of tools' calls. Some servers leave the index out, or give a call whole."""
-    for at, call in enumerate(calls if isinstance(calls, list) else ()):
-        function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict):
-            continue
-        index, arguments = call.get("index"), function.get("arguments")
-        if isinstance(arguments, dict):
-            arguments = json.dumps(arguments)
-        yield ToolCallDelta(
-            index if type(index) is int and 0 <= index < _CALLS_MAX else at,
-            id=_as_text(call.get("id")),
-            name=_as_text(function.get("name")),
-            arguments=_as_text(arguments),
-        )
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _part_to_event(part: Mapping[str, Any]) -> StreamEvent:
     text = part.get("text")
-    return (
-        TextDelta(text)
-        if part.get("type") == "text" and isinstance(text, str)
-        else ReasoningDelta()
-    )
+    if part.get("type") == "text" and isinstance(text, str):
+        return TextDelta(text)
+    thoughts = part.get("thinking")  # Mistral's, in parts of their own
+    told = [one.get("text") for one in thoughts or () if isinstance(one, dict)]
+    return ReasoningDelta("".join(one for one in told if isinstance(one, str)))
 
 
 def _find_usage(chunk: Mapping[str, Any]) -> Usage | None:

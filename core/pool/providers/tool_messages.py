@@ -6,7 +6,9 @@ a message of the person. On Anthropic's it is a block, first in the message afte
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -31,6 +33,11 @@ from core.pool.providers.types import ChatMessage
 _CACHED: Final = {"cache_control": {"type": "ephemeral"}}
 #: A supplier refuses a tool's result without a text.
 _NO_RESULT: Final = "(no output)"
+#: Ids of calls as either maker takes them; other suppliers' may be of any shape.
+_OPENAI_ID_CHARS: Final = 40
+_ANTHROPIC_ID: Final = re.compile(r"[a-zA-Z0-9_-]+")
+#: Anthropic takes no budget of thoughts below.
+_BUDGET_LEAST: Final = 1_024
 #: Anthropic's models know no less than low.
 _ANTHROPIC_EFFORTS: Final = {"none": "low", "minimal": "low"}
 #: Of a schema without properties.
@@ -38,6 +45,21 @@ _EMPTY_SCHEMA: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
 
 
 # --- OpenAI's chat completions ------------------------------------------------------------------
+
+
+def join_results(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """The messages, those of one turn's results joined: pictures of the first would part them."""
+    joined: list[ChatMessage] = []
+    for message in messages:
+        if joined and _has_results(message) and _has_results(joined[-1]):
+            joined[-1] = replace(joined[-1], parts=joined[-1].parts + message.parts)
+        else:
+            joined.append(message)
+    return joined
+
+
+def _has_results(message: ChatMessage) -> bool:
+    return any(isinstance(part, ToolResultPart) for part in message.parts)
 
 
 def build_openai_messages(
@@ -66,7 +88,8 @@ def build_openai_messages(
     for part in message.parts:
         if isinstance(part, ToolResultPart):
             text = part.text or _NO_RESULT
-            messages.append({"role": "tool", "tool_call_id": part.call, "content": text})
+            call = _to_openai_id(part.call)
+            messages.append({"role": "tool", "tool_call_id": call, "content": text})
             shown += [one for one in part.content if isinstance(one, PicturePart)]
         else:
             shown.append(part)
@@ -81,9 +104,9 @@ def build_openai_messages(
 def _build_openai_answer(parts: Sequence[MessagePart]) -> dict[str, Any]:
     calls = [
         {
-            "id": one.id,
+            "id": _to_openai_id(one.id),
             "type": "function",
-            "function": {"name": one.name, "arguments": one.arguments},
+            "function": {"name": one.name, "arguments": one.arguments or "{}"},
         }
         for one in parts
         if isinstance(one, ToolCallPart)
@@ -137,6 +160,15 @@ def _build_openai_tool(tool: Tool) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
+def _to_openai_id(id_: str) -> str:
+    return id_ if 0 < len(id_) <= _OPENAI_ID_CHARS else _hash_id(id_)
+
+
+def _hash_id(id_: str) -> str:
+    """An id of a call that every supplier takes, the same for the same one."""
+    return "call_" + hashlib.sha256(id_.encode(errors="replace")).hexdigest()[:24]
+
+
 def _join_texts(parts: Iterable[MessagePart]) -> str:
     return "\n\n".join(one.text for one in parts if isinstance(one, TextPart) and one.text)
 
@@ -153,10 +185,12 @@ def build_anthropic_messages(messages: Sequence[ChatMessage]) -> list[dict[str, 
         content: Any = build_anthropic_content(message)
         if message.parts:
             content = [_build_block(part) for part in _order_blocks(message.parts)]
-        if not content:  # neither an empty text nor an empty list is taken
+        # Neither a text of blanks nor an empty list is taken.
+        if not content or (isinstance(content, str) and not content.strip()):
             continue
         if built and message.parts and built[-1]["role"] == role:
-            built[-1]["content"] = _as_blocks(built[-1]["content"]) + _as_blocks(content)
+            blocks = _as_blocks(built[-1]["content"]) + _as_blocks(content)
+            built[-1]["content"] = sorted(blocks, key=lambda one: one["type"] != "tool_result")
             continue
         built.append({"role": role, "content": content})
     return built
@@ -173,24 +207,17 @@ def build_anthropic_system(messages: Sequence[ChatMessage]) -> str | list[dict[s
     leading = messages[: len(messages) - len(drop_leading_system(messages))]
     parts = [one for message in leading for one in message.content if isinstance(one, TextPart)]
     if any(one.ends_prefix for one in parts):
-        return [_build_block(one) for one in parts if one.text]
-    return "\n\n".join(one.text for one in parts if one.text)
+        return [_build_block(one) for one in parts if one.text.strip()]
+    return "\n\n".join(one.text for one in parts if one.text.strip())
 
 
-def build_anthropic_options(options: CallOptions) -> dict[str, Any]:
+def build_anthropic_options(options: CallOptions, answer_limit: int) -> dict[str, Any]:
     """The fields of a request by which Messages are asked for more than text."""
     fields: dict[str, Any] = {}
     if options.tools:
         fields["tools"] = [_build_anthropic_tool(tool) for tool in options.tools]
-        choice: dict[str, Any] = {
-            "named": {"type": "tool", "name": options.named_tool},
-            "required": {"type": "any"},
-            "none": {"type": "none"},
-        }.get(options.tool_choice, {"type": "auto"})
-        if not options.calls_in_parallel and options.tool_choice != "none":
-            choice["disable_parallel_tool_use"] = True
         if options.tool_choice or not options.calls_in_parallel:
-            fields["tool_choice"] = choice
+            fields["tool_choice"] = _build_anthropic_choice(options)
     output: dict[str, Any] = {}
     if options.effort:
         output["effort"] = _ANTHROPIC_EFFORTS.get(options.effort, options.effort)
@@ -199,20 +226,40 @@ def build_anthropic_options(options: CallOptions) -> dict[str, Any]:
     if output:
         fields["output_config"] = output
     if options.thinking:
-        thinking: dict[str, Any] = {"type": options.thinking}
-        if options.thinking == "enabled":
-            thinking["budget_tokens"] = options.thinking_tokens
-        if options.thinking_display and options.thinking != "disabled":
-            thinking["display"] = options.thinking_display
-        fields["thinking"] = thinking
-    if options.stop:
-        fields["stop_sequences"] = list(options.stop)
+        fields["thinking"] = _build_thinking(options, answer_limit)
+    if stops := [one for one in options.stop if one.strip()]:  # blanks alone aren't taken
+        fields["stop_sequences"] = stops
     sampling = {
         "temperature": options.temperature,
         "top_p": options.top_p,
         "top_k": options.top_k,
     }
     return fields | {name: value for name, value in sampling.items() if value is not None}
+
+
+def _build_anthropic_choice(options: CallOptions) -> dict[str, Any]:
+    choice: dict[str, Any] = {
+        "named": {"type": "tool", "name": options.named_tool},
+        "required": {"type": "any"},
+        "none": {"type": "none"},
+    }.get(options.tool_choice, {"type": "auto"})
+    if not options.calls_in_parallel and options.tool_choice != "none":
+        choice["disable_parallel_tool_use"] = True
+    return choice
+
+
+def _build_thinking(options: CallOptions, answer_limit: int) -> dict[str, Any]:
+    """How the model shall think. A budget of thoughts must leave room for the answer, and none is
+    taken where a tool must be called."""
+    thinking: dict[str, Any] = {"type": options.thinking}
+    if options.thinking == "enabled":
+        budget = min(options.thinking_tokens, answer_limit - 1)
+        if budget < _BUDGET_LEAST or options.tool_choice in {"required", "named"}:
+            return {"type": "disabled"}
+        thinking["budget_tokens"] = budget
+    if options.thinking_display and options.thinking != "disabled":
+        thinking["display"] = options.thinking_display
+    return thinking
 
 
 def _build_anthropic_tool(tool: Tool) -> dict[str, Any]:
@@ -225,12 +272,13 @@ def _build_anthropic_tool(tool: Tool) -> dict[str, Any]:
 
 
 def _order_blocks(parts: Sequence[MessagePart]) -> list[MessagePart]:
-    """Tools' results first, as this wire wants them; empty texts left out."""
+    """Tools' results first, as this wire wants them; texts of blanks left out."""
     results = [one for one in parts if isinstance(one, ToolResultPart)]
     others = [
         one
         for one in parts
-        if not (isinstance(one, ToolResultPart) or (isinstance(one, TextPart) and not one.text))
+        if not isinstance(one, ToolResultPart)
+        and not (isinstance(one, TextPart) and not one.text.strip())
     ]
     return [*results, *others]
 
@@ -253,16 +301,29 @@ def _build_block(part: MessagePart) -> dict[str, Any]:
         case ToolCallPart():
             block = {
                 "type": "tool_use",
-                "id": part.id,
+                "id": _to_anthropic_id(part.id),
                 "name": part.name,
-                "input": json.loads(part.arguments or "{}"),
+                "input": _read_arguments(part.arguments),
             }
         case ToolResultPart():
             content = [_build_block(one) for one in _order_blocks(part.content)]
-            block = {"type": "tool_result", "tool_use_id": part.call}
+            block = {"type": "tool_result", "tool_use_id": _to_anthropic_id(part.call)}
             block |= {"content": content} if content else {}
             block |= {"is_error": True} if part.is_error else {}
     return block | (_CACHED if part.ends_prefix else {})
+
+
+def _to_anthropic_id(id_: str) -> str:
+    return id_ if _ANTHROPIC_ID.fullmatch(id_) else _hash_id(id_)
+
+
+def _read_arguments(arguments: str) -> dict[str, Any]:
+    """A call's arguments as an object, whatever a model wrote."""
+    try:
+        read = json.loads(arguments.strip() or "{}")
+    except (ValueError, RecursionError):
+        read = None
+    return read if isinstance(read, dict) else {"arguments": arguments}
 
 
 # --- both ---------------------------------------------------------------------------------------

@@ -170,7 +170,7 @@ async def test_what_has_no_shape_after_the_end_is_no_fault(client: http.Supplier
 async def test_thoughts_beside_text_are_thoughts(client: http.SupplierClient) -> None:
     both = {"content": "It scatters.", "reasoning_content": "Hm."}
     stream = [data(choices=[{"delta": both}]), finish(usage=used()), DONE]
-    assert await read(client, RawAnswer(stream)) == [ReasoningDelta(), *WHOLE]
+    assert await read(client, RawAnswer(stream)) == [ReasoningDelta("Hm."), *WHOLE]
     message = {"choices": [{"message": both, "finish_reason": "stop"}], "usage": used()}
     bare = RawAnswer([json.dumps(message).encode()], content_type="application/json")
     assert await read(client, bare) == [ReasoningDelta(), *WHOLE]
@@ -335,7 +335,8 @@ async def test_thoughts_that_are_not_told_are_thoughts(
 ) -> None:
     signed = event("content_block_delta", delta={"type": kind, "signature": "x"})
     answer = RawAnswer([START, signed, SAYS, delta(output_tokens=7), STOP])
-    assert await read(client, answer, wire="anthropic") == [ReasoningDelta(), *WHOLE]
+    thought = ReasoningDelta(signature="x")
+    assert await read(client, answer, wire="anthropic") == [thought, *WHOLE]
 
 
 # --- what reasons mean --------------------------------------------------------------------------

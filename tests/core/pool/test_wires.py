@@ -42,6 +42,7 @@ from core.pool.providers.types import (
     Usage,
 )
 from core.pool.suppliers import SUPPLIERS
+from tests.peers.supplier_tools import sign
 from tests.peers.suppliers import (
     ACCOUNT,
     GOOD_KEY,
@@ -112,9 +113,11 @@ async def test_an_answer_comes_in_pieces_and_ends_with_its_usage(
     fake.script(
         Answer(chunks=("天空", " 🌈", " blue"), thinking=2, usage=Used(1_000, 500, 700, 100))
     )
-    assert await pieces(fake, client) == [
-        ReasoningDelta(),
-        ReasoningDelta(),
+    signed = [ReasoningDelta(signature=sign(GOOD_KEY, "hmhm"))] if fake.wire == "anthropic" else []
+    assert [one for one in await pieces(fake, client) if one != ReasoningDelta()] == [
+        ReasoningDelta("hm"),
+        ReasoningDelta("hm"),
+        *signed,
         TextDelta("天空"),
         TextDelta(" 🌈"),
         TextDelta(" blue"),
