@@ -209,10 +209,10 @@ def _check_openai_messages(messages: list[dict[str, Any]]) -> None:
             continue
         _check_answered(open_ids)
         calls = message.get("tool_calls")
-        open_ids, is_after_calls = [], calls is not None
+        is_after_calls = calls is not None
+        open_ids = [] if calls is None else list(_list_call_ids(message["role"], calls))
         if message.get("content") is None and not calls:
             raise _Wrong("Invalid value for 'content': expected a string, got null.")
-        open_ids = [] if calls is None else list(_list_call_ids(message["role"], calls))
     _check_answered(open_ids)
 
 

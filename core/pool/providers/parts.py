@@ -24,7 +24,7 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True)
 class PicturePart:
-    """A picture among the parts."""
+    """A picture where it stands among texts and results. `ends_prefix` as a text's."""
 
     picture: Picture = field(repr=False)
     ends_prefix: bool = False

@@ -173,7 +173,7 @@ async def test_thoughts_beside_text_are_thoughts(client: http.SupplierClient) ->
     assert await read(client, RawAnswer(stream)) == [ReasoningDelta("Hm."), *WHOLE]
     message = {"choices": [{"message": both, "finish_reason": "stop"}], "usage": used()}
     bare = RawAnswer([json.dumps(message).encode()], content_type="application/json")
-    assert await read(client, bare) == [ReasoningDelta(), *WHOLE]
+    assert await read(client, bare) == [ReasoningDelta("Hm."), *WHOLE]
 
 
 async def test_a_prompt_that_is_blocked_is_filtered(client: http.SupplierClient) -> None:
