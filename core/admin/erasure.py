@@ -14,6 +14,7 @@ from typing import ClassVar, Literal
 import sqlalchemy as sa
 
 from core import chart, ids
+from core.api_tokens.repository import build_token_erasure
 from core.asks.conversations import build_ask_erasure, list_private_places
 from core.db import schema
 from core.db.writes import Companion, UpdateAll
@@ -199,6 +200,7 @@ class Erasure:
             *self._payment_records.build_erasure(all_ids),
             *build_payout_erasure(all_ids),
             *build_discount_erasure(all_ids),
+            *build_token_erasure(all_ids, now),
             *self._build_chat_erasure(scope),
             UpdateAll(schema.broadcast, {"by": all_ids}, {"place": "", "shown_in": ""}),
             delete_notifications(person=all_ids),

@@ -1,1 +1,1 @@
-"""Tokens by which programs ask in a person's name."""
+"""API tokens: programs ask in a person's name, within what that person lets each of them spend."""

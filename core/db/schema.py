@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from core.db.tables.admin import alert as alert, broadcast as broadcast
 from core.db.tables.api import (
+    api_pause as api_pause,
     api_reply as api_reply,
     api_spending as api_spending,
     api_token as api_token,

@@ -5,7 +5,7 @@ nobody takes over an account by a code that they were sent, and wrong codes are 
 the younger person becomes a part of the older one: what they have and what they owe moves in one
 submission, the names by which they write lead to the survivor, and nothing is made or lost, but for
 what one earned by inviting the other: nobody invites themselves. The survivor's language and
-settings stay; being an admin belongs to a platform id and never moves.
+settings stay; being an admin belongs to a platform id and never moves. Tokens of programs end.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from cachetools import TTLCache
 
 from core import chart, ids
+from core.api_tokens.repository import plan_token_revocation
 from core.clock import Clock
 from core.db import schema
 from core.db.writes import Companion, Insert, Update
@@ -236,6 +237,7 @@ class Links:
             ),
             Update(schema.link, {"id": link}, {"done_at": now}, {"done_at": None}),
             *await self._move_identities(merged.id, survivor.id),
+            *plan_token_revocation(now, merged.id, survivor.id),
             *await plan_key_merge(self._db, merged.id, survivor.id),
             *await self._plan_earnings_merge(f"link/{link}", merged.id, survivor.id),
             *reversal.companions,

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from cachetools import TTLCache
 
 from core import chart, ids
+from core.api_tokens.repository import plan_token_revocation
 from core.clock import DAY_MS
 from core.db import schema
 from core.db.database import Database
@@ -106,7 +107,8 @@ class Users:
 
     async def unlink_identity(self, platform: str, external_id: str) -> bool:
         """`/unlink`: from now on this identity is a new person, who gets no welcome gift;
-        everything stays with the person that it leaves. False when it is their only identity."""
+        everything stays with the person that it leaves, but for tokens of programs, which end.
+        False when it is their only identity."""
         person = await self._find_by_identity(platform, external_id)
         if person is None or len(await self.list_identities(person.id)) < 2:
             return False
@@ -116,6 +118,7 @@ class Users:
         await self._ledger.record(
             Insert(schema.person, row),
             Update(schema.identity, identity, {"person": new_id}, {"person": person.id}),
+            *plan_token_revocation(now, person.id, new_id),
         )
         self.clear_cache()
         return True

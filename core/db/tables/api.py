@@ -31,6 +31,14 @@ api_token = sa.Table(
     required_column("seen_networks", sa.Text),
 )
 
+#: Until when nobody makes a token for a person: their chats have just been linked or parted.
+api_pause = sa.Table(
+    "api_pause",
+    metadata,
+    sa.Column("person", sa.Text, primary_key=True),
+    required_column("until", sa.BigInteger),
+)
+
 #: What a token's asks of one UTC day (its number since 1970) were charged, and hold.
 api_spending = sa.Table(
     "api_spending",

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from core.db import schema
 from core.db.database import Database
-from core.db.writes import Companion, Delete, Insert, Update
+from core.db.writes import Add, Companion, Delete, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import Balance, CompanionRefused, Submission
 from tests.core.ledger.accounts import GIFT, give
@@ -98,6 +98,60 @@ async def test_a_row_may_change_hands_within_one_record(ledger: Ledger, store: D
     assert await owners(store) == {"a": "again"}
 
 
+def day(token: str, units: int = 0) -> Insert:
+    return Insert(schema.api_spending, {"token": token, "day": 1, "credits": units})
+
+
+def add(token: str, units: int, at_most: int | None = None) -> Add:
+    return Add(schema.api_spending, {"token": token, "day": 1}, "credits", units, at_most)
+
+
+async def spending(store: Database) -> dict[str, int]:
+    table = schema.api_spending
+    return {row.token: row.credits for row in await store.fetch(sa.select(table))}
+
+
+async def test_what_is_added_is_added_to_what_is_there(ledger: Ledger, store: Database) -> None:
+    await ledger.record(day("a", 5), day("b", 7))
+    await ledger.record(add("a", 3), add("a", -9), add("a", 2, at_most=1))
+    assert await spending(store) == {"a": 1, "b": 7}
+
+
+async def test_nothing_is_added_above_a_bound_or_where_no_row_is(
+    ledger: Ledger, store: Database
+) -> None:
+    await ledger.record(day("a", 5))
+    await ledger.record(add("a", 5, at_most=10))
+    for refused in (add("a", 1, at_most=10), add("a", 0, at_most=9), add("absent", 1)):
+        with pytest.raises(CompanionRefused) as raised:
+            await ledger.submit(with_rows(give("g", 5), refused))
+        assert raised.value.table == "api_spending"
+    assert await ledger.find_receipt("g") is None
+    assert await spending(store) == {"a": 10}
+
+
+@pytest.mark.parametrize("amounts", [[1] * 64, [7] * 64, [9, 1] * 32, [65, *[1] * 63]])
+async def test_in_a_batch_of_64_a_bound_holds_and_takes_all_that_fits(
+    ledger: Ledger, store: Database, amounts: list[int]
+) -> None:
+    bound = 40
+    await ledger.record(day("a"), day("b"))
+    answers = await asyncio.gather(
+        *[
+            ledger.submit(with_rows(give(f"g{n:02}", 1), add("a", amount, bound), add("b", 1)))
+            for n, amount in enumerate(amounts)
+        ],
+        return_exceptions=True,
+    )
+    expected = fits = 0
+    for amount, answer in zip(amounts, answers, strict=True):
+        does_fit = expected + amount <= bound
+        assert isinstance(answer, CompanionRefused) is not does_fit, answer
+        expected, fits = (expected + amount, fits + 1) if does_fit else (expected, fits)
+    assert await spending(store) == {"a": expected, "b": fits}
+    assert await ledger.read_balances([GIFT]) == {"user/1/gift": Balance(0, 0, 0, fits)}
+
+
 async def test_in_a_batch_of_64_one_stale_companion_stops_only_itself(
     ledger: Ledger, store: Database
 ) -> None:
@@ -139,6 +193,11 @@ async def test_a_retry_does_not_carry_out_companions_again(ledger: Ledger, store
         Update(schema.chore, {"owner": "a"}, {"owner": "b"}),
         Update(schema.chore, {"name": "a"}, {}),
         Update(schema.chore, {"name": "a"}, {"owner": "b"}, {"owner": ()}),
+        Add(schema.chore, {"name": "a"}, "nome", 1),
+        Add(schema.chore, {"owner": "a"}, "done_at", 1),
+        Add(schema.chore, {"name": "a"}, "done_at", 1 << 63),
+        Add(schema.chore, {"name": "a"}, "done_at", 1, 1 << 63),
+        Add(schema.transfer, {"seq": 1}, "amount", 1),
         Delete(schema.chore, {}),
         Delete(schema.transfer, {"seq": 1}),
     ],

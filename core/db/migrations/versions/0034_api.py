@@ -33,6 +33,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_api_token_person", "api_token", ["person"])
     op.create_table(
+        "api_pause",
+        sa.Column("person", sa.Text(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("person", name="pk_api_pause"),
+    )
+    op.create_table(
         "api_spending",
         sa.Column("token", sa.Text(), nullable=False),
         sa.Column("day", sa.Integer(), nullable=False),
