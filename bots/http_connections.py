@@ -20,8 +20,6 @@ _log = logging.getLogger(__name__)
 
 #: A request's line and headers; what servers commonly allow.
 _HEAD_BYTES_MAX: Final = 64 << 10
-#: From a request's last byte to the answer's; a gateway may be asked whether a message is its own.
-_ANSWER_SECONDS: Final = 60.0
 #: How long what is still being sent to us is thrown away, so that its sender reads the refusal.
 _LINGER_SECONDS: Final = 2.0
 #: Crowding is logged once in so long.
@@ -43,6 +41,9 @@ class HttpLimits:
     header_seconds: float = 10.0
     #: For the rest of it.
     body_seconds: float = 20.0
+    #: From a request's last byte to the answer's; a gateway may be asked whether a message is its
+    #: own.
+    answer_seconds: float = 60.0
     #: One body, as it is on the wire.
     body_bytes: int = 1 << 20
     #: All requests together that aren't answered yet.
@@ -202,7 +203,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_in_message = False
         if self._unanswered:
             self._table.answer(self)
-            self._set_deadline(_ANSWER_SECONDS, self.transport.abort)
+            self._set_deadline(self._limits.answer_seconds, self.transport.abort)
         super().on_message_complete()
         self._rest()
 
