@@ -1,0 +1,276 @@
+"""Asks by programs, on both wires: from the token to the answer's last byte.
+
+Who asks, and whether they have anything to spend, is known before a body is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from bots.api.access import AccessControl
+from bots.api.answers import AnswerFollower, replay_answer
+from bots.api.chat_replies import ChatReplyWriter
+from bots.api.chat_requests import parse_chat_request
+from bots.api.errors import ApiError, Wire
+from bots.api.exchange import Exchange
+from bots.api.message_replies import MessageReplyWriter
+from bots.api.message_requests import parse_count_request, parse_messages_request
+from bots.api.model_offers import ModelOffers
+from bots.api.ports import (
+    ApiAsks,
+    ApiReplies,
+    ApiRun,
+    ApiToken,
+    FindPerson,
+    KeptReply,
+    PeopleBalances,
+)
+from bots.api.refusals import refuse_empty_balance
+from bots.api.replies import ReplyFacts, ReplyWriter, SealThought, find_failure
+from bots.api.requests import ApiRequest, count_pictures, list_texts, read_pictures
+from core import ids
+from core.asks.api_calls import ApiCall, ReplyKey, TokenCap, decode_pieces
+from core.asks.types import AlreadyAsked, Question
+from core.attachments.reader import FileReader
+from core.attachments.types import PICTURE_SIDE_MAX, PictureSize
+from core.clock import DAY_MS, Clock
+from core.money import Credits
+from core.pool.providers.parts import ThinkingPart
+from core.pool.thinking_seals import ThinkingSeals
+from core.pool.vault import Vault
+from core.pricing.token_counter import count_message_tokens
+
+#: A body with a picture takes a while to be read as what it asks for: on a thread.
+_INLINE_CHARS_MAX: Final = 256 << 10
+#: A derived id has as many characters after its prefix as any other.
+_DERIVED_CHARS: Final = 26
+#: An ask that runs is asked about again then.
+_RUNNING_SECONDS: Final = 2
+#: Of a body, this says how it is answered, not what is asked.
+_MANNER_FIELDS: Final = frozenset(("stream", "stream_options"))
+
+
+_Done = TypeVar("_Done")
+
+
+@dataclass(frozen=True, slots=True)
+class AskPorts:
+    """What asks need of the service."""
+
+    asks: ApiAsks
+    replies: ApiReplies
+    balances: PeopleBalances
+    find_person: FindPerson
+    file_reader: FileReader
+    vault: Vault
+    clock: Clock
+
+
+class AskEndpoint:
+    """Answers requests that ask a model, and those that only count what would be asked."""
+
+    def __init__(self, *, access: AccessControl, offers: ModelOffers, ports: AskPorts) -> None:
+        self._access, self._offers, self._ports = access, offers, ports
+        self._seals = ThinkingSeals(ports.vault)
+
+    async def answer_ask(self, exchange: Exchange) -> None:
+        """Answers a chat completion or a message; raises `ApiError`, `ClientGone`, and refusals of
+        the ask."""
+        token = await self._access.authenticate(exchange)
+        with self._access.hold_slot(token.person):
+            key = exchange.read_idempotency_key()
+            exchange.request_id = self._name_ask(token, exchange.path, key)
+            kept = await self._ports.replies.find_reply(exchange.request_id) if key else None
+            if kept is None:
+                await self._check_balance(token)
+            body = await exchange.read_json()
+            request = await self._parse(exchange.wire, body, token)
+            digest = await self._digest_body(body) if key else b""
+            del body  # of pictures megabytes
+            if kept is None:
+                kept = await self._ask(exchange, token, request, digest)
+            if kept is not None:
+                await self._replay(exchange, token, request, kept, digest)
+
+    async def count_tokens(self, exchange: Exchange) -> None:
+        """Says what the messages of a request count as; no supplier is asked, and nothing is
+        charged."""
+        token = await self._access.authenticate(exchange)
+        self._access.counts.require(token.person)
+        body = await exchange.read_json()
+        request = await _run_aside(body, lambda: parse_count_request(body, self._open(token)))
+        model = self._offers.find_model(request.model, token)
+        counted = await count_message_tokens(model, list_texts(request))
+        # Nobody pays for this, so pictures aren't looked into: each as the largest there can be.
+        sizes = [PictureSize(PICTURE_SIDE_MAX, PICTURE_SIDE_MAX)] * count_pictures(request)
+        pictures = model.count_pictures(sizes) if sizes else None
+        total = counted if pictures is None else counted + pictures
+        await exchange.send_json({"input_tokens": total.units})
+
+    def _name_ask(self, token: ApiToken, path: str, key: str) -> str:
+        """An ask's id; the same request with the same key has the same, and nobody can tell by it
+        which key that was."""
+        if not key:
+            return ids.new_id("ask", self._ports.clock.now_ms())
+        derived = self._ports.vault.derive_id("api ask", token.person, path, key)
+        return f"ask_{derived[:_DERIVED_CHARS]}"
+
+    async def _check_balance(self, token: ApiToken) -> None:
+        balance = await self._ports.balances.for_user(token.person)
+        if balance.available <= Credits(0):
+            raise refuse_empty_balance(balance.available, balance.held)
+
+    async def _parse(self, wire: Wire, body: Any, token: ApiToken) -> ApiRequest:
+        def parse() -> ApiRequest:
+            if wire == "anthropic":
+                return parse_messages_request(body, self._open(token))
+            return parse_chat_request(body)
+
+        return await _run_aside(body, parse)
+
+    def _open(self, token: ApiToken) -> Callable[[str], ThinkingPart | None]:
+        return lambda sealed: self._seals.open_thought(token.person, sealed)
+
+    async def _digest_body(self, body: Any) -> bytes:
+        """A keyed digest of what is asked: short questions could be guessed by a plain one."""
+
+        def digest() -> str:
+            asked = {name: one for name, one in body.items() if name not in _MANNER_FIELDS}
+            return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+        return self._ports.vault.fingerprint("api request", await _run_aside(body, digest))
+
+    async def _ask(
+        self, exchange: Exchange, token: ApiToken, request: ApiRequest, digest: bytes
+    ) -> KeptReply | None:
+        """Asks, and sends the answer; gives what is kept of an answer where this was asked
+        before."""
+        model = self._offers.find_model(request.model, token)
+        person = await self._ports.find_person(token.person)
+        asked = await read_pictures(request, self._ports.file_reader)
+        question = Question(
+            id=exchange.request_id,
+            person=person,
+            place=f"api:{token.id}:",
+            asked_in="",
+            text="",
+            model=model,
+            api_call=self._build_call(token, model.id, asked, digest),
+        )
+        try:
+            run = await self._ports.asks.start_ask(question)
+        except AlreadyAsked:
+            kept = await self._ports.replies.find_reply(exchange.request_id)
+            if kept is None:
+                text = "This Idempotency-Key was used before; its answer is kept no longer."
+                raise ApiError(422, text, code="idempotency_mismatch") from None
+            return kept
+        writer = self._make_writer(exchange, token, asked, run)
+        headers = ((b"x-model", model.id.encode("ascii", "replace")),)
+        follower = AnswerFollower(exchange, run, writer, headers)
+        await (follower.send_stream() if request.streams else follower.send_whole())
+        return None
+
+    def _build_call(
+        self, token: ApiToken, model: str, request: ApiRequest, digest: bytes
+    ) -> ApiCall:
+        cap = TokenCap(token.id, self._ports.clock.now_ms() // DAY_MS, token.per_day)
+        return ApiCall(
+            cap=cap,
+            messages=request.messages,
+            options=request.options,
+            answer_limit=request.answer_limit,
+            extra_text=request.extra_text,
+            prefix=self._ports.vault.derive_id(
+                "api prefix", token.person, model, _find_prefix(request)
+            ),
+            reply_key=ReplyKey(digest) if digest else None,
+        )
+
+    def _make_writer(
+        self, exchange: Exchange, token: ApiToken, request: ApiRequest, run: ApiRun
+    ) -> ReplyWriter:
+        def seal(signature: str, redacted: str) -> str:
+            thought = ThinkingPart("", signature, run.candidate.key, redacted)
+            return self._seals.seal_thought(token.person, thought)
+
+        prompt_tokens = run.quote.prompt_tokens.units
+        return self._build_writer(exchange, request, prompt_tokens, seal)
+
+    def _build_writer(
+        self, exchange: Exchange, request: ApiRequest, prompt_tokens: int, seal: SealThought
+    ) -> ReplyWriter:
+        facts = ReplyFacts(
+            ask=exchange.request_id,
+            model=request.model,
+            created=self._ports.clock.now_ms() // 1000,
+            prompt_tokens=prompt_tokens,
+            includes_usage=request.includes_usage,
+            seal_thought=seal,
+        )
+        is_message = exchange.wire == "anthropic"
+        return MessageReplyWriter(facts) if is_message else ChatReplyWriter(facts)
+
+    async def _replay(
+        self,
+        exchange: Exchange,
+        token: ApiToken,
+        request: ApiRequest,
+        kept: KeptReply,
+        digest: bytes,
+    ) -> None:
+        """Sends what was answered before; raises `ApiError` where something else was asked, or
+        where it isn't there yet."""
+        if kept.digest != digest:
+            text = "This Idempotency-Key was used with another body."
+            raise ApiError(422, text, code="idempotency_mismatch")
+        if kept.result is None:
+            text = "This request is being answered."
+            raise ApiError(409, text, code="in_progress", retry_seconds=_RUNNING_SECONDS)
+        failure = find_failure(kept.result)
+        if failure is not None:
+            raise failure
+        pieces = decode_pieces([dict(one) for one in kept.encoded or ()])
+
+        def seal(signature: str, redacted: str) -> str:
+            thought = ThinkingPart("", signature, kept.key, redacted)
+            return self._seals.seal_thought(token.person, thought)
+
+        prompt_tokens = kept.result.prompt_tokens.units
+        writer = self._build_writer(exchange, request, prompt_tokens, seal)
+        await replay_answer(exchange, writer, pieces, kept.result, streams=request.streams)
+
+
+def _find_prefix(request: ApiRequest) -> str:
+    """What tells whose turns these are: what the client calls them, else how they begin, to the
+    first words of the person."""
+    if request.prompt_cache_key:
+        return request.prompt_cache_key
+    texts = [request.extra_text]
+    for message in request.messages:
+        texts += [getattr(part, "text", "") for part in message.content]
+        if message.role == "user":
+            break
+    return "\0".join(texts)
+
+
+async def _run_aside(body: Any, work: Callable[[], _Done]) -> _Done:
+    """Does some work on a body: on a thread where it is large."""
+    return await asyncio.to_thread(work) if _is_large(body) else work()
+
+
+def _is_large(value: Any) -> bool:
+    """Whether the texts in a value are more than an event loop should go through at once."""
+    chars, rest = 0, [value]
+    while rest and chars <= _INLINE_CHARS_MAX:
+        one = rest.pop()
+        if isinstance(one, str):
+            chars += len(one)
+        elif isinstance(one, dict | list):
+            rest += one.values() if isinstance(one, dict) else one
+    return chars > _INLINE_CHARS_MAX

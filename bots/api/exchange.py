@@ -1,0 +1,142 @@
+"""One request and its answer, on ASGI itself: a framework's streams cost a third of a millisecond
+each, and watch for the client's end in a way of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from starlette.types import Receive, Scope, Send
+
+from bots.api.errors import ApiError, Wire, refuse_request
+from bots.api.json_values import BadJson, dump_json, load_json
+from core.asks.api_calls import READER_SECONDS
+
+BODY_BYTES_MAX: Final = 20 << 20
+#: Larger bodies are parsed on a thread: they would hold up everybody's answers.
+_INLINE_BYTES_MAX: Final = 256 << 10
+_IDEMPOTENCY_CHARS_MAX: Final = 255
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class ClientGone(Exception):
+    """The client closed the connection, or takes nothing any more: nobody reads what is sent."""
+
+
+class Exchange:
+    """A request that is being answered. Its `request_id` names it to its client; for an ask it is
+    the ask's id."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        self._receive, self._send = receive, send
+        self.path: str = scope["path"]
+        self.method: str = scope["method"]
+        self.query: bytes = scope.get("query_string", b"")
+        client = scope.get("client")
+        self.peer: str = client[0] if client else ""
+        self.headers: list[tuple[bytes, bytes]] = list(scope["headers"])
+        self.request_id = request_id
+        #: Whether the head of the answer, and its last byte, are out.
+        self.is_begun, self.is_finished = False, False
+
+    def get_header(self, name: bytes) -> str:
+        """A header's value, of several the first; empty where there is none."""
+        return next((value.decode("latin-1") for key, value in self.headers if key == name), "")
+
+    @property
+    def wire(self) -> Wire:
+        """The wire whose shapes are meant, also where nothing is at the path."""
+        if self.path == "/v1/messages" or self.path.startswith("/v1/messages/"):
+            return "anthropic"
+        is_models = self.path == "/v1/models" or self.path.startswith("/v1/models/")
+        return "anthropic" if is_models and self.get_header(b"anthropic-version") else "openai"
+
+    def check_framing(self) -> None:
+        """Raises `ApiError` where two headers say differently where the body ends: what stands in
+        front of us may have read the other one."""
+        names = {name for name, _ in self.headers}
+        if {b"content-length", b"transfer-encoding"} <= names:
+            raise refuse_request("Content-Length and Transfer-Encoding exclude each other.")
+
+    def read_idempotency_key(self) -> str:
+        """The client's own name for this request; empty where it has none."""
+        key = self.get_header(b"idempotency-key")
+        if len(key) > _IDEMPOTENCY_CHARS_MAX:
+            text = f"Idempotency-Key may have {_IDEMPOTENCY_CHARS_MAX} characters at most."
+            raise refuse_request(text, param="Idempotency-Key")
+        return key
+
+    async def read_json(self) -> Any:
+        """The body's JSON; raises `ApiError`, `ClientGone`."""
+        body = await self._read_body()
+        try:
+            if len(body) > _INLINE_BYTES_MAX:
+                return await asyncio.to_thread(load_json, body)
+            return load_json(body)
+        except BadJson as bad:
+            raise refuse_request(f"The body can't be read: {bad}.") from None
+
+    async def _read_body(self) -> bytes:
+        chunks, size = [], 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > BODY_BYTES_MAX:
+                text = f"The body is larger than {BODY_BYTES_MAX >> 20} MB."
+                raise ApiError(413, text, code="request_too_large")
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+
+    async def wait_for_end(self) -> bool:
+        """Returns when the client is gone: whether that was before its answer was whole."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        return not self.is_finished
+
+    async def begin(self, status: int, type_: bytes, headers: Headers = ()) -> None:
+        """Sends the head of the answer."""
+        self.is_begun = True
+        request = self.request_id.encode()
+        told = [
+            (b"content-type", type_),
+            (b"cache-control", b"no-store"),
+            (b"x-request-id", request),
+            (b"request-id", request),
+            *headers,
+        ]
+        await self._send({"type": "http.response.start", "status": status, "headers": told})
+
+    async def write(self, content: bytes, *, is_last: bool = False) -> None:
+        """Sends a part of the answer; the last one together with its end, for clients hang up when
+        they have read what says that all was said. Raises `ClientGone` for one that reads no
+        more."""
+        self.is_finished = is_last
+        message = {"type": "http.response.body", "body": content, "more_body": not is_last}
+        try:
+            async with asyncio.timeout(READER_SECONDS):
+                await self._send(message)
+        except TimeoutError:
+            raise ClientGone from None
+
+    async def send_json(self, value: Any, status: int = 200, headers: Headers = ()) -> None:
+        """Sends a whole answer."""
+        body = dump_json(value)
+        length = (b"content-length", str(len(body)).encode())
+        await self.begin(status, b"application/json", (length, *headers))
+        await self.write(b"" if self.method == "HEAD" else body, is_last=True)
+
+    async def send_error(self, error: ApiError) -> None:
+        """Sends an error: as the answer, or as the end of one that has begun."""
+        wire = self.wire
+        if self.is_begun:
+            if not self.is_finished:
+                await self.write(error.encode_event(wire, self.request_id), is_last=True)
+            return
+        body = error.build_body(wire, self.request_id)
+        await self.send_json(body, error.get_status(wire), error.list_headers())
