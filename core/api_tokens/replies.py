@@ -34,21 +34,23 @@ def build_answer_context(ask: str) -> str:
     return f"api/{ask}/answer"
 
 
+def plan_reply(ask: str, person: str, digest: bytes, now_ms: int) -> Insert:
+    """The row that is written with the ask; refused where there is one."""
+    row = {"ask": ask, "person": person, "digest": digest, "expires_at": now_ms + KEPT_MS}
+    return Insert(schema.api_reply, row)
+
+
+def plan_answer(ask: str, sealed: bytes) -> UpdateAll:
+    """The answer, written with the ask's settlement; a settlement is never refused because the row
+    is gone."""
+    return UpdateAll(schema.api_reply, {"ask": ask}, {"answer": sealed})
+
+
 class ApiReplies:
     """The repository of replies to programs that may ask again for the same."""
 
     def __init__(self, *, ledger: Ledger) -> None:
         self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
-
-    def plan_reply(self, ask: str, person: str, digest: bytes, now: int) -> Insert:
-        """The row that is written with the ask; refused where there is one."""
-        row = {"ask": ask, "person": person, "digest": digest, "expires_at": now + KEPT_MS}
-        return Insert(schema.api_reply, row)
-
-    def plan_answer(self, ask: str, sealed: bytes) -> UpdateAll:
-        """The answer, written with the ask's settlement; a settlement is never refused because the
-        row is gone."""
-        return UpdateAll(schema.api_reply, {"ask": ask}, {"answer": sealed})
 
     async def find(self, ask: str) -> sa.Row[Any] | None:
         """The row of an ask that is still kept; its answer is None until the ask has ended."""

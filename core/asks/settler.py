@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from core import chart
 from core.asks.repository import AskRepository
-from core.api_tokens.replies import plan_answer
+from core.api_tokens.replies import build_answer_context, plan_answer
 from core.asks.api_calls import encode_pieces
 from core.asks.run import AskRun
 from core.asks.settlement import (
@@ -237,5 +237,5 @@ def _plan_reply(run: AskRun, ending: AnswerEnding, bill: AskBill) -> Sequence[Co
         "key": run.candidate.key,
         "pieces": encode_pieces(run.list_pieces()) if is_whole else [],
     }
-    sealed = run.data_key.seal(f"api/{run.id}/answer", json.dumps(kept).encode())
+    sealed = run.data_key.seal(build_answer_context(run.id), json.dumps(kept).encode())
     return (plan_answer(run.id, sealed),)
