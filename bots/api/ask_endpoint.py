@@ -40,7 +40,7 @@ from core.attachments.reader import FileReader
 from core.attachments.types import PICTURE_SIDE_MAX, PictureSize
 from core.clock import DAY_MS, Clock
 from core.money import Credits
-from core.pool.providers.parts import ThinkingPart
+from core.pool.providers.message_parts import ThinkingPart
 from core.pool.thinking_seals import ThinkingSeals
 from core.pool.vault import Vault
 from core.pricing.token_counter import count_message_tokens

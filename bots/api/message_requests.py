@@ -28,7 +28,7 @@ from bots.api.requests import (
     write_extra_text,
 )
 from core.money import Tokens
-from core.pool.providers.parts import (
+from core.pool.providers.message_parts import (
     CallOptions,
     JsonForm,
     MessagePart,

@@ -18,7 +18,7 @@ from bots.api.json_values import BadJson, encode_text, load_json
 from core.attachments.reader import FileReader
 from core.attachments.types import FileProblem, FileUnreadable, Picture, PictureSize
 from core.money import Tokens
-from core.pool.providers.parts import (
+from core.pool.providers.message_parts import (
     CallOptions,
     JsonForm,
     MessagePart,

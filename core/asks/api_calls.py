@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 
 from core.asks.types import AskRefusal
 from core.money import Credits, Tokens
-from core.pool.providers.parts import CallOptions
+from core.pool.providers.message_parts import CallOptions
 from core.pool.providers.types import (
     AnswerPiece,
     ChatMessage,

@@ -26,7 +26,7 @@ from core.attachments.types import SMALL_SIDE_MAX, Picture, PictureSize
 from core.db.writes import Companion
 from core.money import NO_TOKENS, Tokens
 from core.pool.prompt_caches import CACHEABLE_TOKENS_MIN, CacheScope
-from core.pool.providers.parts import TextPart, ThinkingPart, ToolCallPart, ToolResultPart
+from core.pool.providers.message_parts import TextPart, ThinkingPart, ToolCallPart, ToolResultPart
 from core.pool.providers.types import ChatMessage
 from core.pool.vault import DataKey
 from core.pricing.catalogue import Model

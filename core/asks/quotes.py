@@ -38,9 +38,9 @@ def quote_question(
     """What this may cost at most, with the answer limit shrunk to what the balance can pay.
 
     `available` is free to spend, `held` is held by other asks, in Credits. `asked_limit` is the
-    longest answer where the asker names it, `min_limit` what it may be shrunk to. Raises `QuestionTooLong`
-    when the model has no room to answer, `NotEnoughCredits` when the balance can't pay for a useful
-    answer.
+    longest answer where the asker names it, `min_limit` what it may be shrunk to. Raises
+    `QuestionTooLong` when the model has no room to answer, `NotEnoughCredits` when the balance
+    can't pay for a useful answer.
     """
     room = model.calculate_answer_room(prompt_tokens)
     if room < MIN_ANSWER_TOKENS:

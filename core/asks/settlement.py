@@ -43,6 +43,9 @@ from core.pricing.promotions import release_use
 DELIVERY_LEASE_SECONDS = 120
 
 
+_NO_CREDITS = Credits(0)
+
+
 @dataclass(frozen=True, slots=True)
 class OpenAsk:
     """What an ask that isn't settled yet holds, and which process may settle it."""
@@ -66,7 +69,7 @@ class OpenAsk:
     promotion: str = ""
     #: Of an ask by a program: its token and day, and the Credits held, which count there.
     cap: TokenCap | None = None
-    held: Credits = Credits(0)
+    held: Credits = _NO_CREDITS
 
     @property
     def credits_hold(self) -> str:
@@ -99,6 +102,41 @@ def build_settlement(
     key and of the accounts in `watch`. `also` is written with it.
     """
     paid = calculate_paid_part(open_ask.drawn, bill.charge)
+    change: dict[str, object] = {
+        "state": "settled",
+        "outcome": outcome.value,
+        "shown_tokens": delivered_tokens.units,
+        "ended_at": at_ms,
+        "lease_until": at_ms + DELIVERY_LEASE_SECONDS * 1000 if will_deliver else at_ms,
+    }
+    if answer is not None:
+        change["answer"] = answer
+    if open_ask.cap is not None:  # its answer went to the program, and is shown nowhere else
+        change["landed_at"] = at_ms
+    expected = {"state": "open", "owner": open_ask.process_id}
+    companions: list[Companion] = [Update(schema.ask, {"id": open_ask.ask}, change, expected)]
+    if not (bill.charge.is_zero and bill.cost.is_zero):
+        companions.append(Insert(schema.usage, _usage_row(open_ask, bill, paid, at_ms)))
+    if unpaid_cause is not None:
+        unpaid_cost = _calculate_unpaid_cost(bill, open_ask.key_held)
+        companions.append(
+            insert_unpaid_work(open_ask.ask, open_ask.person, unpaid_cause, unpaid_cost, at_ms)
+        )
+    if open_ask.cap is not None and bill.charge < open_ask.held:
+        unspent = open_ask.held - bill.charge
+        companions.append(build_cap_release(open_ask.cap.token, open_ask.cap.day, unspent))
+    if open_ask.promotion and bill.charge.is_zero:  # what gave nothing uses nothing up
+        companions.append(release_use(open_ask.ask))
+    return Submission(
+        f"ask/{open_ask.ask}/settle",
+        _build_entries(open_ask, bill, paid),
+        (*companions, *also),
+        watch=(*watch, chart.key_quota(open_ask.key)),
+    )
+
+
+def _build_entries(open_ask: OpenAsk, bill: AskBill, paid: Credits) -> tuple[Entry, ...]:
+    """What moves: the charge, the key's dollars, what of a contribution vests."""
     entries: list[Entry] = [
         chart.settle_credits(open_ask.credits_hold, bill.charge),
         chart.settle_quota(open_ask.quota_hold, min(bill.cost, open_ask.key_held)),
@@ -117,43 +155,7 @@ def build_settlement(
     entries += build_vesting(
         open_ask.key, open_ask.terms, asker=open_ask.person, charge=bill.charge, paid=paid
     )
-    change: dict[str, object] = {
-        "state": "settled",
-        "outcome": outcome.value,
-        "shown_tokens": delivered_tokens.units,
-        "ended_at": at_ms,
-        "lease_until": at_ms + DELIVERY_LEASE_SECONDS * 1000 if will_deliver else at_ms,
-    }
-    if answer is not None:
-        change["answer"] = answer
-    if open_ask.cap is not None:  # its answer went to the program, and is shown nowhere else
-        change["landed_at"] = at_ms
-    companions: list[Companion] = [
-        Update(
-            schema.ask,
-            {"id": open_ask.ask},
-            change,
-            {"state": "open", "owner": open_ask.process_id},
-        )
-    ]
-    if not (bill.charge.is_zero and bill.cost.is_zero):
-        companions.append(Insert(schema.usage, _usage_row(open_ask, bill, paid, at_ms)))
-    if unpaid_cause is not None:
-        unpaid_cost = _calculate_unpaid_cost(bill, open_ask.key_held)
-        companions.append(
-            insert_unpaid_work(open_ask.ask, open_ask.person, unpaid_cause, unpaid_cost, at_ms)
-        )
-    if open_ask.cap is not None and bill.charge < open_ask.held:
-        unspent = open_ask.held - bill.charge
-        companions.append(build_cap_release(open_ask.cap.token, open_ask.cap.day, unspent))
-    if open_ask.promotion and bill.charge.is_zero:  # what gave nothing uses nothing up
-        companions.append(release_use(open_ask.ask))
-    return Submission(
-        f"ask/{open_ask.ask}/settle",
-        tuple(entries),
-        (*companions, *also),
-        watch=(*watch, chart.key_quota(open_ask.key)),
-    )
+    return tuple(entries)
 
 
 def _calculate_unpaid_cost(bill: AskBill, held: NanoUsd) -> NanoUsd:

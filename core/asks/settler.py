@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from core import chart
-from core.asks.repository import AskRepository
 from core.api_tokens.replies import build_answer_context, plan_answer
 from core.asks.api_calls import encode_pieces
+from core.asks.repository import AskRepository
 from core.asks.run import AskRun
 from core.asks.settlement import (
     AnswerEnding,

@@ -18,8 +18,8 @@ from core.ledger.types import InsufficientFunds
 from core.money import NanoUsd, Tokens
 from core.pool.pool import Pool
 from core.pool.providers.types import (
-    AudioClip,
     AnswerPiece,
+    AudioClip,
     Fault,
     Finish,
     ReasoningDelta,

@@ -32,7 +32,7 @@ from core.pool.prompt_caches import CacheScope, PromptCaches
 from core.pool.providers.answer_text import AnswerText, max_answer_bytes
 from core.pool.providers.faults import UNKNOWN_CODE
 from core.pool.providers.http import SupplierClient
-from core.pool.providers.parts import CallOptions
+from core.pool.providers.message_parts import CallOptions
 from core.pool.providers.tool_messages import keep_own_thinking
 from core.pool.providers.types import (
     NO_AUDIO,

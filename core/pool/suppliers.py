@@ -13,13 +13,13 @@ from typing import Literal, Self
 from core.pool.providers.accounts import AccountApi
 from core.pool.providers.anthropic import AnthropicAdapter
 from core.pool.providers.http import SupplierClient
+from core.pool.providers.message_parts import CallOptions
 from core.pool.providers.openai import (
     PLAIN_DIALECT,
     CloudflareAdapter,
     OpenAIAdapter,
     OpenAIDialect,
 )
-from core.pool.providers.parts import CallOptions
 from core.pool.providers.types import SupplierAdapter
 
 WireFormat = Literal["openai", "anthropic", "cloudflare"]

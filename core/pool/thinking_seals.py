@@ -13,7 +13,7 @@ import binascii
 import json
 from typing import Any, Final
 
-from core.pool.providers.parts import ThinkingPart
+from core.pool.providers.message_parts import ThinkingPart
 from core.pool.vault import Unsealable, Vault, VaultLocked
 
 #: Told by their beginning from signatures of suppliers; the number is that of the form.

@@ -18,7 +18,7 @@ from core.pool.providers.message_content import (
     build_anthropic_picture,
     build_openai_picture,
 )
-from core.pool.providers.parts import (
+from core.pool.providers.message_parts import (
     CallOptions,
     MessagePart,
     PicturePart,

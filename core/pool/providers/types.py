@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from core.attachments.types import Picture
 from core.money import NO_TOKENS, Seconds, Tokens
-from core.pool.providers.parts import (
+from core.pool.providers.message_parts import (
     CallOptions,
     MessagePart,
     PicturePart,

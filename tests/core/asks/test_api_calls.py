@@ -15,14 +15,14 @@ import sqlalchemy as sa
 
 from core import ids
 from core.asks import api_calls
-from core.asks.api_calls import ApiCall, AnswerFeed, ReplyKey, TokenCap, TokenCapReached
+from core.asks.api_calls import AnswerFeed, ApiCall, ReplyKey, TokenCap, TokenCapReached
 from core.asks.run import AskRun
 from core.asks.types import AskResult, NotEnoughCredits, Outcome, Question
 from core.clock import DAY_MS
 from core.db import schema
 from core.db.writes import Insert
 from core.money import Credits, Tokens
-from core.pool.providers.parts import CallOptions
+from core.pool.providers.message_parts import CallOptions
 from core.pool.providers.types import ChatMessage, TextDelta
 from tests.peers.suppliers import Answer as Says, Refuse, Used
 from tests.support import brief, service

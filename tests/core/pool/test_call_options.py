@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core.pool.providers.parts import (
+from core.pool.providers.message_parts import (
     CallOptions,
     TextPart,
     ThinkingPart,

@@ -17,8 +17,7 @@ from core.attachments.types import Picture, PictureSize
 from core.money import Tokens
 from core.pool.providers import http
 from core.pool.providers.anthropic import AnthropicAdapter
-from core.pool.providers.openai import OpenAIAdapter, OpenAIDialect
-from core.pool.providers.parts import (
+from core.pool.providers.message_parts import (
     CallOptions,
     JsonForm,
     PicturePart,
@@ -28,6 +27,7 @@ from core.pool.providers.parts import (
     ToolCallPart,
     ToolResultPart,
 )
+from core.pool.providers.openai import OpenAIAdapter, OpenAIDialect
 from core.pool.providers.types import (
     CallTarget,
     ChatMessage,

@@ -129,6 +129,9 @@ UNWRAPPED = {
     "attachment.content",
     "attachment.name",
     "attachment.small",
+    "api_token.digest",
+    "api_reply.digest",
+    "api_reply.answer",
 }
 
 
