@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Literal
 
 from cachetools import TTLCache
+from pydantic import SecretStr
 
 from bots.chat.callbacks import (
     ButtonExpired,
@@ -46,7 +47,7 @@ from bots.chat.work_budget import Verdict, WorkBudget
 from bots.commands.answers import AnswerRenderer
 from bots.commands.errors import PRIVATE_REFUSALS, SecretSent, explain_refusal
 from bots.commands.start import ABOUT, ABOUT_SHORT
-from bots.render.secret_scan import find_secrets
+from bots.render.secret_scan import FoundSecret, find_secrets
 from bots.services import UserServices
 from core.asks.run import AskRun
 from core.asks.types import AlreadyAsked
@@ -189,7 +190,7 @@ class Dispatcher:
         self, incoming: IncomingMessage, command: Command | None
     ) -> AsyncIterator[Output]:
         language = find_nearest_language(incoming.sender.language)
-        secrets = find_secrets("\n".join((incoming.text, *incoming.options.values())))
+        secrets = find_secrets(_join_words(incoming))
         try:
             person = await self._users.get_or_create(
                 incoming.place.platform, incoming.sender.id, language=language
@@ -205,10 +206,7 @@ class Dispatcher:
                         yield output
                     return
             if secrets:
-                asking = command.name if command is not None and command.opens_form else ""
-                sent = SecretSent(secrets[0].kind, is_own_message=True, command=asking)
-                warning = explain_refusal(sent)
-                yield replace(self._text_card(warning, language), erase_incoming=True)
+                yield await self._make_secret_card(secrets[0], incoming, command, person)
                 return
             if incoming.is_late:
                 is_picture = any(one.kind == "picture" for one in incoming.attachments)
@@ -230,6 +228,31 @@ class Dispatcher:
         except Exception as failure:  # noqa: BLE001 - a bug must not end the chat
             _log.error("a message could not be handled: %s", describe_failure(failure))
             yield self._text_card(_OUR_FAULT, language)
+
+    async def _make_secret_card(
+        self,
+        secret: FoundSecret,
+        incoming: IncomingMessage,
+        command: Command | None,
+        person: Person,
+    ) -> Card:
+        """The warning of a secret in a message, which is deleted; a token of ours can be ended by
+        it."""
+        pasted = self._registry.pasted_token_action
+        if secret.kind == "creditbot" and pasted is not None:
+            value = _join_words(incoming)[secret.start : secret.end]
+            request = replace(
+                self._build_request(person, incoming.place, incoming.sender, incoming.message),
+                entered={"secret": SecretStr(value)},
+            )
+            reply = await pasted.handler(request)
+            assert isinstance(reply, Reply)
+            card = replace(await self._render_card(reply, request), aside=True)
+        else:
+            asking = command.name if command is not None and command.opens_form else ""
+            sent = SecretSent(secret.kind, is_own_message=True, command=asking)
+            card = self._text_card(explain_refusal(sent), person.language)
+        return replace(card, erase_incoming=True)
 
     async def _route_request(
         self, request: Request, incoming: IncomingMessage
@@ -593,3 +616,8 @@ class Dispatcher:
             public_note=render(_IN_PRIVATE, language),
             unreachable_note=render(_WRITE_FIRST, language),
         )
+
+
+def _join_words(incoming: IncomingMessage) -> str:
+    """All that was written, in the message or in a command's fields."""
+    return "\n".join((incoming.text, *incoming.options.values()))

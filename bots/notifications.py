@@ -16,6 +16,7 @@ from bots.commands.admin.broadcast import BROADCAST_TITLE, broadcast_lines
 from bots.commands.admin.disputes import OPERATOR_KINDS, make_operator_card
 from bots.commands.admin.setprice import compose_price_announcement
 from bots.commands.answers import AnswerRenderer
+from bots.commands.api_token_texts import API_KINDS, compose_api_notification
 from bots.commands.cancel import make_cancel_choice
 from bots.commands.dispute_texts import DISPUTE_KINDS, compose_dispute_notification
 from bots.commands.receipt import Seller, make_receipt_choice
@@ -249,6 +250,7 @@ def _compose_other_payment(notification: Notification) -> tuple[Phrase, tuple[Ph
 #: What kinds say by their own facts alone.
 _COMPOSERS: Mapping[str, Callable[[Notification], tuple[Phrase, tuple[Phrase, ...]]]] = {
     **dict.fromkeys(EARNING_KINDS, compose_earning_notification),
+    **dict.fromkeys(API_KINDS, compose_api_notification),
     PRICE_CHANGED: compose_price_announcement,
     CANCELLATION_ENDED: _compose_refused_cancellation,
     PAID_OTHERWISE: _compose_other_payment,

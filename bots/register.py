@@ -30,6 +30,7 @@ from bots.commands.admin.suppliers import CostCommands, SupplierCommands
 from bots.commands.admin.tiers import TierCommands
 from bots.commands.admin.unmatched import UnmatchedCommands, make_unmatched_card
 from bots.commands.admin.users import UserCommands
+from bots.commands.api_tokens import ApiTokenCommands
 from bots.commands.ask import AskCommands
 from bots.commands.attachments import QuestionComposer
 from bots.commands.balance import BalanceCommands
@@ -89,7 +90,7 @@ MENU: Final = (
     ),
     *("topup", "paysupport", "terms", "redeem", "refer", "payment", "refund", "unmatched"),
     *("contribute", "keys", "withdraw", "payouts"),
-    *("language", "settings", "privacy", "link", "unlink"),
+    *("language", "settings", "privacy", "api", "link", "unlink"),
     *("setprice", "pricing", "suppliers"),
     *("grant", "audit", "report", "users", "pause", "limit", "role", "promo", "broadcast", "pool"),
     "crowd",
@@ -212,9 +213,9 @@ def _build_shared(services: Services) -> _Shared:
         shortage_cards=_build_shortage_cards(services, models, drafts),
         export=ExportCommands(
             ledger=base.ledger,
-            balances=services.users.balances,
+            users=services.users,
+            api_tokens=services.api.tokens,
             ask_history=services.asks.history,
-            users=services.users.users,
             orders=services.payments.orders,
             contributions=earnings.contributions,
             withdrawals=earnings.withdrawals,
@@ -344,6 +345,12 @@ def _ask_groups(services: Services, shared: _Shared) -> Iterator[object]:
     )
     yield TierCommands(deals=services.pricing.deals, users=services.users.users, clock=clock)
     yield shared.export
+    if services.base.config.api.is_on:
+        yield ApiTokenCommands(
+            api_tokens=services.api.tokens,
+            catalogue=catalogue,
+            base_url=services.base.config.api.base_url,
+        )
     yield EraseCommands(erasure=services.admin.erasure, clock=clock)
 
 

@@ -24,6 +24,8 @@ from core.admin.broadcasts import Broadcasts
 from core.admin.erasure import Erasure
 from core.admin.monitor import Monitor
 from core.admin.user_search import UserSearch
+from core.api_tokens.replies import ApiReplies
+from core.api_tokens.service import ApiTokens
 from core.asks.admission import Admission
 from core.asks.chat_moves import ChatMoves
 from core.asks.conversations import Conversations
@@ -188,6 +190,14 @@ class AskServices:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiServices:
+    """What programs ask by, and replies to them that are kept."""
+
+    tokens: ApiTokens
+    replies: ApiReplies
+
+
+@dataclass(frozen=True, slots=True)
 class AdminServices:
     """What operators see and do, beside prices, payments and payouts."""
 
@@ -212,6 +222,7 @@ class Services:
     repricing: RepricingServices
     earnings: EarningServices
     payments: PaymentServices
+    api: ApiServices
     asks: AskServices
     admin: AdminServices
 
@@ -260,6 +271,7 @@ async def build(config: Config, *, db: Database, clock: Clock, externals: Extern
         repricing=repricing,
         earnings=earnings,
         payments=build_payments(base, externals, pricing, vault, users, is_trading=is_trading),
+        api=build_api(base, vault),
         asks=asks,
         admin=build_admin(base, pricing, pool, users, earnings, asks),
     )
@@ -444,6 +456,13 @@ def _payment_base(base: Foundation, pricing: PricingServices) -> PaymentBase:
         pricing.deals,
         withdrawal_days=sales.withdrawal_days,
         stripe_sells=base.config.stripe.managed_payments,
+    )
+
+
+def build_api(base: Foundation, vault: Vault) -> ApiServices:
+    """Tokens of programs, and kept replies; there whether or not the API is served."""
+    return ApiServices(
+        tokens=ApiTokens(ledger=base.ledger, vault=vault), replies=ApiReplies(ledger=base.ledger)
     )
 
 

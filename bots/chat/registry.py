@@ -68,6 +68,11 @@ class CommandRegistry:
         """What becomes of a question that was edited."""
         return self._actions["edit-question"]
 
+    @property
+    def pasted_token_action(self) -> Action | None:
+        """What a message with a token of ours in it is; None where there are no tokens."""
+        return self._actions.get("api-pasted")
+
     def find_command(self, name: str) -> Command | None:
         """The command of that name."""
         return self._by_name.get(name)

@@ -15,6 +15,7 @@ from bots.chat.audio import DownloadFailed
 from bots.chat.callbacks import ButtonExpired, NotYourButton
 from bots.chat.forms import FormClosed, InvalidFormInput
 from bots.chat.reply import Phrase, plain, say, say_count
+from bots.commands.api_token_texts import TOKEN_SENTENCES
 from bots.commands.text import (
     UNREADABLE_AUDIO,
     format_cash,
@@ -125,6 +126,7 @@ _KEY_TITLES: Final = {
     "github": plain("GitHub"),
     "aws": plain("AWS"),
     "slack": plain("Slack"),
+    "creditbot": say("this bot's API"),
     "private-key": say("private key"),
 }
 
@@ -533,6 +535,7 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     ),
     TooManyAttempts: say("Too many wrong codes. Wait ten minutes, then try again."),
     AlreadyLinked: say("That is your own code: type it on your other platform."),
+    **TOKEN_SENTENCES,
     NotErasable: {
         "asks": say(
             "An answer is still being written. Nothing was erased. Try again when it is done."

@@ -11,7 +11,9 @@ from typing import Any, Final
 from bots.chat.command import Request, action, command
 from bots.chat.reply import Reply, ReplyFile, say
 from bots.commands.text import format_cash
+from bots.services import UserServices
 from core import chart
+from core.api_tokens.service import ApiTokens
 from core.asks.file_repository import KeptFile
 from core.asks.repository import AskHistory, ExportedTurn
 from core.clock import as_datetime
@@ -19,8 +21,6 @@ from core.earnings.contributions import Contributions
 from core.earnings.withdrawals import Withdrawals
 from core.ledger.ledger import Ledger
 from core.money import format_usd
-from core.users.balances import Balances
-from core.users.service import Users
 from core.users.types import Person
 from payments.orders import Orders
 
@@ -35,15 +35,15 @@ class ExportCommands:
         self,
         *,
         ledger: Ledger,
-        balances: Balances,
+        users: UserServices,
+        api_tokens: ApiTokens,
         ask_history: AskHistory,
-        users: Users,
         orders: Orders,
         contributions: Contributions,
         withdrawals: Withdrawals,
     ) -> None:
-        self._ledger, self._balances, self._ask_history = ledger, balances, ask_history
-        self._users, self._orders = users, orders
+        self._ledger, self._ask_history, self._orders = ledger, ask_history, orders
+        self._users, self._balances, self._api_tokens = users.users, users.balances, api_tokens
         self._contributions, self._withdrawals = contributions, withdrawals
 
     @command("export", title=say("Export"), description=say("Everything kept about you, as a file"))
@@ -97,6 +97,7 @@ class ExportCommands:
             "orders": await self._export_orders(person_ids),
             "contributions": await self._export_contributions(person),
             "withdrawals": await self._export_withdrawals(person_ids),
+            "api_tokens": await self._export_api_tokens(person_ids),
         }
         return json.dumps(document, ensure_ascii=False, indent=1).encode()
 
@@ -162,6 +163,19 @@ class ExportCommands:
                 "reason": one.reason,
             }
             for one in await self._contributions.list_for_contributor(person.id)
+        ]
+
+    async def _export_api_tokens(self, person_ids: list[str]) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": one.name,
+                "token": one.label,
+                "made": _format_time(one.created_at),
+                "expires": _format_time(one.expires_at),
+                "revoked": None if revoked_at is None else _format_time(revoked_at),
+                "last_used": None if one.last_used_at is None else _format_time(one.last_used_at),
+            }
+            for one, revoked_at in await self._api_tokens.list_all_tokens(person_ids)
         ]
 
     async def _export_withdrawals(self, person_ids: list[str]) -> list[dict[str, Any]]:

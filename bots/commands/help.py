@@ -18,7 +18,7 @@ HELP_GROUPS: Final[tuple[tuple[Phrase, tuple[str, ...]], ...]] = (
     (say("— Earn —"), ("contribute", "keys", "withdraw", "refer")),
     (
         say("— Settings —"),
-        ("settings", "language", "privacy", "export", "link", "unlink", "start", "help"),
+        ("settings", "language", "privacy", "export", "api", "link", "unlink", "start", "help"),
     ),
 )
 

@@ -52,6 +52,8 @@ def find_missing(given: Mapping[str, str]) -> Problems:
         given["PUBLIC_URL"]
     ):
         problems["PUBLIC_URL"] = "begins with https://; gateways and browsers trust nothing else"
+    if urlsplit(given.get("API_URL", "")).scheme == "http" and not _is_loopback(given["API_URL"]):
+        problems["API_URL"] = "begins with https://; tokens would be read on the way"
     if "DISCORD_SKUS" in given and "DISCORD_TOKEN" not in given:
         problems |= {"DISCORD_TOKEN": "is needed with SKUs: they are sold there"}
     for gateway, names in _GATEWAYS.items():

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Annotated, Final
@@ -98,6 +99,17 @@ def read_shards(text: str) -> tuple[tuple[int, ...], int]:
     return tuple(range(first, last + 1)), count
 
 
+def read_networks(text: str) -> tuple[str, ...]:
+    """Addresses and networks, comma-separated: `10.0.0.1,192.0.2.0/24`."""
+    networks = []
+    for part in _split(text):
+        try:
+            networks.append(str(ipaddress.ip_network(part, strict=False)))
+        except ValueError:
+            raise ValueError(f"“{part[:40]}” is not like 10.0.0.1 or 192.0.2.0/24") from None
+    return tuple(networks)
+
+
 def read_dollars(text: str) -> NanoUsd:
     """An amount in whole cents above zero."""
     try:
@@ -179,6 +191,7 @@ MasterKeys = Annotated[SecretStr, BeforeValidator(read_master_keys)]
 Admins = Annotated[tuple[tuple[str, str], ...], _reader(read_admins)]
 SupplierNames = Annotated[frozenset[str], _reader(read_suppliers)]
 Shards = Annotated[tuple[tuple[int, ...], int], _reader(read_shards)]
+Networks = Annotated[tuple[str, ...], _reader(read_networks)]
 Dollars = Annotated[NanoUsd, _reader(read_dollars)]
 Budget = Annotated[NanoUsd, _reader(read_budget)]
 StarWorth = Annotated[NanoUsd, _reader(read_star)]

@@ -28,6 +28,7 @@ from bots.config.fields import (
     DatabaseUrl,
     Dollars,
     MasterKeys,
+    Networks,
     Packs,
     PayoutMethodNames,
     Shards,
@@ -403,6 +404,29 @@ class HttpConfig(Section):
     metrics_port: Port = 0
 
 
+class ApiConfig(Section):
+    """The API by which people's programs ask, on a port of its own."""
+
+    #: Whether it is served, and people can make tokens for it.
+    api: bool = False
+    api_host: str = "127.0.0.1"
+    api_port: Port = 8090
+    #: The address that people are told; empty: host and port.
+    api_url: Url = ""
+    #: Proxies whose word is taken for where a request came from.
+    api_proxies: Networks = ()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether programs may ask."""
+        return self.api
+
+    @property
+    def base_url(self) -> str:
+        """Where programs reach it, without a slash at its end."""
+        return self.api_url or f"http://{self.api_host}:{self.api_port}"
+
+
 class SupplierConfig(Section):
     """What is set for one supplier: another address, an own key with its budget in dollars."""
 
@@ -430,6 +454,7 @@ class Config(BaseSettings):
     paypal: PayPalConfig = PayPalConfig()
     btcpay: BtcPayConfig = BtcPayConfig()
     http: HttpConfig = HttpConfig()
+    api: ApiConfig = ApiConfig()
     #: By name.
     suppliers: dict[str, SupplierConfig] = {}
 

@@ -46,6 +46,7 @@ _SHAPES: Final[tuple[tuple[str, str], ...]] = (
     ("stripe", r"whsec_[A-Za-z0-9]{24,}"),
     ("github", r"(?:gh[opsur]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})"),
     ("aws", r"(?:AKIA|ASIA)[A-Z0-9]{16}"),
+    ("creditbot", r"cbk_[0-9A-Za-z]{36}"),
     ("slack", r"xox[abprs]-[A-Za-z0-9\-]{20,}"),
 )
 _PREFIXED: Final = re.compile(
@@ -70,7 +71,7 @@ _CLOUDFLARE_OLD: Final = re.compile(
 _HINTS: Final[tuple[str, ...]] = (
     *("sk-", "sk_", "rk_", "aiza", "aq.", "xai-", "gsk_", "cfut_", "cfat_", "cfot_", "cfk_"),
     *("hf_", "pplx-", "nvapi-", ":aa", "whsec_", "gho_", "ghp_", "ghs_", "ghu_", "ghr_"),
-    *("github_pat_", "akia", "asia", "xox", "private key", "cloudflare"),
+    *("github_pat_", "akia", "asia", "xox", "private key", "cloudflare", "cbk_"),
 )
 #: Long runs of one letter are examples ("sk-xxxxxxxx…"), not keys.
 _DISTINCT_MIN = 8

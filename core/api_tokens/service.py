@@ -19,7 +19,12 @@ from pydantic import SecretStr
 from core import ids
 from core.api_tokens.caps import as_day_number
 from core.api_tokens.repository import TokenRepository
-from core.api_tokens.secret_form import generate_secret, is_well_formed, shorten_secret
+from core.api_tokens.secret_form import (
+    find_secret,
+    generate_secret,
+    is_well_formed,
+    shorten_secret,
+)
 from core.api_tokens.types import (
     API_PASTE_FOUND,
     DEFAULT_PER_DAY,
@@ -41,7 +46,7 @@ from core.api_tokens.types import (
 from core.api_tokens.uses import TokenUseRecorder, parse_address
 from core.clock import DAY_MS
 from core.db import schema
-from core.db.writes import Insert, Update, UpdateAll
+from core.db.writes import Companion, Insert, Update, UpdateAll
 from core.ledger.ledger import Ledger
 from core.money import Credits
 from core.notification import notification_row
@@ -156,14 +161,18 @@ class ApiTokens:
         await self._ledger.record(UpdateAll(schema.api_token, where, ended))
         self._forget_verified()
 
-    async def revoke_found_token(self, token: ApiToken, finder: str) -> bool:
+    async def revoke_found_token(self, token_id: str, finder: str) -> bool:
         """Ends a token whose secret somebody has come by; its person is told, unless they found it
         themselves. False when it has ended already."""
-        now = self._clock.now_ms()
-        rows = [
-            Update(schema.api_token, {"id": token.id}, {"revoked_at": now}, {"revoked_at": None}),
-            *(() if finder == token.person else (self._build_found_notification(token),)),
+        uses = await self._repository.find_uses(token_id)
+        if uses is None:
+            return False
+        ended = {"revoked_at": self._clock.now_ms()}
+        rows: list[Companion] = [
+            Update(schema.api_token, {"id": token_id}, ended, {"revoked_at": None})
         ]
+        if finder != uses.token.person:
+            rows.append(self._build_found_notification(uses.token))
         is_revoked = await self._ledger.try_record(*rows)
         self._forget_verified()
         return is_revoked
@@ -270,7 +279,7 @@ def _clean_name(typed: str) -> str:
     """A name in one line, without signs that nobody sees; raises `BadTokenName`."""
     name = " ".join(typed.split())
     is_visible = all(unicodedata.category(sign)[0] != "C" for sign in name)
-    if not 1 <= len(name) <= NAME_CHARS_MAX or not is_visible:
+    if not 1 <= len(name) <= NAME_CHARS_MAX or not is_visible or find_secret(name):
         raise BadTokenName
     return name
 

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from bots.commands.terms import PaymentTerms
 from bots.config.settings import (
+    ApiConfig,
     Config,
     EarningsConfig,
     OperatorConfig,
@@ -44,11 +45,13 @@ def make_config(
     policy: EarningPolicy = SAFE_POLICY,
     offer: Offer | None = None,
     master_keys: Sequence[bytes] = (MASTER_KEY,),
+    api: bool = False,
 ) -> Config:
     """Settings; a test's policy and offer may be what no operator could set."""
     terms, offer = terms or PaymentTerms(), offer or Offer()
     assert policy == replace(SAFE_POLICY, **_numbers(policy), suppliers=policy.suppliers)
     return Config(
+        api=ApiConfig(api=api),
         operator=OperatorConfig(
             master_keys=SecretStr(",".join(base64.b64encode(key).decode() for key in master_keys)),
             admins=ADMINS,

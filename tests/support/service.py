@@ -223,6 +223,7 @@ async def running(
     prices: Mapping[str, int] = brief.PRICES,
     master_keys: Sequence[bytes] = (MASTER_KEY,),
     world: World | None = None,
+    api: bool = False,
 ) -> AsyncIterator[Service]:
     """The service in the brief's world or another; leaves only with both audits clean."""
     async with contextlib.AsyncExitStack() as stack:
@@ -242,6 +243,7 @@ async def running(
             policy=policy,
             offer=offer,
             master_keys=master_keys,
+            api=api,
         )
         if world is not None:
             models = ModelsConfig(history_tokens=world.history_tokens)

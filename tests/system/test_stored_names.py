@@ -15,6 +15,12 @@ from bots.config.settings import setting_names
 from core import chart
 from core.admin.alerts import ALERT
 from core.admin.broadcasts import BROADCAST, BROADCAST_DONE, BROADCAST_PROGRESS
+from core.api_tokens.types import (
+    API_FIRST_USED,
+    API_HALF_SPENT,
+    API_PASTE_FOUND,
+    API_USED_ELSEWHERE,
+)
 from core.clock import SystemClock
 from core.db import schema
 from core.earnings.payouts import PAYOUT_CHANGED
@@ -45,7 +51,9 @@ async def test_stored_names_stay(sqlite_url: str) -> None:
     gateway = SandboxGateway(url="http://127.0.0.1:9", secret=SecretStr("s"))
     policy = replace(SAFE_POLICY, suppliers=frozenset({"openai"}))
     clock = SystemClock()
-    async with running(sqlite_url, clock, gateways={"sandbox": gateway}, policy=policy) as service:
+    async with running(
+        sqlite_url, clock, gateways={"sandbox": gateway}, policy=policy, api=True
+    ) as service:
         app = service.app
         measured = http.build_metrics_registry(
             app.services.asks.asks,
@@ -76,6 +84,7 @@ async def test_stored_names_stay(sqlite_url: str) -> None:
                     KEY_COOLDOWN,
                     MODEL_ENDS,
                 ),
+                *(API_FIRST_USED, API_USED_ELSEWHERE, API_HALF_SPENT, API_PASTE_FOUND),
                 *(CANCELLATION_WAITS, CANCELLATION_ENDED),
                 *(BROADCAST_DONE, BROADCAST_PROGRESS, SUPPORT_ASKED, SUPPORT_ANSWERED),
                 *(CREDITS_HELD, CREDITS_LOST, CREDITS_RELEASED),

@@ -39,6 +39,8 @@ INTERNAL = {
     "HoldResolved",
     "IdempotencyConflict",
     "InvalidSignature",
+    "InvalidToken",
+    "NetworkNotAllowed",
     "NoCost",
     "NotDelivered",
     "SettleTooMuch",

@@ -47,6 +47,7 @@ SECRETS = [
     ("github", "ghp_" + chars(36)),
     ("github", "github_pat_" + chars(82)),
     ("aws", "AKIA" + chars(16, string.ascii_uppercase + string.digits)),
+    ("creditbot", "cbk_" + chars(36)),
     ("slack", "xoxb-" + chars(24) + "-" + chars(24)),
 ]
 AROUND = [
