@@ -45,6 +45,7 @@ INTERNAL = {
     "NotDelivered",
     "SettleTooMuch",
     "TelegramRefused",
+    "TokenCapReached",
     "Unsealable",
 }
 
