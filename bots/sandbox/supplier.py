@@ -27,12 +27,16 @@ from bots.sandbox.messages import (
     parse_messages,
 )
 from bots.sandbox.pictures import SeenPicture
+from bots.sandbox.tool_answers import ToolCall, ToolRequest, parse_tool_request
 from core.audio.length import count_length
 from core.money import Tokens
 from core.pricing.catalogue import Catalogue, Model, Route
 from core.pricing.token_counter import count_message_tokens, count_tokens
 
-_SAMPLING = ("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty")
+#: What models that reason don't take.
+_UNSUPPORTED = (
+    *("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "stop"),
+)
 #: Eight pictures, each as large as they are sent at most, in base64: as much as Anthropic takes.
 _BODY_BYTES_MAX = 32 << 20
 #: Of a form with a file: the fields beside it are small.
@@ -56,11 +60,42 @@ class _CompletionRequest:
     limit: int
     stream: bool
     with_usage: bool
+    tools: ToolRequest
+    #: What describes the tools and the answer's form: it counts as prompt.
+    told: str
 
     @property
     def questions(self) -> tuple[str, ...]:
         """The texts of its person."""
         return tuple(message.text for message in self.messages if message.role == "user")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A text, or a call of a tool, and why it ends."""
+
+    text: str
+    reason: Literal["stop", "length", "tool_calls"]
+    call: ToolCall | None = None
+
+    def list_deltas(self, pieces: Sequence[str]) -> list[dict[str, Any]]:
+        """What a stream says of it; a call's arguments are in the pieces, too."""
+        if self.call is None:
+            return [{"content": piece} for piece in pieces]
+        begun = {"index": 0, **_describe_call(self.call, "")}
+        rest = [{"index": 0, "function": {"arguments": piece}} for piece in pieces]
+        return [{"tool_calls": [one]} for one in (begun, *rest)]
+
+    def build_message(self) -> dict[str, Any]:
+        """The whole of it at once."""
+        message = {"role": "assistant", "content": None if self.call else self.text}
+        calls = [_describe_call(self.call, self.text)] if self.call else []
+        return {**message, "tool_calls": calls} if calls else message
+
+
+def _describe_call(call: ToolCall, arguments: str) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": arguments}
+    return {"id": call.id, "type": "function", "function": function}
 
 
 _TOO_LARGE = RequestRefused(413, "request_too_large", "The request is too large.")
@@ -129,19 +164,18 @@ class SandboxSupplier:
             prompt = await _count_prompt(completion, seen)
         except RequestRefused as refused:
             return _refusal_response(refused)
-        text, reason = await _limit_answer(completion, _compose_answer(completion, seen))
-        output = min(completion.limit, (await count_tokens(completion.model, text)).units)
+        answer = await _make_answer(completion, seen)
+        output = min(completion.limit, (await count_tokens(completion.model, answer.text)).units)
         usage = {
             "prompt_tokens": prompt.units,
             "completion_tokens": output,
             "total_tokens": prompt.units + output,
         }
         if completion.stream:
-            return await self._stream_answer(request, completion, text, reason, usage)
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}}
+            return await self._stream_answer(request, completion, answer, usage)
+        choice = {"index": 0, "message": answer.build_message(), "finish_reason": answer.reason}
         head = _response_head(completion.route.model, "chat.completion")
-        whole = {**choice, "finish_reason": reason}
-        return web.json_response({**head, "choices": [whole], "usage": usage})
+        return web.json_response({**head, "choices": [choice], "usage": usage})
 
     async def _transcribe(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -160,8 +194,7 @@ class SandboxSupplier:
         self,
         request: web.Request,
         completion: _CompletionRequest,
-        text: str,
-        reason: str,
+        answer: _Answer,
         usage: Mapping[str, int],
     ) -> web.StreamResponse:
         head = _response_head(completion.route.model, "chat.completion.chunk")
@@ -175,11 +208,12 @@ class SandboxSupplier:
         with contextlib.suppress(ConnectionResetError):  # whoever asked had enough: Stop
             await send([_stream_choice({"role": "assistant", "content": ""})], None)
             is_watched = not "".join(completion.questions[-1:]).startswith(answers.CROWD_OPENING)
-            for piece in _PIECE.findall(text) if is_watched else (text,):
+            pieces = _PIECE.findall(answer.text) if is_watched else [answer.text]
+            for delta in answer.list_deltas(pieces):
                 if is_watched and self._piece_delay_seconds > 0:
                     await asyncio.sleep(self._piece_delay_seconds)
-                await send([_stream_choice({"content": piece})], None)
-            await send([_stream_choice({}, reason)], None)
+                await send([_stream_choice(delta)], None)
+            await send([_stream_choice({}, answer.reason)], None)
             if completion.with_usage:
                 await send([], usage)
             await response.write(b"data: [DONE]\n\n")
@@ -238,7 +272,7 @@ def _parse_completion(
     name = body.get("model")
     if not isinstance(name, str) or name not in models or models[name].per != "token":
         raise RequestRefused(404, "model_not_found", "There is no such model.")
-    for field in _SAMPLING:
+    for field in _UNSUPPORTED:
         if field in body:
             raise RequestRefused(400, "unsupported_parameter", f"'{field}' is not supported.")
     if "max_tokens" in body and "max_completion_tokens" in body:
@@ -246,8 +280,9 @@ def _parse_completion(
     limit = body.get("max_completion_tokens", body.get("max_tokens", _DEFAULT_LIMIT))
     if type(limit) is not int or limit < 1:
         raise RequestRefused(400, "invalid_value", "The limit is not a positive whole number.")
-    messages = parse_messages(body.get("messages"), supplier)
+    messages, tools = parse_messages(body.get("messages"), supplier), parse_tool_request(body)
     options = body.get("stream_options")
+    described = [body[name] for name in ("tools", "response_format") if name in body]
     return _CompletionRequest(
         model=models[name],
         route=_find_route(models[name], supplier, name),
@@ -256,6 +291,8 @@ def _parse_completion(
         stream=body.get("stream") is True,
         # Suppliers whose dialect can't ask for usage tell it unasked.
         with_usage=not isinstance(options, dict) or options.get("include_usage") is True,
+        tools=tools,
+        told="".join(json.dumps(one) for one in described),
     )
 
 
@@ -270,6 +307,18 @@ async def _look_at_all(messages: Sequence[SandboxMessage]) -> list[list[SeenPict
     return await asyncio.to_thread(look_at_pictures, messages)
 
 
+async def _make_answer(
+    completion: _CompletionRequest, seen: Sequence[Sequence[SeenPicture]]
+) -> _Answer:
+    call = completion.tools.choose_call(completion.messages)
+    if call is not None:
+        arguments, reason = await _limit_answer(completion, call.arguments)
+        return _Answer(arguments, "tool_calls" if reason == "stop" else reason, call)
+    own = completion.tools.compose_own_text(completion.messages)
+    text = _compose_answer(completion, seen) if own is None else own
+    return _Answer(*await _limit_answer(completion, text))
+
+
 def _compose_answer(completion: _CompletionRequest, seen: Sequence[Sequence[SeenPicture]]) -> str:
     *earlier, last = seen
     in_view = [picture for pictures in earlier for picture in pictures]
@@ -280,7 +329,10 @@ async def _count_prompt(
     completion: _CompletionRequest, seen: Sequence[Sequence[SeenPicture]]
 ) -> Tokens:
     model = completion.model
-    prompt = await count_message_tokens(model, [message.text for message in completion.messages])
+    texts = [message.text for message in completion.messages]
+    prompt = await count_message_tokens(model, texts)
+    if completion.told:
+        prompt += await count_tokens(model, completion.told)
     sizes = [one.size for pictures in seen for one in pictures]
     picture_tokens = completion.route.count_pictures(sizes)
     if picture_tokens is None:
@@ -317,7 +369,7 @@ def _response_head(model: str, kind: str) -> dict[str, Any]:
     }
 
 
-def _stream_choice(delta: Mapping[str, str], reason: str | None = None) -> dict[str, Any]:
+def _stream_choice(delta: Mapping[str, Any], reason: str | None = None) -> dict[str, Any]:
     return {"index": 0, "delta": delta, "finish_reason": reason}
 
 

@@ -74,8 +74,10 @@ class Supplier:
 
     def choose_options(self, options: CallOptions | None) -> CallOptions | None:
         """What of a call's options is sent there: sampling parameters only to servers of the
-        operator's own, since current models refuse them."""
-        return options if options is None or self.custom else options.without_sampling()
+        operator's own, since current models refuse them; what those don't take is found out by
+        their dialect, which Anthropic's wire has none of."""
+        is_sampled = self.custom and self.wire == "openai"
+        return options if options is None or is_sampled else options.without_sampling()
 
     def list_stops(self, options: CallOptions | None) -> tuple[str, ...]:
         """The stop sequences before which an answer must be cut here: only Anthropic's wire takes

@@ -184,6 +184,8 @@ _FAULT_BY_STATUS: Mapping[int, Fault] = {
 _OPTIONAL_FIELDS = (
     *("max_completion_tokens", "max_tokens", "stream_options", "include_obfuscation"),
     *("include_usage", "safety_identifier", "prompt_cache_key", "detail", "store"),
+    *("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed"),
+    *("parallel_tool_calls", "reasoning_effort"),
 )
 _OPTIONAL_FIELD = rf"\b({'|'.join(_OPTIONAL_FIELDS)})\b"
 #: That a field isn't taken, in words, before its name or after it.

@@ -69,6 +69,8 @@ class OpenAIDialect:
     sends_detail: bool = False
     #: Whether a picture's URL stands alone, not in an object.
     sends_bare_urls: bool = False
+    #: What isn't taken of a call's options.
+    left_out: frozenset[str] = frozenset()
 
     def without(self, field: str) -> Self | None:
         """The dialect of a server that doesn't take a field; None where this one doesn't send it,
@@ -81,6 +83,9 @@ class OpenAIDialect:
             return replace(self, is_openai=False)
         if field == "detail" and self.sends_detail:
             return replace(self, sends_detail=False)
+        if field in (_SAMPLING_FIELDS | _OTHER_OPTIONS) - self.left_out:
+            fields = _SAMPLING_FIELDS if field in _SAMPLING_FIELDS else {field}
+            return replace(self, left_out=self.left_out | fields)
         return None
 
 
@@ -91,6 +96,13 @@ _OTHER_LIMIT: Mapping[str, Literal["max_tokens", "max_completion_tokens"]] = {
 _OPENAI_FIELDS = frozenset(
     ("store", "safety_identifier", "prompt_cache_key", "include_obfuscation")
 )
+
+#: Whoever refuses one of these takes none of them.
+_SAMPLING_FIELDS = frozenset(
+    ("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed")
+)
+#: Options without which a call asks for the same.
+_OTHER_OPTIONS = frozenset(("parallel_tool_calls", "reasoning_effort"))
 
 #: The dialect that nearly all servers take.
 PLAIN_DIALECT = OpenAIDialect()
@@ -170,7 +182,8 @@ class OpenAIAdapter:
             if call.cache is not None:
                 body["prompt_cache_key"] = call.cache.key
         if call.options is not None:
-            body |= build_openai_options(call.options)
+            options = build_openai_options(call.options).items()
+            body |= {name: value for name, value in options if name not in self.dialect.left_out}
         return body
 
     def _build_messages(self, message: ChatMessage) -> list[dict[str, Any]]:

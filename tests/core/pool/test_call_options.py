@@ -73,6 +73,7 @@ def test_who_takes_what() -> None:
 
     own = replace(SUPPLIERS["openai"], custom=True)
     assert sent(own) == (0.5, ("END", "\n"))
+    assert sent(replace(SUPPLIERS["anthropic"], custom=True)) == (None, ("\n",))
     assert sent(SUPPLIERS["openai"]) == (None, ("END", "\n"))
     assert sent(SUPPLIERS["cloudflare"]) == (None, ("END", "\n"))
     assert sent(SUPPLIERS["anthropic"]) == (None, ("\n",))

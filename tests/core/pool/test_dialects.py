@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from core.money import parse_usd
 from core.pool import dialects
 from core.pool.pool import Pool
+from core.pool.providers.parts import CallOptions, Tool
 from core.pool.providers.types import Fault, SupplierFault
 from core.pool.types import Candidate
 from tests.core.pool.world import ASK, INPUT, LIMIT, LUNA, World
@@ -169,3 +170,25 @@ async def test_so_many_dialects_are_remembered(
         for name in names:
             await ask(world, pool, name)
         assert [name for *_, name in pool._dialects._learned] == ["model-2", "model-3"]
+
+
+async def test_options_that_a_server_does_not_take_are_left_out(world: World) -> None:
+    """All sampling where one parameter is refused; what else it refuses by itself."""
+    tools = (Tool("now", "", {}),)
+    options = CallOptions(tools=tools, temperature=0.0, seed=7, calls_in_parallel=False)
+    async with own_server(world) as (pool, server):
+        for name in ("temperature", "parallel_tool_calls"):
+            words = f"Unsupported parameter: '{name}' is not supported with this model."
+            server.unknown_fields[name] = Refuse(400, message=words)
+        found = pool.choose_candidate(world.catalogue.find("our-model"), INPUT, LIMIT)
+        assert found is not None
+        for _ in range(2):
+            async for _ in pool.stream(found, ASK, LIMIT, options=options):
+                pass
+        everything = {"tools", "temperature", "seed", "parallel_tool_calls"}
+        assert [one & everything for one in fields(server)] == [
+            everything,
+            {"tools", "parallel_tool_calls"},
+            {"tools"},
+            {"tools"},
+        ]
