@@ -8,9 +8,10 @@ import asyncio
 import base64
 import os
 import secrets
+import socket
 import sys
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from shutil import get_terminal_size
@@ -18,6 +19,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
+from bots.api_server import build_api_server
 from bots.app import App
 from bots.chat.i18n import find_nearest_language, render
 from bots.chat.reply import say
@@ -51,6 +53,11 @@ _CHECK_SECONDS_MAX: Final = 10.0
 _ABOUT: Final = say(
     "A chat with creditbot: write a question, or /help. /admin is the owner's desk. Ctrl-D ends. To"
     " audit the ledger in another terminal:"
+)
+_ABOUT_API: Final = say("Programs ask, too: /api makes a token. With that in TOKEN:")
+_CURL: Final = (
+    "curl {url}/v1/chat/completions -H \"Authorization: Bearer $TOKEN\" -d"
+    ' \'{{"model":"{model}","messages":[{{"role":"user","content":"Why is the sky blue?"}}]}}\''
 )
 _WELCOME_CREDITS: Final = 1_000
 #: Each sandbox key of the demo may "cost" this much.
@@ -91,11 +98,20 @@ async def demo(config: Config) -> int:
             build_service_app(app.chat.readiness, routes), "127.0.0.1", 0, HttpLimits()
         )
         stack.push_async_callback(server.stop)
+        await _serve_api(app, stack)
         gateway.set_public_url(f"http://127.0.0.1:{await server.start()}")
         await app.services.pool.pool.wait_for_first_check(_CHECK_SECONDS_MAX)
         await app.services.pricing.prices.refresh(at_most_seconds=0)
         await _chat(app, url)
     return 0
+
+
+async def _serve_api(app: App, stack: AsyncExitStack) -> None:
+    """Serves programs, unless the settings switch that off."""
+    if app.services.base.config.api.is_on:
+        server = build_api_server(app.services)
+        stack.push_async_callback(server.stop)
+        await server.start()
 
 
 async def _open_app(config: Config, db: Database, clock: SystemClock, externals: Externals) -> App:
@@ -125,7 +141,13 @@ async def _chat(app: App, url: str) -> None:
     if terminal:
         about = render(_ABOUT, read_language())
         command = f"CREDITBOT_DATABASE_URL={url} .venv/bin/creditbot audit"
-        for line in (*wrap_text(about, get_terminal_size().columns), f"  {command}", ""):
+        columns = get_terminal_size().columns
+        lines = [*wrap_text(about, columns), f"  {command}"]
+        api = app.services.base.config.api
+        if api.is_on:
+            lines += wrap_text(render(_ABOUT_API, read_language()), columns)
+            lines.append(f"  {_CURL.format(url=api.base_url, model=DEFAULT_MODEL)}")
+        for line in (*lines, ""):
             print_line(line)
     console = ConsoleAdapter(
         app.chat.dispatcher,
@@ -185,8 +207,27 @@ def _demo_config(config: Config) -> Config:
         config = _changed(config, "models", default_model=DEFAULT_MODEL)
     if not config.earnings.contributions:
         config = _changed(config, "earnings", contributions=frozenset(SUPPLIERS))
+    config = _with_api(config)
     custom = {name: given for name, given in config.suppliers.items() if given.url}
     return config.model_copy(update={"suppliers": custom})
+
+
+def _with_api(config: Config) -> Config:
+    """The same with programs let in, unless the settings say otherwise; where another program has
+    the usual port, on a free one."""
+    if "api" not in config.api.model_fields_set:
+        config = _changed(config, "api", api=True)
+    if "api_port" in config.api.model_fields_set or not config.api.is_on:
+        return config
+    return _changed(config, "api", api_port=_find_port(config.api.api_host, config.api.api_port))
+
+
+def _find_port(host: str, usual: int) -> int:
+    for port in (usual, 0):
+        with suppress(OSError), socket.create_server((host, port)) as server:
+            found: int = server.getsockname()[1]
+            return found
+    return usual
 
 
 def _changed(config: Config, section: str, **changes: Any) -> Config:

@@ -118,6 +118,11 @@ def _build_servers(app: App, telegram: TelegramAdapter | None) -> list[HttpServe
         routes += build_payment_routes(services.payments.inbox, services.payments.gateways)
         served = build_service_app(app.chat.readiness, routes)
         servers.append(HttpServer(served, settings.http_host, settings.http_port, limits))
+    if services.base.config.api.is_on:
+        # Whoever doesn't serve it doesn't load it.
+        from bots.api_server import build_api_server
+
+        servers.append(build_api_server(services))
     if settings.metrics_port:
         registry = build_metrics_registry(
             services.asks.asks,

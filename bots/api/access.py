@@ -14,7 +14,8 @@ from cachetools import TTLCache
 
 from bots.api.errors import ApiError
 from bots.api.exchange import Exchange
-from bots.api.ports import ApiToken, ApiTokens, InvalidToken, NetworkNotAllowed
+from bots.api.ports import ApiTokens
+from core.api_tokens.types import ApiToken, InvalidToken, NetworkNotAllowed
 from core.clock import Clock
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network

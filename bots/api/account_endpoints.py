@@ -11,8 +11,9 @@ from bots.api.access import AccessControl
 from bots.api.errors import ApiError, refuse_request
 from bots.api.exchange import Exchange
 from bots.api.model_offers import ModelOffers, describe_anthropic_model, describe_openai_model
-from bots.api.ports import ApiToken, ApiTokens, PeopleBalances
+from bots.api.ports import ApiTokens, PeopleBalances
 from bots.api.refusals import refuse_model
+from core.api_tokens.types import ApiToken
 from core.asks.api_usage import PAGE_ROWS_MAX, ApiUsage, ApiUsageHistory, UsageCursor
 from core.clock import DAY_MS, Clock
 
@@ -64,7 +65,7 @@ class AccountEndpoints:
         """What the person can spend, and what of it the token may still today."""
         token = await self._let_in(exchange)
         balance = await self._balances.for_user(token.person)
-        used = (await self._tokens.measure_day(token)).units
+        used = (await self._tokens.measure_day(token.id)).units
         tomorrow = (self._clock.now_ms() // DAY_MS + 1) * (DAY_MS // 1000)
         told = {
             "object": "credits",

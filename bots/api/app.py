@@ -19,7 +19,6 @@ from bots.api.ask_endpoint import AskEndpoint, AskPorts
 from bots.api.errors import ApiError, report_failure
 from bots.api.exchange import BODY_BYTES_MAX, ClientGone, Exchange
 from bots.api.model_offers import ModelOffers
-from bots.api.ports import ApiTokens
 from bots.api.refusals import describe_refusal
 from bots.http_connections import HttpLimits
 from core import ids
@@ -46,7 +45,6 @@ _Handler = Callable[[Exchange], Awaitable[None]]
 class ApiServices:
     """What the API is made of."""
 
-    tokens: ApiTokens
     ask_ports: AskPorts
     offers: ModelOffers
     usage_history: ApiUsageHistory
@@ -58,13 +56,13 @@ def build_api_app(services: ApiServices) -> ASGIApp:
     """The app, to be served by an `HttpServer` with `API_LIMITS`."""
     ports = services.ask_ports
     access = AccessControl(
-        tokens=services.tokens, clock=ports.clock, trusted_proxies=services.trusted_proxies
+        tokens=ports.tokens, clock=ports.clock, trusted_proxies=services.trusted_proxies
     )
     asks = AskEndpoint(access=access, offers=services.offers, ports=ports)
     accounts = AccountEndpoints(
         access=access,
         offers=services.offers,
-        tokens=services.tokens,
+        tokens=ports.tokens,
         balances=ports.balances,
         usage_history=services.usage_history,
         clock=ports.clock,

@@ -9,14 +9,14 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from bots.api.access import AccessControl
 from bots.api.answers import AnswerFollower, replay_answer
 from bots.api.chat_replies import ChatReplyWriter
 from bots.api.chat_requests import parse_chat_request
-from bots.api.errors import ApiError, Wire
+from bots.api.errors import ApiError, Wire, refuse_request
 from bots.api.exchange import Exchange
 from bots.api.message_replies import MessageReplyWriter
 from bots.api.message_requests import parse_count_request, parse_messages_request
@@ -25,7 +25,7 @@ from bots.api.ports import (
     ApiAsks,
     ApiReplies,
     ApiRun,
-    ApiToken,
+    ApiTokens,
     FindPerson,
     KeptReply,
     PeopleBalances,
@@ -34,6 +34,7 @@ from bots.api.refusals import refuse_empty_balance
 from bots.api.replies import ReplyFacts, ReplyWriter, SealThought, find_failure
 from bots.api.requests import ApiRequest, count_pictures, list_texts, read_pictures
 from core import ids
+from core.api_tokens.types import ApiToken
 from core.asks.api_calls import ApiCall, ReplyKey, TokenCap, decode_pieces
 from core.asks.types import AlreadyAsked, Question
 from core.attachments.reader import FileReader
@@ -43,6 +44,7 @@ from core.money import Credits
 from core.pool.providers.message_parts import ThinkingPart
 from core.pool.thinking_seals import ThinkingSeals
 from core.pool.vault import Vault
+from core.pricing.catalogue import Model
 from core.pricing.token_counter import count_message_tokens
 
 #: A body with a picture takes a while to be read as what it asks for: on a thread.
@@ -62,6 +64,7 @@ _Done = TypeVar("_Done")
 class AskPorts:
     """What asks need of the service."""
 
+    tokens: ApiTokens
     asks: ApiAsks
     replies: ApiReplies
     balances: PeopleBalances
@@ -151,8 +154,11 @@ class AskEndpoint:
         """Asks, and sends the answer; gives what is kept of an answer where this was asked
         before."""
         model = self._offers.find_model(request.model, token)
+        _check_form(request, model)
         person = await self._ports.find_person(token.person)
         asked = await read_pictures(request, self._ports.file_reader)
+        day = self._ports.clock.now_ms() // DAY_MS
+        await self._ports.tokens.prepare_day(token.id, day)
         question = Question(
             id=exchange.request_id,
             person=person,
@@ -160,7 +166,9 @@ class AskEndpoint:
             asked_in="",
             text="",
             model=model,
-            api_call=self._build_call(token, model.id, asked, digest),
+            api_call=self._build_call(
+                person.id, TokenCap(token.id, day, token.per_day), model, asked, digest
+            ),
         )
         try:
             run = await self._ports.asks.start_ask(question)
@@ -177,17 +185,19 @@ class AskEndpoint:
         return None
 
     def _build_call(
-        self, token: ApiToken, model: str, request: ApiRequest, digest: bytes
+        self, person: str, cap: TokenCap, model: Model, request: ApiRequest, digest: bytes
     ) -> ApiCall:
-        cap = TokenCap(token.id, self._ports.clock.now_ms() // DAY_MS, token.per_day)
+        options = request.options
+        if not model.thinking:
+            options = replace(options, effort="", thinking="")
         return ApiCall(
             cap=cap,
             messages=request.messages,
-            options=request.options,
+            options=options,
             answer_limit=request.answer_limit,
             extra_text=request.extra_text,
             prefix=self._ports.vault.derive_id(
-                "api prefix", token.person, model, _find_prefix(request)
+                "api prefix", person, model.id, _find_prefix(request)
             ),
             reply_key=ReplyKey(digest) if digest else None,
         )
@@ -244,6 +254,16 @@ class AskEndpoint:
         prompt_tokens = kept.result.prompt_tokens.units
         writer = self._build_writer(exchange, request, prompt_tokens, seal)
         await replay_answer(exchange, writer, pieces, kept.result, streams=request.streams)
+
+
+def _check_form(request: ApiRequest, model: Model) -> None:
+    """Raises `ApiError` where no supplier of a model keeps to the answer's form that is asked for:
+    Anthropic's wire knows forms by their schema alone."""
+    form = request.options.json_form
+    is_open = form is not None and form.schema is None
+    if is_open and all(route.provider == "anthropic" for route in model.routes):
+        text = f"{model.id} answers in JSON by a schema alone: give response_format a json_schema."
+        raise refuse_request(text, param="response_format", code="unsupported_value")
 
 
 def _find_prefix(request: ApiRequest) -> str:

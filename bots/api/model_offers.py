@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-from bots.api.ports import ApiToken
 from bots.api.refusals import refuse_model
+from core.api_tokens.types import ApiToken
 from core.money import MicroCredits, format_decimal
 from core.pricing.catalogue import Catalogue, Model, UnknownModel
 from core.pricing.deals import Deals

@@ -7,56 +7,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
+from core.api_tokens.types import ApiToken
 from core.asks.api_calls import AnswerFeed
 from core.asks.types import AskResult, Question, Quote
-from core.errors import Refusal
 from core.money import Credits
 from core.pool.types import Candidate
 from core.users.balances import SpendableBalance
 from core.users.types import Person
-
-
-class InvalidToken(Refusal):
-    """The token is none, or was revoked, or has expired."""
-
-    code: ClassVar[str] = "invalid_token"
-
-
-class NetworkNotAllowed(Refusal):
-    """The token isn't for the network that it came from."""
-
-    code: ClassVar[str] = "network_not_allowed"
-
-
-class ApiToken(Protocol):
-    """A token by which a program asks in a person's name."""
-
-    @property
-    def id(self) -> str:
-        """Its id, which is no secret."""
-        ...
-
-    @property
-    def person(self) -> str:
-        """The id of the person whose it is."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """What they call it."""
-        ...
-
-    @property
-    def per_day(self) -> Credits:
-        """What it may spend on a UTC day."""
-        ...
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The ids of the models that it is for; empty: all."""
-        ...
 
 
 class ApiTokens(Protocol):
@@ -70,8 +29,12 @@ class ApiTokens(Protocol):
         """Remembers that and from where it was used."""
         ...
 
-    async def measure_day(self, token: ApiToken) -> Credits:
-        """What its asks of this UTC day were charged, and hold."""
+    async def measure_day(self, token: str) -> Credits:
+        """What a token's asks of this UTC day were charged, and hold."""
+        ...
+
+    async def prepare_day(self, token: str, day: int) -> None:
+        """Has what a token spends on a UTC day counted; to be called before it asks."""
         ...
 
 

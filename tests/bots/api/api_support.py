@@ -15,8 +15,9 @@ import httpx
 from bots.api.app import API_LIMITS, ApiServices, build_api_app
 from bots.api.ask_endpoint import AskPorts
 from bots.api.model_offers import ModelOffers
-from bots.api.ports import ApiRun, ApiToken, InvalidToken, KeptReply, NetworkNotAllowed
+from bots.api.ports import ApiRun, KeptReply
 from bots.http import HttpServer
+from core.api_tokens.types import ApiToken, InvalidToken, NetworkNotAllowed
 from core.asks.api_calls import AnswerFeed
 from core.asks.types import AlreadyAsked, AskFailure, AskResult, Outcome, Question
 from core.attachments.reader import FileReader
@@ -41,22 +42,25 @@ def open_vault() -> Vault:
     return vault
 
 
-@dataclass(frozen=True)
-class FakeToken:
-    """A token of the one person."""
-
-    id: str = "tok_1"
-    person: str = "usr_1"
-    name: str = "laptop"
-    per_day: Credits = Credits(500)
-    models: tuple[str, ...] = ()
+TOKEN = ApiToken(
+    id="tok_1",
+    person="usr_1",
+    name="laptop",
+    label="cbk_righ…1234",
+    created_at=0,
+    expires_at=1 << 60,
+    last_used_at=None,
+    per_day=Credits(500),
+    models=(),
+    networks=(),
+)
 
 
 @dataclass
 class FakeTokens:
     """One token, and what is said of others."""
 
-    token: FakeToken = field(default_factory=FakeToken)
+    token: ApiToken = TOKEN
     asked: list[tuple[str, str]] = field(default_factory=list)
 
     async def authenticate(self, secret: str, address: str) -> ApiToken:
@@ -70,8 +74,11 @@ class FakeTokens:
     async def record_use(self, token: ApiToken, address: str) -> None:
         """Nobody asks."""
 
-    async def measure_day(self, token: ApiToken) -> Credits:
+    async def measure_day(self, token: str) -> Credits:
         return Credits(120)
+
+    async def prepare_day(self, token: str, day: int) -> None:
+        """Nothing is counted."""
 
 
 class FakeRun:
@@ -162,11 +169,14 @@ class FakeReplies:
         return self.kept.get(ask)
 
 
+_BALANCE = Credits(1_000)
+
+
 @dataclass
 class FakeBalances:
     """What the one person has."""
 
-    available: Credits = Credits(1_000)
+    available: Credits = _BALANCE
 
     async def for_user(self, person: str) -> SpendableBalance:
         return SpendableBalance(self.available, Credits(30))
@@ -268,8 +278,8 @@ async def serving(script: Script = _stay_silent, **changes: Any) -> AsyncIterato
         return make_person(id_)
 
     services = ApiServices(
-        tokens=tokens,
         ask_ports=AskPorts(
+            tokens=tokens,
             asks=asks,
             replies=replies,
             balances=balances,
@@ -307,5 +317,3 @@ def ask_chat(text: str = "why?", **fields: Any) -> dict[str, Any]:
 def ask_message(text: str = "why?", **fields: Any) -> dict[str, Any]:
     """A small request for a message."""
     return {**ask_chat(text), "max_tokens": 100, **fields}
-
-

@@ -13,7 +13,7 @@ import pytest
 
 from core.asks.types import AskFailure, Outcome
 from core.money import Tokens
-from core.pool.providers.parts import (
+from core.pool.providers.message_parts import (
     PicturePart,
     TextPart,
     ThinkingPart,

@@ -14,8 +14,7 @@ from bots.sandbox.supplier import SandboxSupplier
 from bots.sandbox.tool_answers import build_value
 from core.money import Tokens
 from core.pool.providers import http
-from core.pool.providers.openai import OpenAIAdapter
-from core.pool.providers.parts import (
+from core.pool.providers.message_parts import (
     CallOptions,
     JsonForm,
     TextPart,
@@ -23,6 +22,7 @@ from core.pool.providers.parts import (
     ToolCallPart,
     ToolResultPart,
 )
+from core.pool.providers.openai import OpenAIAdapter
 from core.pool.providers.types import (
     CallTarget,
     ChatMessage,

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from core.money import parse_usd
 from core.pool import dialects
 from core.pool.pool import Pool
-from core.pool.providers.parts import CallOptions, Tool
+from core.pool.providers.message_parts import CallOptions, Tool
 from core.pool.providers.types import Fault, SupplierFault
 from core.pool.types import Candidate
 from tests.core.pool.world import ASK, INPUT, LIMIT, LUNA, World
