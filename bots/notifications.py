@@ -25,6 +25,7 @@ from bots.commands.text import format_cash, format_credits
 from bots.commands.withdraw import EARNING_KINDS, compose_earning_notification
 from bots.services import UserServices
 from core.admin.broadcasts import BROADCAST, Broadcasts
+from core.api_tokens.types import API_SHOWN_ONCE
 from core.asks.repository import AskRepository, SettledAsk
 from core.errors import describe_failure
 from core.jobs.notifications import Notification
@@ -95,9 +96,12 @@ class NotificationSender:
         )
         reached = False
         for platform, id_ in await self._users.list_identities(person.id):
+            hidden = _find_secret_message(notification, platform, id_)
+            if hidden is None:
+                continue
             place = Place.from_code(f"{platform}:{id_}:")
             card = await render_card(reply, self._buttons, person=person, place=place)
-            message = _find_order_message(order, platform, id_)
+            message = hidden or _find_order_message(order, platform, id_)
             reached |= await self._try_notify(notification, card, platform, id_, message)
         if not reached:
             raise NobodyReached
@@ -272,6 +276,19 @@ def _find_order_message(order: Order | None, platform: str, chat: str) -> str:
         return ""
     place = Place.from_code(order.place)
     return order.shown_in if (place.platform, place.chat) == (platform, chat) else ""
+
+
+def _find_secret_message(notification: Notification, platform: str, chat: str) -> str | None:
+    """The message of this chat that shows a secret; None where that is another chat's, empty where
+    it isn't about one."""
+    if notification.kind != API_SHOWN_ONCE:
+        return ""
+    place = Place.from_code(str(notification.facts["place"]))
+    return (
+        str(notification.facts["message"])
+        if (platform, chat) == (place.platform, place.chat)
+        else None
+    )
 
 
 _TITLES = {

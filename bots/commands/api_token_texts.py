@@ -10,6 +10,7 @@ from core.api_tokens.types import (
     API_FIRST_USED,
     API_HALF_SPENT,
     API_PASTE_FOUND,
+    API_SHOWN_ONCE,
     API_USED_ELSEWHERE,
     BadNetwork,
     BadTokenName,
@@ -21,7 +22,10 @@ from core.clock import as_datetime
 from core.jobs.notifications import Notification
 
 #: Kinds of notifications about tokens.
-API_KINDS: Final = (API_FIRST_USED, API_USED_ELSEWHERE, API_HALF_SPENT, API_PASTE_FOUND)
+API_KINDS: Final = (
+    *(API_FIRST_USED, API_USED_ELSEWHERE, API_HALF_SPENT),
+    *(API_PASTE_FOUND, API_SHOWN_ONCE),
+)
 
 
 def _explain_pause(refusal: TokensPaused) -> Phrase:
@@ -55,6 +59,12 @@ def compose_api_notification(notification: Notification) -> tuple[Phrase, tuple[
     if notification.kind == API_PASTE_FOUND:
         return say("🔑 Your API token was found in a chat"), (
             say("{name} ({label}) was revoked. Make a new one: /api", name=name, label=label),
+        )
+    if notification.kind == API_SHOWN_ONCE:
+        return say("Your token: {name}", name=name), (
+            say(
+                "{label} isn't shown any more. If you haven't kept it, revoke it: /api", label=label
+            ),
         )
     if notification.kind == API_HALF_SPENT:
         return say("🔑 Half of a day's cap is used"), (

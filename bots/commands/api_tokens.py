@@ -189,6 +189,8 @@ class ApiTokenCommands:
             person, next(name for name in numbers if name not in taken)
         )
         text = secret.get_secret_value()
+        # The card takes the place of the one whose button was pressed.
+        await self._tokens.schedule_hiding(token, request.place.code, request.message)
         return Reply(
             title=say("Your token: {name}", name=token.name),
             lines=(
@@ -196,7 +198,7 @@ class ApiTokenCommands:
                 say("Base URL: {url}", url=self._base_url),
                 say(
                     "I can't show it again. When you have it in a safe place, press Saved: then it"
-                    " leaves this chat."
+                    " leaves this chat. After ten minutes it goes by itself."
                 ),
             ),
             choices=(
@@ -210,7 +212,9 @@ class ApiTokenCommands:
     @action("api-saved")
     async def api_saved(self, request: Request) -> Reply:
         """The secret leaves the chat: the token's card takes its place."""
-        return await self._token_card(await self._get_own_token(request))
+        token = await self._get_own_token(request)
+        await self._tokens.cancel_hiding(token)
+        return await self._token_card(token)
 
     # --- changing -------------------------------------------------------------------------------
 

@@ -27,12 +27,14 @@ from core.api_tokens.secret_form import (
 )
 from core.api_tokens.types import (
     API_PASTE_FOUND,
+    API_SHOWN_ONCE,
     DEFAULT_PER_DAY,
     LIFETIME_DAYS,
     MODELS_MAX,
     NAME_CHARS_MAX,
     NETWORKS_MAX,
     PER_DAY_MAX,
+    SHOWN_SECONDS,
     TOKENS_MAX,
     ApiToken,
     BadNetwork,
@@ -49,7 +51,7 @@ from core.db import schema
 from core.db.writes import Companion, Insert, Update, UpdateAll
 from core.ledger.ledger import Ledger
 from core.money import Credits
-from core.notification import notification_row
+from core.notification import Facts, cancel_notification, make_lasting, notification_row
 from core.pool.vault import Vault
 
 #: What was verified is believed for so long.
@@ -112,6 +114,19 @@ class ApiTokens:
                 raise TokensPaused(await self._repository.get_pause(person))
         return token, SecretStr(secret)
 
+    async def schedule_hiding(self, token: ApiToken, place: str, message: str) -> None:
+        """After ten minutes something else takes the place of the message that shows a secret."""
+        shown = {"place": place, "message": message}
+        row = self._build_notification(
+            token, API_SHOWN_ONCE, "shown", shown, delay_ms=SHOWN_SECONDS * 1000
+        )
+        await self._ledger.record(make_lasting(row))
+
+    async def cancel_hiding(self, token: ApiToken) -> None:
+        """Its secret isn't shown any more."""
+        row = self._build_notification(token, API_SHOWN_ONCE, "shown", {})
+        await self._ledger.record(cancel_notification(row.row["id"]))
+
     async def list_tokens(self, person: str) -> list[ApiToken]:
         """A person's tokens that are neither revoked nor expired, the oldest first."""
         return await self._repository.list_live(person, self._clock.now_ms())
@@ -172,7 +187,7 @@ class ApiTokens:
             Update(schema.api_token, {"id": token_id}, ended, {"revoked_at": None})
         ]
         if finder != uses.token.person:
-            rows.append(self._build_found_notification(uses.token))
+            rows.append(self._build_notification(uses.token, API_PASTE_FOUND, "found", {}))
         is_revoked = await self._ledger.try_record(*rows)
         self._forget_verified()
         return is_revoked
@@ -262,13 +277,17 @@ class ApiTokens:
         }
         return Insert(schema.api_token, row)
 
-    def _build_found_notification(self, token: ApiToken) -> Insert:
+    def _build_notification(
+        self, token: ApiToken, kind: str, cause: str, more: Facts, *, delay_ms: int = 0
+    ) -> Insert:
         return notification_row(
             self._clock,
-            cause_id=f"api/{token.id}/found",
+            cause_id=f"api/{token.id}/{cause}",
             person=token.person,
-            kind=API_PASTE_FOUND,
-            facts={"token": token.id, "name": token.name, "label": token.label},
+            kind=kind,
+            facts={"token": token.id, "name": token.name, "label": token.label, **more},
+            delay_ms=delay_ms,
+            once=True,
         )
 
     def _digest(self, secret: str) -> bytes:

@@ -28,6 +28,9 @@ API_FIRST_USED: Final = "api_token_used_first"
 API_USED_ELSEWHERE: Final = "api_token_used_elsewhere"
 API_HALF_SPENT: Final = "api_token_half_spent"
 API_PASTE_FOUND: Final = "api_token_found"
+#: And one that takes the place of the message in which a secret was shown, so many seconds later.
+API_SHOWN_ONCE: Final = "api_token_shown"
+SHOWN_SECONDS: Final = 600
 
 
 @dataclass(frozen=True, slots=True)

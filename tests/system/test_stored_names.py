@@ -19,6 +19,7 @@ from core.api_tokens.types import (
     API_FIRST_USED,
     API_HALF_SPENT,
     API_PASTE_FOUND,
+    API_SHOWN_ONCE,
     API_USED_ELSEWHERE,
 )
 from core.clock import SystemClock
@@ -85,6 +86,7 @@ async def test_stored_names_stay(sqlite_url: str) -> None:
                     MODEL_ENDS,
                 ),
                 *(API_FIRST_USED, API_USED_ELSEWHERE, API_HALF_SPENT, API_PASTE_FOUND),
+                API_SHOWN_ONCE,
                 *(CANCELLATION_WAITS, CANCELLATION_ENDED),
                 *(BROADCAST_DONE, BROADCAST_PROGRESS, SUPPORT_ASKED, SUPPORT_ANSWERED),
                 *(CREDITS_HELD, CREDITS_LOST, CREDITS_RELEASED),

@@ -83,6 +83,24 @@ async def test_a_token_is_made_by_two_taps_and_shown_once(tom: Service) -> None:
     assert "no longer works" in text_of(*again)
 
 
+async def test_after_ten_minutes_a_secret_leaves_the_chat(tom: Service, clock: TestClock) -> None:
+    chats = Chats()
+    tom.app.chat.redelivery.register_notifier("telegram", chats)
+    about = await press(tom, await tom.screen("/api"), "Make a token")
+    await tom.presses(button(about, "Make it"), message="77")
+    saved, _ = await make(tom)
+    await press(tom, saved, "Saved")
+    clock.advance(seconds=599)
+    await tom.app.chat.notifications.deliver_due()
+    assert chats.shown == []
+    clock.advance(seconds=1)
+    await tom.app.chat.notifications.deliver_due()
+    ((who, message, line),) = chats.replaced
+    assert (who, message) == ("7", "77")
+    assert "isn't shown any more" in line
+    assert re.search(SCANNER_PATTERN, text_of(*[card for _, card in chats.shown])) is None
+
+
 async def test_make_it_works_once(tom: Service) -> None:
     about = await press(tom, await tom.screen("/api"), "Make a token")
     await press(tom, about, "Make it")
