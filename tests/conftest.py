@@ -33,20 +33,23 @@ __all__ = [
 
 #: Whoever needs one of these needs a database.
 _DATABASES = frozenset(__all__) - {"clock"}
+#: Whoever reads files starts the processes that read them.
+_PROCESSES = frozenset(("files",))
 _SYSTEM = Path(__file__).parent / "system"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks each test by what it needs: whole processes (where its folder shows it), a database
-    (where its fixtures do), or neither; others say so themselves. Orders them backwards: tests of
-    the whole system are the longest, and a long one that begins last is waited for while other
+    """Marks each test by what it needs: whole processes or a database (where its folder or its
+    fixtures show it), or neither; others say so themselves. Orders them backwards: tests of the
+    whole system are the longest, and a long one that begins last is waited for while other
     processors have nothing to do."""
     for item in items:
         if item.get_closest_marker("integration") or item.get_closest_marker("system"):
             continue
-        if item.path.is_relative_to(_SYSTEM):
+        fixtures = getattr(item, "fixturenames", ())
+        if item.path.is_relative_to(_SYSTEM) or _PROCESSES.intersection(fixtures):
             item.add_marker("system")
-        elif _DATABASES.intersection(getattr(item, "fixturenames", ())):
+        elif _DATABASES.intersection(fixtures):
             item.add_marker("integration")
         else:
             item.add_marker("unit")

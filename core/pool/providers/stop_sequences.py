@@ -7,6 +7,7 @@ takes is in proportion to the text, however it is cut and whatever the sequences
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 
@@ -17,31 +18,31 @@ class StopFinder:
     def __init__(self, sequences: Iterable[str]) -> None:
         self._patterns = [_Pattern(one) for one in sequences if one]
         self._first = frozenset(one.sequence[0] for one in self._patterns)
-        self._kept = ""
+        #: Its characters: they are shown one by one while another may begin.
+        self._kept: deque[str] = deque()
 
     def add_piece(self, piece: str) -> tuple[str, str]:
         """What can be shown now, and the stop sequence that was met (empty: none): then nothing
         follows."""
         if not self._kept and self._first.isdisjoint(piece):
             return piece, ""
-        text, begun = self._kept + piece, len(self._kept)
-        for at, character in enumerate(piece, start=begun + 1):
-            met = [one for one in self._patterns if one.read_character(character)]
+        for at, character in enumerate(piece, start=1):
+            met = [one.sequence for one in self._patterns if one.read_character(character)]
             if met:
-                longest = max((one.sequence for one in met), key=len)
-                self._kept = ""
-                return text[: at - len(longest)], longest
-        open_chars = max((one.matched for one in self._patterns), default=0)
-        shown = len(text) - open_chars
-        self._kept = text[shown:]
-        return text[:shown], ""
+                longest = max(met, key=len)
+                self._kept.extend(piece[:at])
+                return self._release(len(self._kept) - len(longest)), longest
+        self._kept.extend(piece)
+        return self._release(len(self._kept) - max(one.matched for one in self._patterns)), ""
 
     def finish(self) -> str:
         """What was kept, at the answer's end: it became none."""
-        kept, self._kept = self._kept, ""
         for one in self._patterns:
             one.matched = 0
-        return kept
+        return self._release(len(self._kept))
+
+    def _release(self, count: int) -> str:
+        return "".join(self._kept.popleft() for _ in range(count))
 
 
 class _Pattern:

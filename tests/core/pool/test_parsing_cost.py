@@ -103,6 +103,19 @@ def test_time_is_in_proportion_to_text(start: str, unit: str, piece: int) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stop", ["x" * 9_000 + "y", "xy" * 3_000 + "z"])
+@pytest.mark.parametrize("piece", [1, 1_000])
+def test_time_is_in_proportion_to_text_that_may_stop(stop: str, piece: int) -> None:
+    def show(count: int) -> None:
+        text, answer = "xy" * (count // 8) + "x" * (count // 4), AnswerText(stop=(stop, "end"))
+        for at in range(0, len(text), piece):
+            list(answer.add_piece(text[at : at + piece]))
+        list(answer.finish())
+
+    _grows_with_size(show)
+
+
+@pytest.mark.slow
 def test_time_is_in_proportion_to_halves_of_letters() -> None:
     def join(count: int) -> None:
         joiner = TextJoiner()
