@@ -167,8 +167,10 @@ class AssistantMessage(WireModel):
     """What the model said; what beside text and calls comes back to us of it isn't read."""
 
     role: Literal["assistant"]
-    content: Annotated[list[_AnswerPart] | None, BeforeValidator(_as_text_parts), _Parts] = None
-    tool_calls: Annotated[list[FunctionCall] | None, Field(max_length=TOOLS_MAX)] = None
+    content: Annotated[
+        Annotated[list[_AnswerPart], _Parts] | None, BeforeValidator(_as_text_parts)
+    ] = None
+    tool_calls: Annotated[list[FunctionCall], Field(max_length=TOOLS_MAX)] | None = None
     refusal: str | None = None
     name: str | None = None
     annotations: JsonValue = None

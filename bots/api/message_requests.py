@@ -166,7 +166,9 @@ class ToolResultBlock(_Block):
 
     type: Literal["tool_result"]
     tool_use_id: str
-    content: Annotated[list[_ResultBlock] | None, BeforeValidator(_as_text_blocks), _Blocks] = None
+    content: Annotated[
+        Annotated[list[_ResultBlock], _Blocks] | None, BeforeValidator(_as_text_blocks)
+    ] = None
     is_error: bool | None = None
     toolset_name: None = None
 

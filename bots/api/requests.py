@@ -137,6 +137,8 @@ def _name_path(places: Sequence[str | int], value: object) -> str:
         if isinstance(place, int):
             path += f"[{place}]"
             value = value[place] if isinstance(value, list) and place < len(value) else None
+        elif isinstance(value, dict) and place in (value.get("type"), value.get("role")):
+            continue
         elif isinstance(value, dict) and (place in value or (is_last and _is_field(place))):
             path += f".{_cut(place)}" if path else _cut(place)
             value = value.get(place)

@@ -1,0 +1,287 @@
+"""What comes over the API when all isn't well: refusals, silence, clients that go, repeats."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from bots.api import answers
+from bots.api.ports import KeptReply
+from core.asks.api_calls import TokenCapReached, encode_pieces
+from core.asks.rate_limit import (
+    DailyLimitReached,
+    OwnDailyLimitReached,
+    RateLimited,
+    TooManyConcurrentAsks,
+)
+from core.asks.types import (
+    AskFailure,
+    CreditsOwed,
+    NoKeyAvailable,
+    NotEnoughCredits,
+    Outcome,
+    QuestionTooLong,
+    ServiceStopping,
+    TooManyAsks,
+)
+from core.asks.unpaid_work import UnpaidWorkSpent
+from core.ledger.types import LedgerUnavailable
+from core.money import Credits, MicroCredits, Tokens
+from core.pool.providers.types import ReasoningDelta, TextDelta, ToolCallDelta
+from core.pricing.catalogue import Catalogue
+from core.pricing.prices import Price
+from core.users.limits import FeaturePaused, PersonBlocked
+from tests.bots.api.api_support import (
+    MODEL,
+    SECRET,
+    FakeRun,
+    FakeToken,
+    ask_chat,
+    ask_message,
+    make_result,
+    serving,
+)
+
+THE_MODEL = Catalogue.load().find(MODEL)
+PRICE = Price("prc", MODEL, "token", MicroCredits(1), MicroCredits(1), 0, "formula")
+SHORT = NotEnoughCredits(
+    THE_MODEL, PRICE, Credits(90), Credits(7), Credits(5), payable_limit=Tokens(40)
+)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status", "code", "retries", "said"),
+    [
+        (SHORT, 402, "insufficient_credits", False, "needs 90 Credits; you have 7"),
+        (SHORT, 402, "insufficient_credits", False, "answer of 40 tokens"),
+        (CreditsOwed(Credits(4)), 402, "credits_owed", False, "owe 4"),
+        (TokenCapReached(Credits(5), Credits(6)), 403, "token_limit_reached", False, "5 Credits"),
+        (DailyLimitReached(Credits(5)), 403, "daily_limit_reached", False, "5 Credits"),
+        (OwnDailyLimitReached(Credits(1)), 403, "daily_limit_reached", False, "1 Credit "),
+        (UnpaidWorkSpent(), 403, "daily_limit_reached", False, ""),
+        (PersonBlocked(), 403, "account_paused", False, ""),
+        (FeaturePaused("asks", "Back at noon."), 403, "account_paused", False, "Back at noon."),
+        (RateLimited(3, 17), 429, "rate_limit_exceeded", 17, "3 times"),
+        (RateLimited(3, 90), 429, "rate_limit_exceeded", 60, ""),
+        (TooManyConcurrentAsks(2), 429, "rate_limit_exceeded", 2, ""),
+        (TooManyAsks(), 429, "rate_limit_exceeded", 5, ""),
+        (NoKeyAvailable(THE_MODEL), 503, "overloaded", 20, MODEL),
+        (ServiceStopping(), 503, "overloaded", 5, ""),
+        (LedgerUnavailable(), 503, "overloaded", 5, ""),
+        (
+            QuestionTooLong(THE_MODEL, Tokens(10**7)),
+            400,
+            "context_length_exceeded",
+            False,
+            "10000000",
+        ),
+        (KeyError("a secret"), 500, None, None, ""),
+    ],
+)
+async def test_each_refusal_has_its_status_and_code(
+    refusal: Exception, status: int, code: str | None, retries: int | bool | None, said: str
+) -> None:
+    async with serving() as api:
+        api.asks.refusal = refusal
+        answer = await api.post("/v1/chat/completions", ask_chat())
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (status, code)
+        assert set(error) == {"message", "type", "param", "code"}
+        assert said in error["message"]
+        assert "secret" not in answer.text
+        assert (answer.headers.get("x-should-retry") == "false") == (retries is False)
+        if type(retries) is int:
+            assert answer.headers["retry-after"] == str(retries)
+        other = await api.post("/v1/messages", ask_message())
+        assert other.status_code == (529 if status == 503 else status)
+        assert other.json()["type"] == "error"
+        assert other.json()["request_id"] == other.headers["request-id"]
+        assert other.json()["error"]["message"] == error["message"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "code"),
+    [
+        ({"outcome": Outcome.REFUSED, "failure": AskFailure.SUPPLIER}, 503, "overloaded"),
+        (
+            {"outcome": Outcome.REFUSED, "failure": AskFailure.TOO_LONG},
+            400,
+            "context_length_exceeded",
+        ),
+        ({"outcome": Outcome.REFUSED, "failure": AskFailure.CONTENT}, 400, "content_filter"),
+        ({"outcome": Outcome.TIMED_OUT, "failure": AskFailure.SUPPLIER}, 504, "timeout"),
+    ],
+)
+@pytest.mark.parametrize("streams", [False, True])
+async def test_an_answer_that_never_began_is_a_status(
+    ending: dict[str, Any], status: int, code: str, streams: bool
+) -> None:
+    async def fail(run: FakeRun) -> None:
+        run.end(**ending)
+
+    async with serving(fail) as api:
+        answer = await api.post("/v1/chat/completions", ask_chat(stream=streams))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+        assert answer.headers["x-request-id"] == api.run.id
+
+
+async def test_silence_is_ended_by_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "FIRST_SILENCE_SECONDS", 0.01)
+    monkeypatch.setattr(answers, "SILENCE_SECONDS", 0.01)
+
+    async def answer_when_told(run: FakeRun) -> None:
+        await told.wait()
+        await run.say(TextDelta("at last"))
+        run.end()
+
+    for path, body, sign in (
+        ("/v1/chat/completions", ask_chat(stream=True), ": keep-alive"),
+        ("/v1/messages", ask_message(stream=True), "event: ping"),
+    ):
+        told = asyncio.Event()
+        async with (
+            serving(answer_when_told) as api,
+            api.client.stream("POST", path, json=body, headers={"x-api-key": SECRET}) as answer,
+        ):
+            assert answer.status_code == 200
+            seen = []
+            async for line in answer.aiter_lines():
+                seen.append(line)
+                if seen.count(sign) == 2:
+                    told.set()
+        text = "\n".join(seen)
+        assert text.index(sign) < text.index("at last")
+        assert '"delta":{"role":"assistant"' in text or "message_start" in seen[0]
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_a_client_that_goes_stops_its_ask(streams: bool) -> None:
+    async def speak_on(run: FakeRun) -> None:
+        await run.say(TextDelta("some"))
+        await run.stopped.wait()
+        run.end(outcome=Outcome.STOPPED, finish_reason="")
+
+    async with serving(speak_on) as api:
+        port = int(api.base.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        body = json.dumps(ask_chat(stream=streams)).encode()
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nx-api-key: {SECRET}\r\n"
+        writer.write(head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        if streams:
+            await reader.readuntil(b"some")
+        else:
+            await api.asks.arrived.wait()
+        writer.close()
+        await api.run.stopped.wait()
+
+
+async def test_a_client_that_goes_at_the_end_has_read_all() -> None:
+    async def answer(run: FakeRun) -> None:
+        await run.say(TextDelta("all"))
+        run.end()
+
+    async with serving(answer) as api:
+        port = int(api.base.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        body = json.dumps(ask_chat(stream=True)).encode()
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nx-api-key: {SECRET}\r\n"
+        writer.write(head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        await reader.readuntil(b"[DONE]")
+        writer.close()
+        # Whoever comes next finds the connection's end dealt with.
+        assert (await api.get("/v1/credits")).status_code == 200
+        assert not api.run.stopped.is_set()
+
+
+async def test_calls_that_go_back_and_forth_break_a_stream_of_messages() -> None:
+    async def weave(run: FakeRun) -> None:
+        await run.say(
+            ToolCallDelta(0, "a", "f", "{"),
+            ToolCallDelta(1, "b", "f", "{}"),
+            ToolCallDelta(0, arguments="}"),
+        )
+        run.end(finish_reason="tool_calls")
+
+    async with serving(weave) as api:
+        whole = await api.post("/v1/messages", ask_message())
+        assert [one["input"] for one in whole.json()["content"]] == [{}, {}]
+        chunks = await api.post("/v1/chat/completions", ask_chat(stream=True))
+        assert "[DONE]" in chunks.text
+        broken = await api.post("/v1/messages", ask_message(stream=True))
+        assert broken.status_code == 500
+        assert api.run.stopped.is_set()
+
+
+async def test_hidden_thoughts_go_out_under_a_seal() -> None:
+    async def hide(run: FakeRun) -> None:
+        await run.say(ReasoningDelta(redacted="secret thought"), TextDelta("x"))
+        run.end()
+
+    async with serving(hide) as api:
+        whole = (await api.post("/v1/messages", ask_message())).json()
+        stream = (await api.post("/v1/messages", ask_message(stream=True))).text
+        block = whole["content"][0]
+        assert block["type"] == "redacted_thinking"
+        assert block["data"].startswith("cbs1.")
+        assert '"type":"redacted_thinking"' in stream
+        assert "secret thought" not in stream + json.dumps(whole)
+        turns = [
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "content": whole["content"]},
+            {"role": "user", "content": "y"},
+        ]
+        await api.post("/v1/messages", ask_message(messages=turns))
+        call = api.run.question.api_call
+        assert call is not None
+        assert getattr(call.messages[1].parts[0], "redacted", "") == "secret thought"
+
+
+# --- idempotency --------------------------------------------------------------------------------
+
+
+async def test_a_repeat_is_answered_once() -> None:
+    async def answer(run: FakeRun) -> None:
+        await run.say(TextDelta("once"))
+        run.end()
+
+    async with serving(answer) as api:
+        path, body, key = "/v1/chat/completions", ask_chat(), {"idempotency_key": "k1"}
+        first = await api.post(path, body, **key)
+        call = api.run.question.api_call
+        assert call is not None
+        assert call.reply_key is not None
+        digest = call.reply_key.digest
+        # The service knows it, but the answer isn't there yet.
+        api.replies.kept[api.run.id] = KeptReply(digest)
+        running = await api.post(path, body, **key)
+        assert (running.status_code, running.headers["retry-after"]) == (409, "2")
+        assert running.json()["error"]["code"] == "in_progress"
+        result = make_result(api.run.id)
+        pieces = encode_pieces([TextDelta("once")])
+        api.replies.kept[api.run.id] = KeptReply(digest, result, pieces, "key_1")
+        api.balances.available = Credits(0)
+        again = await api.post(path, body, **key)
+        assert again.headers["idempotent-replayed"] == "true"
+        assert again.json() == first.json()
+        streamed = await api.post(path, ask_chat(stream=True), **key)
+        assert "once" in streamed.text
+        assert "[DONE]" in streamed.text
+        other = await api.post(path, ask_chat("something else"), **key)
+        assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_mismatch")
+        assert len(api.asks.runs) == 1
+        long = await api.post(path, body, idempotency_key="k" * 256)
+        assert long.status_code == 400
+
+
+async def test_a_key_is_one_persons_on_one_path() -> None:
+    async with serving() as api:
+        await api.post("/v1/chat/completions", ask_chat(), idempotency_key="k")
+        await api.post("/v1/messages", ask_message(), idempotency_key="k")
+        api.tokens.token = FakeToken(id="tok_2", person="usr_2")
+        await api.post("/v1/messages", ask_message(), idempotency_key="k")
+        assert len({run.id for run in api.asks.runs}) == 3
+        gone = await api.post("/v1/messages", ask_message(), idempotency_key="k")
+        assert gone.status_code == 422
