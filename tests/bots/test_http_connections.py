@@ -83,7 +83,15 @@ async def opened(url: str, clock: TestClock, limits: HttpLimits) -> AsyncIterato
     async def refuse(_: Request) -> Response:
         return Response(status_code=403)
 
-    routes = [Route("/in", read, methods=["POST"]), Route("/no", refuse, methods=["POST"])]
+    async def think(_: Request) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    routes = [
+        Route("/in", read, methods=["POST"]),
+        Route("/no", refuse, methods=["POST"]),
+        Route("/thought", think),
+    ]
     async with service.running(url, clock) as tom:
         app = build_service_app(tom.app.chat.readiness, routes)
         server = HttpServer(app, "127.0.0.1", 0, limits)
@@ -184,6 +192,14 @@ async def test_a_body_after_its_answer_has_an_end(opens: Opens) -> None:
         peer = await place.meets(sized(10).replace(b"/in", b"/no") + b"x")
         assert await peer.reads() == 403
         assert await peer.is_closed()
+
+
+async def test_an_answer_has_its_time(opens: Opens) -> None:
+    async with opens(HttpLimits(answer_seconds=0.1)) as place:
+        peer = await place.meets(GET.replace(b"/readyz", b"/thought"))
+        assert await peer.reads() == 0
+        assert await peer.is_closed()
+        assert await place.is_ready()
 
 
 async def test_one_connection_serves_many_requests(opens: Opens) -> None:

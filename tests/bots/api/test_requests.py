@@ -488,3 +488,79 @@ def test_whatever_is_asked_is_read_or_refused(fields: dict[str, Any]) -> None:
                 assert request.messages
                 encode_text(list_texts(request))
     assert statuses == {400}
+
+
+_CALL = {"id": "c", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+_RICH_CHAT: dict[str, Any] = ask_chat(
+    messages=[
+        {"role": "system", "content": "s", "name": "n"},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "x"},
+                {"type": "image_url", "image_url": {"url": PNG, "detail": "low"}},
+            ],
+        },
+        {"role": "assistant", "content": "hm", "tool_calls": [_CALL]},
+        {"role": "tool", "tool_call_id": "c", "content": "1"},
+    ],
+    tools=[TOOL],
+    tool_choice={"type": "function", "function": {"name": "add"}},
+    response_format={"type": "json_schema", "json_schema": {"name": "n", "schema": {}}},
+    stream_options={"include_usage": True},
+    stop=["a"],
+    seed=1,
+    n=1,
+)
+_RICH_MESSAGE: dict[str, Any] = ask_message(
+    messages=[
+        {"role": "user", "content": [{"type": "text", "text": "x", "cache_control": None}]},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "t", "signature": "s"},
+                {"type": "redacted_thinking", "data": "d"},
+                {"type": "tool_use", "id": "c", "name": "add", "input": {}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": "c", "content": "1"}],
+        },
+    ],
+    system=[{"type": "text", "text": "s", "cache_control": {"type": "ephemeral", "ttl": "5m"}}],
+    tools=[CLAUDE_TOOL],
+    tool_choice={"type": "tool", "name": "add"},
+    thinking={"type": "enabled", "budget_tokens": 50},
+    output_config={"effort": "low", "format": {"type": "json_schema", "schema": {}}},
+    metadata={"user_id": "u"},
+)
+
+
+def _list_places(value: Any) -> list[tuple[Any, Any]]:
+    """Every place in a value: what holds it, and under which name or number."""
+    names: list[Any] = []
+    if isinstance(value, dict):
+        names = list(value)
+    elif isinstance(value, list):
+        names = list(range(len(value)))
+    return [place for name in names for place in ((value, name), *_list_places(value[name]))]
+
+
+@settings(max_examples=size(small=300, full=10_000), deadline=None)
+@given(st.data())
+def test_a_good_request_with_one_thing_wrong_is_read_or_refused(data: st.DataObject) -> None:
+    for parse, good in ((parse_chat_request, _RICH_CHAT), (parse_message, _RICH_MESSAGE)):
+        assert parse(good).messages
+        body = json.loads(json.dumps(good))
+        holder, name = data.draw(st.sampled_from(_list_places(body)))
+        if data.draw(st.booleans()):
+            holder[name] = data.draw(_JSON | _SAID)
+        else:
+            del holder[name]
+        statuses = {400}
+        try:
+            parse(body)
+        except ApiError as error:
+            statuses.add(error.status)
+        assert statuses == {400}
