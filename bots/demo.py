@@ -56,7 +56,7 @@ _ABOUT: Final = say(
 )
 _ABOUT_API: Final = say("Programs ask, too: /api makes a token. With that in TOKEN:")
 _CURL: Final = (
-    "curl {url}/v1/chat/completions -H \"Authorization: Bearer $TOKEN\" -d"
+    'curl {url}/v1/chat/completions -H "Authorization: Bearer $TOKEN" -d'
     ' \'{{"model":"{model}","messages":[{{"role":"user","content":"Why is the sky blue?"}}]}}\''
 )
 _WELCOME_CREDITS: Final = 1_000

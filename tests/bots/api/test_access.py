@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -17,8 +18,8 @@ from core.pool.providers.types import TextDelta
 from tests.bots.api.api_support import (
     MODEL,
     SECRET,
+    TOKEN,
     FakeRun,
-    FakeToken,
     FakeTokens,
     ask_chat,
     ask_message,
@@ -126,7 +127,7 @@ def test_addresses_are_believed_from_proxies_alone(
 
 async def test_models_are_those_of_the_token() -> None:
     async with serving() as api:
-        api.tokens.token = FakeToken(models=("gpt-5",))
+        api.tokens.token = replace(TOKEN, models=("gpt-5",))
         listed = (await api.get("/v1/models")).json()
         assert [one["id"] for one in listed["data"]] == ["gpt-5"]
         for name in (MODEL, "gpt-5-minny", "whisper-1"):

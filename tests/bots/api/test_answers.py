@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,8 +38,8 @@ from core.users.limits import FeaturePaused, PersonBlocked
 from tests.bots.api.api_support import (
     MODEL,
     SECRET,
+    TOKEN,
     FakeRun,
-    FakeToken,
     ask_chat,
     ask_message,
     make_result,
@@ -280,7 +281,7 @@ async def test_a_key_is_one_persons_on_one_path() -> None:
     async with serving() as api:
         await api.post("/v1/chat/completions", ask_chat(), idempotency_key="k")
         await api.post("/v1/messages", ask_message(), idempotency_key="k")
-        api.tokens.token = FakeToken(id="tok_2", person="usr_2")
+        api.tokens.token = replace(TOKEN, id="tok_2", person="usr_2")
         await api.post("/v1/messages", ask_message(), idempotency_key="k")
         assert len({run.id for run in api.asks.runs}) == 3
         gone = await api.post("/v1/messages", ask_message(), idempotency_key="k")

@@ -23,7 +23,7 @@ from bots.api.json_values import BadJson, dump_json, encode_text, load_json
 from bots.api.message_requests import parse_count_request, parse_messages_request
 from bots.api.requests import ApiRequest, FieldRules, list_texts
 from core.money import Tokens
-from core.pool.providers.parts import (
+from core.pool.providers.message_parts import (
     JsonForm,
     PicturePart,
     TextPart,

@@ -6,7 +6,7 @@ import base64
 
 from hypothesis import given, settings, strategies as st
 
-from core.pool.providers.parts import ThinkingPart
+from core.pool.providers.message_parts import ThinkingPart
 from core.pool.thinking_seals import SEAL_PREFIX, SEALED_CHARS_MAX, ThinkingSeals
 from core.pool.vault import KEY_BYTES, Vault
 
