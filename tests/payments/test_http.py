@@ -62,6 +62,7 @@ async def test_nobody_is_led_elsewhere_or_flooded(
     assert set(peer.asked) == {"/a"}
 
 
+@pytest.mark.slow
 async def test_a_compressed_answer_is_neither_asked_for_nor_unpacked(peer: Peer) -> None:
     bomb = gzip.compress(bytes(256 * MB), 9)
     peer.answers = [of(200, bomb, **{"Content-Encoding": "gzip"})]

@@ -66,6 +66,7 @@ async def test_a_redirect_is_not_followed(opens: Open, peer: Peer) -> None:  # n
     assert set(peer.asked) == {"/v1/checkout/sessions"}
 
 
+@pytest.mark.slow
 async def test_a_compressed_answer_is_not_unpacked(opens: Open, peer: Peer) -> None:  # noqa: F811
     bomb = gzip.compress(bytes(256 * MB), 9)
     peer.answers = [of(200, bomb, **{"Content-Encoding": "gzip"})]

@@ -54,6 +54,7 @@ def report_data(language: str) -> ReportChartData:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_no_sign_is_missing_in_any_chart(language: str, fonts: None) -> None:
     # A sign that no font has is a warning of the library's, and warnings fail tests.

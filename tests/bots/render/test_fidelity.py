@@ -207,6 +207,7 @@ def test_a_cell_without_a_column_is_not_lost() -> None:
     assert on_telegram(text).text == "a  b\n─  ─────────\n1  2 | 3 | 4"
 
 
+@pytest.mark.slow
 def test_formatting_is_left_out_before_messages_multiply() -> None:
     glossary = "\n".join(f"**word {n}**: `code` and *more* of it" for n in range(400))
     pieces = split_answer(glossary, TELEGRAM)

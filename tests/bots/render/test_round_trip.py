@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings, strategies as st
 
 from bots.discord.streaming import STYLE as DISCORD
@@ -173,6 +174,7 @@ def parts_on_discord(code: str) -> list[str]:
     return [part for part in re.split("`+", code) if part.strip()]
 
 
+@pytest.mark.slow
 @settings(max_examples=size(small=100, full=5_000), deadline=None)
 @given(st.lists(BLOCKS, min_size=1, max_size=6).map(apart))
 def test_what_is_read_is_what_was_written(blocks: list[Written]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from bots.render.entity_style import EntityStyle, FormattedText, TextEntity
@@ -84,6 +85,7 @@ MARKED = [f"w{number}w" for number in range(13)]
 HEADED = "# w0w\n" + "\n".join(f"**{word}**" for word in MARKED[1:])
 
 
+@pytest.mark.slow
 @settings(max_examples=size(small=300, full=5000), deadline=None)
 @example((HEADED, MARKED))
 @given(documents())
@@ -112,6 +114,7 @@ def test_pieces_fit_and_lose_nothing(document: tuple[str, list[str]]) -> None:
     assert lines[-1] == "◈ GPT-4 · 8 Credits"
 
 
+@pytest.mark.slow
 @settings(max_examples=size(small=200, full=3000), deadline=None)
 @given(documents())
 def test_markdown_pieces_close_every_fence(document: tuple[str, list[str]]) -> None:
@@ -125,6 +128,7 @@ def test_markdown_pieces_close_every_fence(document: tuple[str, list[str]]) -> N
         assert piece.count("```") == len(re.findall(r"^```", piece, re.MULTILINE))
 
 
+@pytest.mark.slow
 @settings(max_examples=size(small=100, full=1000), deadline=None)
 @given(documents(), st.integers(0, 400))
 def test_a_growing_answer_is_one_piece_that_fits(document: tuple[str, list[str]], cut: int) -> None:

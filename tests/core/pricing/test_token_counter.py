@@ -27,6 +27,7 @@ TEXTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["o200k", "cl100k"])
 def test_the_shipped_encodings_are_tiktokens_own(
     name: Encoding, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
