@@ -6,7 +6,7 @@ import json
 from ipaddress import ip_network
 from typing import Any
 
-from bots.api.app import API_LIMITS, ApiServices, build_api_app
+from bots.api.app import API_LIMITS, ApiDependencies, build_api_app
 from bots.api.ask_endpoint import AskPorts
 from bots.api.model_offers import ModelOffers
 from bots.api.ports import KeptReply
@@ -39,7 +39,7 @@ def build_api_server(services: Services, port: int | None = None) -> HttpServer:
         list_servable_models=services.pool.pool.list_servable_models,
     )
     app = build_api_app(
-        ApiServices(
+        ApiDependencies(
             ask_ports=ports,
             offers=offers,
             usage_history=ApiUsageHistory(base.db),

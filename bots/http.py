@@ -82,7 +82,7 @@ class HttpServer:
     """An HTTP server listens on one address, as a task of the service's own loop."""
 
     def __init__(self, app: ASGIApp, host: str, port: int, limits: HttpLimits) -> None:
-        self._host, self._port = host, port
+        self._app, self._host, self._port = app, host, port
         self._connections = ConnectionTable(limits)
         protocol = functools.partial(BoundedProtocol, self._connections)
         self._server = _SignalFreeServer(

@@ -42,7 +42,7 @@ _Handler = Callable[[Exchange], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class ApiServices:
+class ApiDependencies:
     """What the API is made of."""
 
     ask_ports: AskPorts
@@ -52,7 +52,7 @@ class ApiServices:
     trusted_proxies: Collection[IpNetwork] = ()
 
 
-def build_api_app(services: ApiServices) -> ASGIApp:
+def build_api_app(services: ApiDependencies) -> ASGIApp:
     """The app, to be served by an `HttpServer` with `API_LIMITS`."""
     ports = services.ask_ports
     access = AccessControl(

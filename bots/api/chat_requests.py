@@ -139,7 +139,7 @@ class SystemMessage(WireModel):
 
 
 class UserMessage(WireModel):
-    """What the person says."""
+    """A message that the person says or shows."""
 
     role: Literal["user"]
     content: Annotated[list[_UserPart], BeforeValidator(_as_text_parts), _Parts]
@@ -181,7 +181,7 @@ class AssistantMessage(WireModel):
 
 
 class ToolMessage(WireModel):
-    """What a tool gave."""
+    """What a tool gave for a call of it."""
 
     role: Literal["tool"]
     tool_call_id: str
@@ -211,7 +211,7 @@ class FunctionTool(WireModel):
 
 
 class FunctionName(WireModel):
-    """Which function must be called."""
+    """The name of the function that must be called."""
 
     name: str
 

@@ -70,7 +70,7 @@ class ApiTokenCommands:
     async def _list_card(self, request: Request, *first_lines: Phrase) -> Reply:
         tokens = await self._tokens.list_tokens(request.person.id)
         new = (Choice(say("Make a token"), "api-new"),)
-        address = say("Base URL: {url}", url=self._base_url)
+        address = self._describe_address()
         if not tokens:
             about = say("By a token your programs ask in your name, for your Credits.")
             return Reply(
@@ -97,6 +97,13 @@ class ApiTokenCommands:
             lines=(*first_lines, address),
             choices=(*choices, new),
             private=True,
+        )
+
+    def _describe_address(self) -> Phrase:
+        return say(
+            "Base URL: {openai} for OpenAI's clients, {anthropic} for Anthropic's",
+            openai=f"{self._base_url}/v1",
+            anthropic=self._base_url,
         )
 
     @action("api-token")
@@ -195,7 +202,7 @@ class ApiTokenCommands:
             title=say("Your token: {name}", name=token.name),
             lines=(
                 plain(text),
-                say("Base URL: {url}", url=self._base_url),
+                self._describe_address(),
                 say(
                     "I can't show it again. When you have it in a safe place, press Saved: then it"
                     " leaves this chat. After ten minutes it goes by itself."

@@ -115,12 +115,12 @@ def _parse_tools(value: Any) -> dict[str, Mapping[str, Any]]:
         function = tool.get("function") if isinstance(tool, dict) else None
         if not isinstance(function, dict) or tool.get("type") != "function":
             raise _refuse("A tool is a function.")
-        name, schema = function.get("name"), function.get("parameters", {"type": "object"})
+        name, json_schema = function.get("name"), function.get("parameters", {"type": "object"})
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise _refuse("A function's name does not match '^[a-zA-Z0-9_-]+$'.")
-        if not isinstance(schema, dict) or schema.get("type", "object") != "object":
+        if not isinstance(json_schema, dict) or json_schema.get("type", "object") != "object":
             raise _refuse(f"The schema of '{name}' is none of an object.")
-        schemas[name] = {"type": "object", **schema}
+        schemas[name] = {"type": "object", **json_schema}
     return schemas
 
 
@@ -133,18 +133,18 @@ def _parse_form(value: Any) -> Mapping[str, Any] | None:
         return {}
     described = form.get("json_schema")
     described = described if isinstance(described, dict) else {}
-    schema = described.get("schema")
-    if kind != "json_schema" or not isinstance(schema, dict) or not described.get("name"):
+    json_schema = described.get("schema")
+    if kind != "json_schema" or not isinstance(json_schema, dict) or not described.get("name"):
         raise _refuse("'response_format' is not understood.")
-    return schema or {"type": "object"}
+    return json_schema or {"type": "object"}
 
 
 # --- values -------------------------------------------------------------------------------------
 
 
-def build_value(schema: Mapping[str, Any], words: str) -> Any:
+def build_value(json_schema: Mapping[str, Any], words: str) -> Any:
     """The least that a schema takes; texts are made of the words."""
-    return _Builder(schema, words).build(schema, 0)
+    return _Builder(json_schema, words).build(json_schema, 0)
 
 
 class _Builder:
@@ -153,58 +153,58 @@ class _Builder:
     def __init__(self, root: Mapping[str, Any], words: str) -> None:
         self._root, self._words = root, words
 
-    def build(self, schema: Any, depth: int) -> Any:
+    def build(self, json_schema: Any, depth: int) -> Any:
         """The value of a schema within the whole."""
-        if not isinstance(schema, dict) or depth > _DEPTH_MAX:
+        if not isinstance(json_schema, dict) or depth > _DEPTH_MAX:
             return None
-        if (within := self._find_within(schema)) is not None:
+        if (within := self._find_within(json_schema)) is not None:
             return self.build(within, depth + 1)
-        if "const" in schema:
-            return schema["const"]
-        among = schema.get("enum")
+        if "const" in json_schema:
+            return json_schema["const"]
+        among = json_schema.get("enum")
         if isinstance(among, list) and among:
             return among[0]
-        return self._build_of_type(schema, depth)
+        return self._build_of_type(json_schema, depth)
 
-    def _find_within(self, schema: Mapping[str, Any]) -> Any:
+    def _find_within(self, json_schema: Mapping[str, Any]) -> Any:
         """The schema to which one leads: by its name, as the first of several, or as all of them;
         None where it says itself what it is."""
-        if isinstance(reference := schema.get("$ref"), str):
+        if isinstance(reference := json_schema.get("$ref"), str):
             return self._resolve(reference)
         for name in ("anyOf", "oneOf"):
-            if isinstance(options := schema.get(name), list) and options:
+            if isinstance(options := json_schema.get(name), list) and options:
                 return options[0]
-        if not isinstance(parts := schema.get("allOf"), list):
+        if not isinstance(parts := json_schema.get("allOf"), list):
             return None
         merged: dict[str, Any] = {}
         for part in parts:
             merged |= part if isinstance(part, dict) else {}
-        return merged | {key: value for key, value in schema.items() if key != "allOf"}
+        return merged | {key: value for key, value in json_schema.items() if key != "allOf"}
 
-    def _build_of_type(self, schema: Mapping[str, Any], depth: int) -> Any:
-        kind = schema.get("type", "object" if "properties" in schema else "string")
+    def _build_of_type(self, json_schema: Mapping[str, Any], depth: int) -> Any:
+        kind = json_schema.get("type", "object" if "properties" in json_schema else "string")
         if isinstance(kind, list):
             kind = next((one for one in kind if one != "null"), "null")
         if kind == "object":
-            properties = schema.get("properties")
+            properties = json_schema.get("properties")
             known: Mapping[str, Any] = properties if isinstance(properties, dict) else {}
-            required = schema.get("required")
+            required = json_schema.get("required")
             names = required if isinstance(required, list) else ()
             return {str(name): self.build(known.get(str(name), {}), depth + 1) for name in names}
         if kind == "array":
-            least = min(_read_count(schema, "minItems"), _ITEMS_MAX)
-            return [self.build(schema.get("items", {}), depth + 1) for _ in range(least)]
+            least = min(_read_count(json_schema, "minItems"), _ITEMS_MAX)
+            return [self.build(json_schema.get("items", {}), depth + 1) for _ in range(least)]
         if kind in {"integer", "number"}:
-            return _build_number(schema)
+            return _build_number(json_schema)
         if kind == "string":
-            return self._build_text(schema)
+            return self._build_text(json_schema)
         return False if kind == "boolean" else None
 
-    def _build_text(self, schema: Mapping[str, Any]) -> str:
-        if (form := schema.get("format")) in _FORMATS:
+    def _build_text(self, json_schema: Mapping[str, Any]) -> str:
+        if (form := json_schema.get("format")) in _FORMATS:
             return _FORMATS[form]
-        text = self._words.ljust(min(_read_count(schema, "minLength"), _QUOTED_CHARS), ".")
-        most = schema.get("maxLength")
+        text = self._words.ljust(min(_read_count(json_schema, "minLength"), _QUOTED_CHARS), ".")
+        most = json_schema.get("maxLength")
         return text[:most] if type(most) is int and most >= 0 else text
 
     def _resolve(self, reference: str) -> Any:
@@ -214,25 +214,25 @@ class _Builder:
         return found if isinstance(found, dict) else {}
 
 
-def _build_number(schema: Mapping[str, Any]) -> int | float:
+def _build_number(json_schema: Mapping[str, Any]) -> int | float:
     """The number next to nothing that its bounds allow."""
     bounds = {
-        name: schema[name]
+        name: json_schema[name]
         for name in ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
-        if type(schema.get(name)) in {int, float}
+        if type(json_schema.get(name)) in {int, float}
     }
     least = max(bounds.get("minimum", -1), bounds.get("exclusiveMinimum", -2) + 1, 0)
     if "maximum" in bounds or "exclusiveMaximum" in bounds:
         most = min(bounds.get("maximum", least), bounds.get("exclusiveMaximum", least + 1) - 1)
         least = min(least, most)
-    step = schema.get("multipleOf")
+    step = json_schema.get("multipleOf")
     if type(step) is int and step > 0:
         return int(-(-least // step) * step)
     return int(least) if int(least) == least else least
 
 
-def _read_count(schema: Mapping[str, Any], name: str) -> int:
-    count = schema.get(name, 0)
+def _read_count(json_schema: Mapping[str, Any], name: str) -> int:
+    count = json_schema.get(name, 0)
     return count if type(count) is int and count > 0 else 0
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import httpx
 
-from bots.api.app import API_LIMITS, ApiServices, build_api_app
+from bots.api.app import API_LIMITS, ApiDependencies, build_api_app
 from bots.api.ask_endpoint import AskPorts
 from bots.api.model_offers import ModelOffers
 from bots.api.ports import ApiRun, KeptReply
@@ -277,7 +277,7 @@ async def serving(script: Script = _stay_silent, **changes: Any) -> AsyncIterato
     async def find_person(id_: str) -> Person:
         return make_person(id_)
 
-    services = ApiServices(
+    services = ApiDependencies(
         ask_ports=AskPorts(
             tokens=tokens,
             asks=asks,

@@ -141,8 +141,8 @@ OTHER: Mapping[str, Mapping[str, str]] = {
     "SUPPLIER_OPENAI_QUOTA": {"SUPPLIER_OPENAI_QUOTA": "11"},
     "SUPPLIER_OPENAI_ACCOUNT": {"SUPPLIER_OPENAI_ACCOUNT": "org-1"},
 }
-#: What is looked into: our objects, and those of the library that holds Stripe's key itself.
-_OURS = ("bots", "payments", "core", "stripe")
+#: What is looked into: our objects, those of the library that holds Stripe's key itself, networks.
+_OURS = ("bots", "payments", "core", "stripe", "ipaddress")
 OVERLAY = 'withdrawn = ["gpt-5.4"]\n'
 
 
