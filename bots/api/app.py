@@ -32,6 +32,7 @@ _MODEL_PATH: Final = "/v1/models/"
 #: Models are given as long as the longest answer takes; bodies hold pictures, and are held while
 #: they are answered.
 API_LIMITS: Final = HttpLimits(
+    connections=1_024,
     body_seconds=30.0,
     answer_seconds=960.0,
     body_bytes=BODY_BYTES_MAX,

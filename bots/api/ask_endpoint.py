@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 from bots.api.access import AccessControl
 from bots.api.answers import AnswerFollower, replay_answer
@@ -179,7 +180,8 @@ class AskEndpoint:
                 raise ApiError(422, text, code="idempotency_mismatch") from None
             return kept
         writer = self._make_writer(exchange, token, asked, run)
-        headers = ((b"x-model", model.id.encode("ascii", "replace")),)
+        # A server of somebody's own may call its models anything.
+        headers = ((b"x-model", quote(model.id, safe="/:@").encode()),)
         follower = AnswerFollower(exchange, run, writer, headers)
         await (follower.send_stream() if request.streams else follower.send_whole())
         return None

@@ -139,7 +139,7 @@ class SystemMessage(WireModel):
 
 
 class UserMessage(WireModel):
-    """A message that the person says or shows."""
+    """What the person says, in parts."""
 
     role: Literal["user"]
     content: Annotated[list[_UserPart], BeforeValidator(_as_text_parts), _Parts]
@@ -181,7 +181,7 @@ class AssistantMessage(WireModel):
 
 
 class ToolMessage(WireModel):
-    """What a tool gave for a call of it."""
+    """What a tool gave for a call."""
 
     role: Literal["tool"]
     tool_call_id: str

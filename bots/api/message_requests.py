@@ -162,7 +162,7 @@ _Blocks = Field(max_length=PARTS_MAX)
 
 
 class ToolResultBlock(_Block):
-    """What a tool gave for a call of it."""
+    """What a tool gave for a call."""
 
     type: Literal["tool_result"]
     tool_use_id: str
@@ -215,7 +215,7 @@ class ToolChoice(WireModel):
 
 
 class Thinking(WireModel):
-    """How, and how much, the model shall think."""
+    """How the model shall think, if at all."""
 
     type: Literal["adaptive", "enabled", "disabled"]
     budget_tokens: Annotated[int, Field(gt=0, le=ANSWER_LIMIT_MAX)] | None = None

@@ -69,7 +69,7 @@ class ApiRun(Protocol):
 
 
 class ApiAsks(Protocol):
-    """Admits the asks of programs, and serves them."""
+    """Admits what programs ask, and serves it."""
 
     async def start_ask(self, question: Question) -> ApiRun:
         """Admits a question and begins to serve it; raises a `Refusal`, nothing held then."""
@@ -99,7 +99,7 @@ class ApiReplies(Protocol):
 
 
 class PeopleBalances(Protocol):
-    """Reads what people have to spend now."""
+    """Reads what each person can spend now."""
 
     async def for_user(self, person: str) -> SpendableBalance:
         """What a person can spend now."""

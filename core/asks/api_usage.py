@@ -40,7 +40,7 @@ class ApiUsage:
 
 
 class ApiUsageHistory:
-    """Reads what people's programs asked, and what that cost them."""
+    """Reads what people's programs asked, and for how much."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

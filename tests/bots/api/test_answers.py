@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from bots.api import answers
+from bots.api.answers import AnswerFollower
+from bots.api.chat_replies import ChatReplyWriter
+from bots.api.exchange import Exchange
 from bots.api.ports import KeptReply
+from bots.api.replies import ReplyFacts
 from core.asks.api_calls import TokenCapReached, encode_pieces
 from core.asks.rate_limit import (
     DailyLimitReached,
@@ -114,6 +119,7 @@ async def test_each_refusal_has_its_status_and_code(
         ),
         ({"outcome": Outcome.REFUSED, "failure": AskFailure.CONTENT}, 400, "content_filter"),
         ({"outcome": Outcome.TIMED_OUT, "failure": AskFailure.SUPPLIER}, 504, "timeout"),
+        ({"outcome": Outcome.STOPPED, "finish_reason": ""}, 503, "stopped"),
     ],
 )
 @pytest.mark.parametrize("streams", [False, True])
@@ -195,6 +201,41 @@ async def test_a_client_that_goes_at_the_end_has_read_all() -> None:
         # Whoever comes next finds the connection's end dealt with.
         assert (await api.get("/v1/credits")).status_code == 200
         assert not api.run.stopped.is_set()
+
+
+async def test_thoughts_of_which_nothing_is_told_begin_nothing() -> None:
+    async def think_and_fail(run: FakeRun) -> None:
+        await run.say(ReasoningDelta())
+        run.end(outcome=Outcome.REFUSED, failure=AskFailure.SUPPLIER)
+
+    async with serving(think_and_fail) as api:
+        answer = await api.post("/v1/chat/completions", ask_chat(stream=True))
+        assert answer.status_code == 503
+
+
+async def test_a_client_that_goes_while_the_last_byte_is_sent_has_read_all() -> None:
+    gone = asyncio.Event()
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body" and not message["more_body"]:
+            gone.set()
+            # Whoever waits for that learns it now.
+            for _ in range(3):
+                await asyncio.sleep(0)
+
+    async def receive() -> Any:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    scope = {"path": "/v1/chat/completions", "method": "POST", "headers": []}
+    exchange = Exchange(scope, receive, send, "ask_1")
+    run = FakeRun(cast("Any", SimpleNamespace(id="ask_1")))
+    facts = ReplyFacts("ask_1", MODEL, 0, 1, includes_usage=True, seal_thought=lambda *_: "")
+    await run.say(TextDelta("all"))
+    run.end()
+    await AnswerFollower(exchange, cast("Any", run), ChatReplyWriter(facts)).send_stream()
+    assert exchange.is_finished
+    assert not run.stopped.is_set()
 
 
 async def test_calls_that_go_back_and_forth_break_a_stream_of_messages() -> None:
