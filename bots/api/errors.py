@@ -52,8 +52,12 @@ class ApiError(Exception):
         code: str | None = None,
         param: str | None = None,
         retry_seconds: float | None = None,
+        is_final: bool = False,
     ) -> None:
+        """`is_final` where asking again as it is would be paid again: a supplier may have billed
+        what came to nothing."""
         super().__init__(f"{status} {code}")
+        self._is_final = is_final
         self.status, self.message, self.code, self.param = status, message, code, param
         self.retry_seconds = retry_seconds
 
@@ -64,7 +68,7 @@ class ApiError(Exception):
     def list_headers(self) -> list[tuple[bytes, bytes]]:
         """Headers that say whether and when to try again, and what to sign in with."""
         headers: list[tuple[bytes, bytes]] = []
-        if self.status not in _PASSING:
+        if self._is_final or self.status not in _PASSING:
             headers.append((b"x-should-retry", b"false"))
         if self.retry_seconds is not None:
             seconds = min(max(1, -int(-self.retry_seconds // 1)), _RETRY_SECONDS_MAX)

@@ -81,16 +81,17 @@ def find_failure(result: AskResult) -> ApiError | None:
     if result.failure is AskFailure.CONTENT:
         text = "The rules of the model's maker refuse what was asked."
         return ApiError(400, text, code="content_filter")
+    if result.outcome is Outcome.REFUSED:
+        text = "No supplier of this model answers now. Try again."
+        return ApiError(503, text, code="overloaded", retry_seconds=_SUPPLIER_RETRY_SECONDS)
     status, text, code = _ENDS.get(result.outcome, (500, "The answer broke off.", "broken_off"))
-    retry_seconds = _SUPPLIER_RETRY_SECONDS if status == 503 else None
-    return ApiError(status, text, code=code, retry_seconds=retry_seconds)
+    return ApiError(status, text, code=code, is_final=True)
 
 
 #: What is told of an answer that isn't whole.
 _ENDS = {
     Outcome.STOPPED: (503, "The answer was stopped before its end.", "stopped"),
     Outcome.TIMED_OUT: (504, "The model took too long.", "timeout"),
-    Outcome.REFUSED: (503, "No supplier of this model answers now. Try again.", "overloaded"),
 }
 
 
