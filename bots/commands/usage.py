@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -39,6 +40,7 @@ _DAYS = 30
 _RECENT_SHOWN = 10
 _MOVEMENTS_SHOWN = 12
 _MODELS_SHOWN = 20
+_ASK_ID = re.compile(r"ask_[0-9a-z]{26}")
 #: Movements of one CSV file: what a platform takes as a file, and a process in its memory.
 _FILE_MAX = 50_000
 
@@ -83,6 +85,8 @@ class UsageCommands:
     async def usage(self, request: Request, given: UsageArguments = UsageArguments()) -> Reply:
         """The latest answers, today's sum, and a month as a bar chart in text; with a period its
         statement."""
+        if _ASK_ID.fullmatch(given.period):
+            return await self._answer_card(request, given.period)
         if given.period:
             chosen = parse_period(given.period, request.person, self._clock.now_ms())
             if chosen is None:
@@ -120,6 +124,25 @@ class UsageCommands:
                 ),
             ),
             choices=((_statement_choice("30"), Choice(say("Balance"), "balance")),),
+            private=True,
+        )
+
+    async def _answer_card(self, request: Request, ask: str) -> Reply:
+        """One answer, by the id that programs are told with it."""
+        person_ids = await self._users.list_merged_ids(request.person.id)
+        found = await self._ask_history.find_delivered(person_ids, ask)
+        if found is None:
+            text = say("No answer of yours that cost anything has the id {ask}.", ask=ask)
+            return Reply((text,), private=True)
+        tokens = say("{input} tokens in, {output} out", input=found.input, output=found.output)
+        return Reply(
+            title=plain(self._catalogue.get_name(found.model)),
+            lines=(
+                say("{at}", at=as_datetime(found.at)),
+                tokens if found.seconds is None else say("{seconds} s of audio", seconds=found.seconds),
+                format_credits(found.charge),
+                plain(ask),
+            ),
             private=True,
         )
 

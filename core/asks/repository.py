@@ -355,11 +355,23 @@ class AskHistory:
     async def list_delivered(self, people: Sequence[str], since_ms: int) -> list[DeliveredAnswer]:
         """What a person and those who became a part of them were charged for since then, the oldest
         first."""
+        usage = schema.usage.c
+        return await self._fetch_delivered(
+            usage.person.in_(people), usage.at >= since_ms, usage.charge > 0
+        )
+
+    async def find_delivered(self, people: Sequence[str], ask: str) -> DeliveredAnswer | None:
+        """One answer of theirs by its ask's id, by which the API names it."""
+        usage = schema.usage.c
+        found = await self._fetch_delivered(usage.person.in_(people), usage.ask == ask)
+        return found[0] if found else None
+
+    async def _fetch_delivered(self, *where: sa.ColumnElement[bool]) -> list[DeliveredAnswer]:
         ask, usage = schema.ask, schema.usage
         rows = await self._db.fetch(
             sa.select(usage, ask.c.created_at, ask.c.landed_at, ask.c.seconds.label("held"))
             .select_from(usage.join(ask, ask.c.id == usage.c.ask))
-            .where(usage.c.person.in_(people), usage.c.at >= since_ms, usage.c.charge > 0)
+            .where(*where)
             .order_by(usage.c.at, usage.c.ask)
             .limit(_EXPORTED_MAX)
         )

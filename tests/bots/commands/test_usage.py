@@ -158,3 +158,16 @@ async def _earn(shop: Market, name: str) -> None:
     pocket = chart.pocket(person.id, "earned")
     move = Move("earned", chart.issued("contribution"), pocket, Credits(12_000))
     await shop.service.app.services.base.ledger.submit(Submission("earns", (move,)))
+
+
+async def test_an_answer_is_found_by_the_id_that_programs_are_told(
+    database_url: str, clock: TestClock
+) -> None:
+    async with service.running(database_url, clock) as tom:
+        tom.openai.script(USUAL)
+        answer = await tom.answer("/ask gpt-4 why?")
+        shown = await tom.screen(f"/usage {answer.ask}")
+        assert shown.title == "GPT-4 Turbo"
+        assert shown.lines[1:] == ("16 tokens in, 980 out", "5 Credits", answer.ask)
+        other = await tom.someone("8").screen(f"/usage {answer.ask}")
+        assert "No answer of yours" in other.lines[0]
