@@ -26,8 +26,9 @@ WRONG_TOKENS_PER_MINUTE: Final = 20
 #: Requests that cost nobody anything: lists, balances; and counts of tokens.
 LOOKUPS_PER_MINUTE: Final = 300
 COUNTS_PER_MINUTE: Final = 120
-#: Of one person, from the first byte to the last; agents ask four at once.
-REQUESTS_AT_ONCE: Final = 8
+#: Of one person, from the first byte to the last; agents ask four at once, and chats shall have
+#: room beside them.
+REQUESTS_AT_ONCE: Final = 6
 #: So many callers are remembered.
 _CALLERS_MAX: Final = 50_000
 #: No token is longer.

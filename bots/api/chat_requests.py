@@ -321,6 +321,7 @@ def _build_options(asked: ChatCompletion) -> CallOptions:
         calls_in_parallel=asked.parallel_tool_calls,
         json_form=_build_form(asked.response_format),
         effort=asked.reasoning_effort,
+        thinking=_choose_thinking(asked.reasoning_effort),
         stop=tuple(asked.stop),
         temperature=asked.temperature,
         top_p=asked.top_p,
@@ -329,6 +330,13 @@ def _build_options(asked: ChatCompletion) -> CallOptions:
         frequency_penalty=asked.frequency_penalty,
         seed=asked.seed,
     )
+
+
+def _choose_thinking(effort: Effort) -> Literal["", "adaptive", "disabled"]:
+    """How Anthropic's models shall think for an effort of OpenAI's words."""
+    if not effort:
+        return ""
+    return "disabled" if effort == "none" else "adaptive"
 
 
 def _build_form(told: ResponseFormat | None) -> JsonForm | None:

@@ -81,6 +81,9 @@ def find_failure(result: AskResult) -> ApiError | None:
     if result.failure is AskFailure.CONTENT:
         text = "The rules of the model's maker refuse what was asked."
         return ApiError(400, text, code="content_filter")
+    if result.failure is AskFailure.UNSUPPORTED:
+        text = "The model's supplier refuses this request: a field, a tool or a value of it."
+        return ApiError(400, text, code="unsupported_parameter")
     if result.outcome is Outcome.REFUSED:
         text = "No supplier of this model answers now. Try again."
         return ApiError(503, text, code="overloaded", retry_seconds=_SUPPLIER_RETRY_SECONDS)

@@ -134,12 +134,14 @@ class UsageCommands:
         if found is None:
             text = say("No answer of yours that cost anything has the id {ask}.", ask=ask)
             return Reply((text,), private=True)
-        tokens = say("{input} tokens in, {output} out", input=found.input, output=found.output)
+        used = say("{input} tokens in, {output} out", input=found.input, output=found.output)
+        if found.seconds is not None:
+            used = say("{seconds} s of audio", seconds=found.seconds)
         return Reply(
             title=plain(self._catalogue.get_name(found.model)),
             lines=(
                 say("{at}", at=as_datetime(found.at)),
-                tokens if found.seconds is None else say("{seconds} s of audio", seconds=found.seconds),
+                used,
                 format_credits(found.charge),
                 plain(ask),
             ),

@@ -122,12 +122,19 @@ async def count_prompt(
     return await _count_files(draft, file_text_tokens) if draft.has_files else draft
 
 
+#: What suppliers say themselves to a model that may call tools: Anthropic's page on tool use tells
+#: of 264 to 530 tokens.
+TOOL_PROMPT = Tokens(530)
+
+
 async def count_call(question: Question, call: ApiCall, data_key: DataKey) -> AskDraft:
     """What a program asks, and what that counts as: all texts and tools, pictures by the dearest
     count of the model's routes. Raises `PicturesUnseen`."""
     model = question.model
     texts = [text for one in call.messages for text in _list_texts(one)]
     text_tokens = await count_message_tokens(model, [*texts, call.extra_text])
+    if call.options.tools:
+        text_tokens += TOOL_PROMPT
     sizes = tuple(one.size for message in call.messages for one in message.list_pictures())
     picture_tokens = _count_pictures(model, sizes) if sizes else NO_TOKENS
     is_cacheable = bool(call.prefix) and text_tokens >= CACHEABLE_TOKENS_MIN

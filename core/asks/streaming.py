@@ -58,6 +58,9 @@ _SHORTENINGS_MAX = 2
 #: What suppliers answer to a file that they can't read.
 _UNREADABLE_STATUSES = {400, 415, 422}
 
+#: By which suppliers say that a request is wrong.
+_REQUEST_STATUSES = {400, 422}
+
 _OUTCOMES = {
     "stop": Outcome.DONE,
     "tool_calls": Outcome.DONE,
@@ -88,7 +91,7 @@ class AnswerStream:
                     Outcome.BROKEN if run.has_text else Outcome.REFUSED,
                     maybe_billed=maybe_billed,
                     was_reasoning=run.is_reasoning,
-                    failure=failure or AskFailure.SUPPLIER,
+                    failure=failure or _name_failure(run, fault),
                 )
                 if run.has_text or failure is not None:
                     return ending
@@ -280,6 +283,13 @@ def _find_question_failure(run: AskRun, fault: SupplierFault) -> AskFailure | No
     if is_bad_request and run.clip is not None:
         return AskFailure.UNREADABLE
     return _QUESTION_FAULTS.get(fault.kind)
+
+
+def _name_failure(run: AskRun, fault: SupplierFault) -> AskFailure:
+    """Whose failure it is where no key did better: a program may ask for what a model doesn't take;
+    chats ask for nothing of the kind."""
+    is_refused = fault.kind is Fault.BAD_REQUEST and fault.status in _REQUEST_STATUSES
+    return AskFailure.UNSUPPORTED if is_refused and run.feed is not None else AskFailure.SUPPLIER
 
 
 def _shorten_answer(run: AskRun, fault: SupplierFault) -> bool:

@@ -54,6 +54,8 @@ class AskFailure(enum.Enum):
     CONTENT = "content"
     #: The audio can't be had, or is in no form that the supplier reads.
     UNREADABLE = "unreadable"
+    #: What a program asked for is nothing that the model takes: a tool, a field, both together.
+    UNSUPPORTED = "unsupported"
 
 
 @dataclass(frozen=True, slots=True)
