@@ -58,7 +58,7 @@ def key_of(wire: str, request: web.Request) -> str:
 
 def size(body: dict[str, Any]) -> int:
     """A prompt's size as this fake counts it: words, without its pictures."""
-    texts = [str(body.get("system", "")), *(text for text, _ in blocks(body))]
+    texts = [plain_system(body), *(text for text, _ in blocks(body))]
     return sum(len(text.split()) for text in texts if not is_picture(text))
 
 
@@ -67,9 +67,11 @@ _PICTURE = "picture:"
 
 
 def blocks(body: dict[str, Any]) -> list[tuple[str, bool]]:
-    """The texts of the messages in order, and whether each ends a part that is to be cached; a
-    picture is a word."""
-    found: list[tuple[str, bool]] = []
+    """The texts of the prompt in order, what the system says first where it has blocks, and whether
+    each ends a part that is to be cached; a picture is a word."""
+    system = body.get("system")
+    blocks_of_system = system if isinstance(system, list) else []
+    found = [(str(one["text"]), "cache_control" in one) for one in blocks_of_system]
     for message in body.get("messages", []):
         content = message["content"]
         parts = [{"text": content}] if isinstance(content, str) else content or []
@@ -78,6 +80,12 @@ def blocks(body: dict[str, Any]) -> list[tuple[str, bool]]:
             found.append((_text_of(part), "cache_control" in part))
         found += [(json.dumps(call), False) for call in message.get("tool_calls", ())]
     return found
+
+
+def plain_system(body: dict[str, Any]) -> str:
+    """What the system says where that is a text."""
+    system = body.get("system")
+    return system if isinstance(system, str) else ""
 
 
 def _texts_in(part: dict[str, Any]) -> list[str]:

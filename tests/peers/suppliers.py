@@ -247,7 +247,7 @@ class FakeSupplier(PeerServer):
 
     def count_prompt(self, body: dict[str, Any]) -> int:
         """A prompt's size: its words, and what its pictures cost here."""
-        told = str(body.get("system", "")), *(json.dumps(one) for one in body.get("tools", ()))
+        told = wires.plain_system(body), *(json.dumps(one) for one in body.get("tools", ()))
         return sum(len(text.split()) for text in told) + sum(self.count_blocks(body))
 
     def count_blocks(self, body: dict[str, Any]) -> list[int]:
