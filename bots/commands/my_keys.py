@@ -25,7 +25,12 @@ from core.earnings.types import Contribution
 from core.earnings.withdrawals import Withdrawals
 from core.money import Credits, sum_amounts
 from core.pool.pool import Pool
-from core.pool.types import BY_OPERATOR, PausedByOperator, UnknownKey
+from core.pool.types import (
+    BY_OPERATOR,
+    PROGRAM_CALLS_PER_MINUTE,
+    PausedByOperator,
+    UnknownKey,
+)
 
 #: What more of a key may be, in Credits.
 _MORE_OFFERED: Final = (1_000, 5_000, 25_000, 75_000)
@@ -178,7 +183,7 @@ class MyKeysCommands:
                     Choice(say("Raise its limit"), "key-more", data),
                     Choice(say("Lower its limit"), "key-less", data),
                 ),
-                (_make_files_switch(contribution),),
+                (_make_files_switch(contribution), _make_programs_switch(contribution)),
                 (Choice(say("Take it back"), "key-back", data),),
             ]
         choices.append((Choice(say("📈 Chart"), "key-chart", data), Choice(say("‹ Back"), "keys")))
@@ -247,6 +252,21 @@ class MyKeysCommands:
             " use of your account at the supplier."
         )
         lines = (told,) if takes_files else ()
+        return await self._key_card(await self._get_own_contribution(request), *lines)
+
+    @action("key-programs")
+    async def key_programs(self, request: Request) -> Reply:
+        """Whether other people's programs may be served by it."""
+        contribution = await self._get_open_contribution(request)
+        takes_programs = bool(request.data["value"])
+        await self._contributions.set_takes_programs(contribution.key, takes_programs)
+        told = say(
+            "Other people's programs may ask by it from now on, at most {most} asks a minute. What"
+            " they send counts as use of your account at the supplier, whose terms may not allow"
+            " it: read them.",
+            most=PROGRAM_CALLS_PER_MINUTE,
+        )
+        lines = (told,) if takes_programs else ()
         return await self._key_card(await self._get_own_contribution(request), *lines)
 
     @action("key-more")
@@ -413,4 +433,13 @@ def _make_files_switch(contribution: Contribution) -> Choice:
         say("{setting}: {state}", setting=say("Pictures and files"), state=state),
         "key-files",
         {"key": contribution.key, "value": int(not contribution.takes_files)},
+    )
+
+
+def _make_programs_switch(contribution: Contribution) -> Choice:
+    state = say("on") if contribution.takes_programs else say("off")
+    return Choice(
+        say("{setting}: {state}", setting=say("Programs"), state=state),
+        "key-programs",
+        {"key": contribution.key, "value": int(not contribution.takes_programs)},
     )

@@ -175,6 +175,7 @@ class Admission:
             conversation=draft.cache_scope,
             pictures=draft.pictures,
             has_files=draft.has_files,
+            by_program=draft.question.api_call is not None,
         )
 
     def _refuse_for_keys(self, draft: AskDraft, quote: Quote) -> AskRefusal:
@@ -208,6 +209,7 @@ class Admission:
             asker=question.person.id,
             pictures=draft.pictures,
             has_files=draft.has_files,
+            by_program=question.api_call is not None,
         )
         min_limit = draft.min_limit
         least = find_min_answer(question.model) if min_limit is None else min_limit

@@ -66,10 +66,7 @@ class AskDraft:
 
     @property
     def own_keys_only(self) -> bool:
-        """Whether only keys of the operator's own may serve it: no contributor lent theirs to
-        programs."""
-        if self.question.api_call is not None:
-            return True
+        """Whether only keys of the operator's own may serve it."""
         return self.question.person.needs_own_keys(has_files=self.has_files)
 
     @property

@@ -245,13 +245,14 @@ class AnswerStream:
             quote.text_tokens,
             quote.answer_limit,
             skip_keys=tried_keys,
-            own_keys_only=run.feed is not None or person.needs_own_keys(has_files=quote.has_files),
+            own_keys_only=person.needs_own_keys(has_files=quote.has_files),
             asker=person.id,
             audio=quote.max_audio,
             rest_seconds=rest_seconds,
             conversation="" if scope is None else scope.conversation,
             pictures=quote.pictures,
             has_files=quote.has_files,
+            by_program=run.feed is not None,
         )
 
 

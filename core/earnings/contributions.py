@@ -8,7 +8,7 @@ plans of the settling submission, which they can never refuse.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -192,6 +192,7 @@ class Contributions:
         contribution_row |= {
             "raises": key,
             "takes_files": contribution.takes_files,
+            "takes_programs": contribution.takes_programs,
             "state": "open",
             "consent": CONSENT_VERSION,
             "opened_at": now,
@@ -213,7 +214,16 @@ class Contributions:
     ) -> None:
         """Says whether other people's pictures and files may pass through a key, `also` with it.
         Raises `UnknownKey` where its contribution isn't open."""
-        change = {"takes_files": takes_files}
+        await self._set_consent(key, {"takes_files": takes_files}, also)
+
+    async def set_takes_programs(self, key: str, takes_programs: bool) -> None:
+        """Says whether a key serves other people's programs. Raises `UnknownKey` where its
+        contribution isn't open."""
+        await self._set_consent(key, {"takes_programs": takes_programs}, ())
+
+    async def _set_consent(
+        self, key: str, change: Mapping[str, bool], also: Sequence[Companion]
+    ) -> None:
         update = Update(schema.contribution, {"key": key}, change, {"state": "open"})
         if not await self._ledger.try_record(update, *also):
             raise UnknownKey(key)

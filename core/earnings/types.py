@@ -97,6 +97,8 @@ class Contribution:
     ended_at: int
     #: Whether other people's pictures and files may pass through the key.
     takes_files: bool = False
+    #: Whether other people's programs may be served by it.
+    takes_programs: bool = False
 
     @property
     def lender(self) -> Account[Credits]:
@@ -128,6 +130,7 @@ def contribution_from_row(row: sa.Row[Any]) -> Contribution:
         opened_at=row.opened_at or 0,
         ended_at=row.ended_at or 0,
         takes_files=bool(row.takes_files),
+        takes_programs=bool(row.takes_programs),
     )
 
 

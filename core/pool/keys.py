@@ -295,6 +295,7 @@ def _select_with_terms() -> sa.Select[Any]:
         contribution.c.advance,
         contribution.c.inviter,
         contribution.c.takes_files,
+        contribution.c.takes_programs,
         contribution.c.state.label("contribution"),
     )
     return sa.select(key, *columns).select_from(

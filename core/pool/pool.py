@@ -306,6 +306,7 @@ class Pool:
         conversation: str = "",
         pictures: tuple[PictureSize, ...] = (),
         has_files: bool = False,
+        by_program: bool = False,
     ) -> Candidate | None:
         """Chooses the best key for an ask; None when there is none. Nothing is reserved: the ledger
         takes or refuses its hold, and after a refusal the next candidate is chosen with this one in
@@ -313,13 +314,14 @@ class Pool:
         what `audio` does, whatever the tokens. Of keys that cost the same, one is preferred whose
         supplier keeps the `conversation`. With `rest_seconds` it may be a key that rests so long at
         most, for which `wait_for_turn` waits. `input` is the text's alone: each route adds what the
-        `pictures` cost there. With pictures or files contributed keys serve only where their
-        contributors let files pass."""
+        `pictures` cost there. With pictures or files, and `by_program`, contributed keys serve only
+        where their contributors say so."""
         warm_keys = self._prompt_caches.list_keys(conversation, model.routes)
         request = router.RoutingRequest(
             *(model, input, answer_limit, skip_keys, own_keys_only, asker, audio, warm_keys),
             pictures=pictures,
             has_files=has_files,
+            by_program=by_program,
         )
         best = self._router.choose(request)
         if best is None and rest_seconds > 0:
@@ -328,7 +330,10 @@ class Pool:
             if best is not None and not self._rest_queue.has_place(best.key, asker):
                 return None
         if best is not None:
-            self._records[best.key].load.record_choice(self._clock.now_ms())
+            load, now = self._records[best.key].load, self._clock.now_ms()
+            load.record_choice(now)
+            if by_program:
+                load.program_calls.append(now)
         return best
 
     def max_affordable_tokens(
@@ -341,6 +346,7 @@ class Pool:
         asker: str = "",
         pictures: tuple[PictureSize, ...] = (),
         has_files: bool = False,
+        by_program: bool = False,
     ) -> Tokens:
         """The longest answer, up to the limit, that some key can still pay for, so that the rest of
         a budget is used up."""
@@ -348,6 +354,7 @@ class Pool:
             *(model, input, answer_limit, (), own_keys_only, asker),
             pictures=pictures,
             has_files=has_files,
+            by_program=by_program,
         )
         return self._router.max_affordable_tokens(request)
 

@@ -50,6 +50,8 @@ class RoutingRequest:
     pictures: tuple[PictureSize, ...] = ()
     #: Whether there is something of people's files in it, be it their text.
     has_files: bool = False
+    #: Whether a program asks, whom contributed keys serve only where their contributors say so.
+    by_program: bool = False
 
     @property
     def needs_consent(self) -> bool:
@@ -114,6 +116,8 @@ def choose_resting_key(
                 continue
             is_able = record.state in SERVING_STATES and record.has_model(route.model, rest_end)
             if not is_able or not _may_serve(record, request, hold):
+                continue
+            if not _keeps_pace(record, request, now_ms):
                 continue
             if best is None or (rest_end, hold.units) < best[:2]:
                 candidate = Candidate(record.id, record.provider, route, hold, record.terms)
@@ -200,6 +204,7 @@ def _can_serve(
 ) -> bool:
     return (
         _may_serve(record, request, hold)
+        and _keeps_pace(record, request, now_ms)
         and record.is_healthy(now_ms)
         and record.has_model(route.model, now_ms)
     )
@@ -213,7 +218,15 @@ def _may_serve(record: KeyRecord, request: RoutingRequest, hold: NanoUsd) -> boo
         return True
     if request.needs_consent and not record.takes_files:
         return False
+    if request.by_program and not record.takes_programs:
+        return False
     return not (request.own_keys_only or record.contributor == request.asker)
+
+
+def _keeps_pace(record: KeyRecord, request: RoutingRequest, now_ms: int) -> bool:
+    """Whether a contributed key may be asked by one more program in this minute."""
+    is_paced = request.by_program and record.contributor is not None
+    return not is_paced or record.load.admits_program(now_ms)
 
 
 def _is_minute_small(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -182,6 +183,11 @@ class KeyRejection:
 TRIALS_MAX = 2
 
 
+#: Programs ask faster than people: a contributed key serves so many of their asks a minute, in each
+#: process, so that its supplier sees no other use than it is used to.
+PROGRAM_CALLS_PER_MINUTE = 20
+_MINUTE_MS = 60_000
+
 #: A choice that hasn't become a call after so many milliseconds doesn't count any more.
 _CHOICE_LIFETIME_MS = 1_000
 
@@ -202,6 +208,15 @@ class KeyLoad:
     #: Requests that its supplier still takes, as far as it said, until a time.
     requests_left: int = 0
     requests_left_until: int = 0
+    #: When programs were served by it (milliseconds UTC), the latest last.
+    program_calls: deque[int] = field(
+        default_factory=lambda: deque(maxlen=PROGRAM_CALLS_PER_MINUTE)
+    )
+
+    def admits_program(self, now_ms: int) -> bool:
+        """Whether one more ask by a program keeps its pace."""
+        calls = self.program_calls
+        return len(calls) < PROGRAM_CALLS_PER_MINUTE or now_ms - calls[0] >= _MINUTE_MS
 
     def count_calls(self, now_ms: int) -> int:
         """The number of calls that run or are about to."""
@@ -287,6 +302,8 @@ class KeyRecord:
     lends_advance: bool = False
     #: Whether its contributor lets other people's pictures and files pass through it.
     takes_files: bool = False
+    #: Whether its contributor lets other people's programs use it.
+    takes_programs: bool = False
     #: Models that it listed but couldn't use, and until when that is believed.
     missing_models: dict[str, int] = field(default_factory=dict)
     #: Models whose own limit is reached.
@@ -345,7 +362,7 @@ class KeyRecord:
             self.models = fresh.models
         self.base_url, self.contributor = fresh.base_url, fresh.contributor
         self.terms, self.lends_advance = fresh.terms, fresh.lends_advance
-        self.takes_files = fresh.takes_files
+        self.takes_files, self.takes_programs = fresh.takes_files, fresh.takes_programs
         self.credited, self.debited = fresh.credited, fresh.debited
         self.held, self.returned = fresh.held, fresh.returned
 
@@ -437,6 +454,7 @@ def key_record_from_row(row: sa.Row[Any]) -> KeyRecord:
         terms=terms,
         lends_advance=row.contribution == "open",
         takes_files=bool(row.takes_files),
+        takes_programs=bool(row.takes_programs),
         last_fault_at=row.state_at if row.state in {"cooling", "parked"} else 0,
     )
 

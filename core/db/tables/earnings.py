@@ -36,6 +36,8 @@ contribution = sa.Table(
     required_column("consent", sa.Text),
     #: Whether other people's pictures and files may pass through the key.
     sa.Column("takes_files", sa.Boolean),
+    #: Whether other people's programs may be served by it.
+    sa.Column("takes_programs", sa.Boolean),
     #: Why it ended: withdrawn, dead, exhausted, reported; empty until then.
     required_column("reason", sa.Text),
     #: What was taken back of it: by a lower budget, and at its end.

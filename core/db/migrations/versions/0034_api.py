@@ -57,3 +57,4 @@ def upgrade() -> None:
     op.create_index("ix_api_reply_person", "api_reply", ["person"])
     op.create_index("ix_api_reply_expires_at", "api_reply", ["expires_at"])
     op.add_column("ask", sa.Column("api_token", sa.Text()))
+    op.add_column("contribution", sa.Column("takes_programs", sa.Boolean()))
