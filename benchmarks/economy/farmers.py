@@ -85,6 +85,22 @@ async def wash(self: Farmer, town: Town) -> None:
     self.played += await town.asks(buyer, [key], 1_000)
 
 
+#: Accounts of a ring whose programs ask, in a month; over fifty in a year of turns.
+_PROGRAMS: Final = 9
+
+
+async def programs(self: Farmer, town: Town) -> None:
+    """Many accounts buy, and their programs ask at a friend's key, who lets programs use it."""
+    _, key = await self.friend(town)
+    await town.lets_programs(key)
+    for _ in range(_PROGRAMS):
+        buyer = await self.buyer(town)
+        await town.buys(buyer, STARTER)
+        spent = await town.asks_by_program(buyer, [key], 1_000)
+        # A program's answer isn't cut short for the last Credits: a chat takes them.
+        self.played += spent + await town.asks(buyer, [key], 1_000 - spent)
+
+
 async def bonus(self: Farmer, town: Town) -> None:
     """The same with the pack of the richest bonus."""
     _, key = await self.friend(town)
@@ -313,6 +329,7 @@ async def unpaid_work(self: Farmer, town: Town) -> None:
 
 TURNS: Final[dict[ScenarioName, Callable[[Farmer, Town], Awaitable[None]]]] = {
     "wash": wash,
+    "programs": programs,
     "bonus": bonus,
     "twice": twice,
     "linked": linked,

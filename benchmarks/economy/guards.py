@@ -32,6 +32,7 @@ class Guard:
 
 GUARDS: Final[dict[ScenarioName, Guard]] = {
     "wash": Guard("a bought Credit becomes $0.0081 at most", off.paid_above_par),
+    "programs": Guard("a bought Credit becomes $0.0081 at most", off.paid_above_par),
     "bonus": Guard("a bonus is a gift, and a gift brings no cash", off.gifts_are_cash),
     "twice": Guard("what is asked for is held at once", off.holds_nothing_earned),
     "linked": Guard("who is linked is one, and earns nothing by own asks", off.own_asks_count),

@@ -10,10 +10,13 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from core import ids
 from core.admin.abuse_check import EconomySettings, SaleChannel
 from core.admin.payout_risk import assess_payout_risk
-from core.asks.types import AskRefusal
-from core.clock import as_utc_day
+from core.asks.api_calls import ApiCall, TokenCap
+from core.asks.run import AskRun
+from core.asks.types import AskRefusal, Question
+from core.clock import DAY_MS, as_utc_day
 from core.earnings.payouts import (
     NothingWithdrawable,
     Payout,
@@ -23,11 +26,14 @@ from core.earnings.payouts import (
 from core.earnings.types import BRIEF_POLICY, SAFE_POLICY, EarningPolicy
 from core.ledger.daily_closings import close_days
 from core.money import Credits, MicroCredits, NanoUsd, parse_usd
+from core.pool.providers.message_parts import CallOptions
+from core.pool.providers.types import ChatMessage
+from core.pool.types import PROGRAM_CALLS_PER_MINUTE
 from core.pricing.costs import Costs
 from core.users.types import Person
 from payments.offer import Offer, Pack
 from payments.types import Order, Payment
-from tests.core.earnings.world import CARD, TAKES_OPENAI, THOUSAND, Market
+from tests.core.earnings.world import CARD, QUESTION, TAKES_OPENAI, THOUSAND, Market
 from tests.support import brief
 from tests.support.databases import TestClock
 from tests.support.service import Service, running
@@ -141,6 +147,41 @@ class Town:
                     break
                 spent += (await run.result).charge.units
         return spent
+
+    async def lets_programs(self, key: str) -> None:
+        """The key's contributor lets programs use it."""
+        contributions = self.service.app.services.earnings.contributions
+        await contributions.set_takes_programs(key, True)
+
+    async def asks_by_program(self, name: str, keys: Sequence[str], credits_: int) -> int:
+        """The same by a program of theirs, as fast as a contributed key's pace lets it."""
+        spent, person = 0, await self.person(name)
+        async with self._only(keys):
+            while spent + ANSWER <= credits_:
+                self.clock.advance(seconds=60 / PROGRAM_CALLS_PER_MINUTE)
+                self.service.openai.always(THOUSAND)
+                try:
+                    run = await self._begin_program(person)
+                except AskRefusal:
+                    break
+                spent += (await run.result).charge.units
+        return spent
+
+    async def _begin_program(self, person: Person) -> AskRun:
+        now, services = self.clock.now_ms(), self.service.app.services
+        cap = TokenCap(f"tok-{person.id}", now // DAY_MS, Credits(1_000_000))
+        await services.api.tokens.prepare_day(cap.token, cap.day)
+        return await services.asks.asks.start_ask(
+            Question(
+                id=ids.new_id("ask", now),
+                person=person,
+                place=f"api:{cap.token}:",
+                asked_in="",
+                text="",
+                model=brief.GPT_4,
+                api_call=ApiCall(cap, (ChatMessage("user", QUESTION),), CallOptions()),
+            )
+        )
 
     async def asks_unpaid(self, name: str, keys: Sequence[str], times: int) -> int:
         """Asks so often for answers in which nothing can be seen; how many came."""

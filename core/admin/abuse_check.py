@@ -28,6 +28,7 @@ REFERENCE_CREDITS: Final = Credits(1_000)
 
 ScenarioName = Literal[
     "wash",
+    "programs",
     "bonus",
     "twice",
     "linked",
@@ -278,6 +279,8 @@ def _list_purchase_scenarios(economy: EconomySettings) -> list[AbuseScenario]:
 
     return [
         build_scenario("wash", payout, _NOTHING),
+        # However many accounts ask, and however fast: what comes of a bought Credit is the same.
+        build_scenario("programs", payout, _NOTHING),
         build_scenario("bonus", payout, gift, richest.calculate_price()),
         build_scenario("twice", payout, _NOTHING),
         build_scenario("cheap-answers", payout, _NOTHING),

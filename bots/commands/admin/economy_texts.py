@@ -22,6 +22,7 @@ from core.money import NanoUsd, format_usd
 
 _SCENARIO_NAMES: Final[dict[ScenarioName, Phrase]] = {
     "wash": say("Buying, asking at a friend's key, cashing out"),
+    "programs": say("The same by the programs of many accounts"),
     "bonus": say("The same with the pack of the richest bonus"),
     "twice": say("The same, withdrawing twice at once"),
     "linked": say("The same by a linked account, at one's own key"),
