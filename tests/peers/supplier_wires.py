@@ -328,6 +328,12 @@ class Stream:
         pieces = [head, *({"function": {"arguments": one}} for one in called.arguments)]
         return [self._data({"tool_calls": [{"index": self._calls, **one}]}) for one in pieces]
 
+    def list_call_texts(self, called: Called) -> list[str]:
+        """What counts of each of a call's pieces."""
+        if self.wire == "anthropic":
+            return [called.name, "", *(one for one in called.arguments if one != "{}")]
+        return [called.name, *called.arguments]
+
     def failure(self) -> bytes:
         """An error inside the stream."""
         if self.wire == "anthropic":

@@ -143,6 +143,28 @@ class Received:
     at: float = 0.0
 
 
+@dataclass
+class Sent:
+    """What was sent of one answer, told before it is written: nobody can have read more."""
+
+    body: dict[str, Any]
+    used: Used | None
+    request: web.Request = field(repr=False)
+    #: Thoughts, texts, names and arguments of tools, in their order.
+    texts: list[str] = field(default_factory=list)
+    is_ended: bool = False
+
+    @property
+    def text(self) -> str:
+        """All that counts of it."""
+        return "".join(self.texts)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether who asked has closed the connection."""
+        return self.request.transport is None or self.request.transport.is_closing()
+
+
 @dataclass(frozen=True)
 class Refused:
     """A call that was refused."""
@@ -178,6 +200,8 @@ class FakeSupplier(PeerServer):
         self.balances: dict[str, str] = {}
         self.calls: list[Received] = []
         self.refusals: list[Refused] = []
+        #: What was sent of each answer that began, in the order in which they did.
+        self.sent: list[Sent] = []
         self.accounts = Accounts()
         #: Fields that it doesn't take, and how it says so.
         self.unknown_fields: dict[str, Refuse] = {}
@@ -397,13 +421,18 @@ class FakeSupplier(PeerServer):
             told[wires.ORGANISATION[self.wire]] = self.organisations[key]
         response = web.StreamResponse(headers=told)
         await response.prepare(request)
+        sent = Sent(body, used, request, [*thoughts])
+        self.sent.append(sent)
         thinking = stream.thinking(thoughts, is_hidden=answer.redacted)
         await response.write(stream.opening() + thinking)
         billed = answer.really or used or Used(0, 0)
         self.accounts.billed[key] += billed.input
         pieces = [stream.chunk(part) for part in answer.parts]
-        pieces += [piece for called in answer.calls for piece in stream.call(called)]
-        for number, piece in enumerate(pieces):
+        texts = [*answer.parts]
+        for called in answer.calls:
+            pieces += stream.call(called)
+            texts += stream.list_call_texts(called)
+        for number, (piece, text) in enumerate(zip(pieces, texts, strict=True)):
             if answer.breaks_after == number:
                 return self._drop(request)
             if answer.fails_after == number:
@@ -414,10 +443,12 @@ class FakeSupplier(PeerServer):
             if answer.between is not None:
                 await answer.between.wait()
             self.accounts.billed[key] += billed.output // len(pieces)
+            sent.texts.append(text)
             await response.write(piece)
         if self._gate is not None:
             await self._gate.wait()
         if not answer.cut:
+            sent.is_ended = True
             finish = "tool_calls" if answer.calls and answer.finish == "stop" else answer.finish
             await response.write(stream.ending(finish, answer.stop_sequence))
         self.finished += 1
