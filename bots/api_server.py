@@ -64,7 +64,8 @@ class UnsealedReplies:
         if row is None:
             return None
         if row.answer is None:
-            return KeptReply(bytes(row.digest))
+            lost = _build_lost_result(ask) if row.state == "settled" else None
+            return KeptReply(bytes(row.digest), lost)
         person = await self._users.find(row.person)
         data_key = await self._users.get_data_key(person)
         try:
@@ -72,6 +73,21 @@ class UnsealedReplies:
         except Unsealable:
             return None
         return KeptReply(bytes(row.digest), _read_result(ask, kept), kept["pieces"], kept["key"])
+
+
+def _build_lost_result(ask: str) -> AskResult:
+    """How an ask ended whose process died: nobody knows what was answered."""
+    return AskResult(
+        ask=ask,
+        outcome=Outcome.LOST,
+        model="",
+        text="",
+        prompt_tokens=NO_TOKENS,
+        history_tokens=NO_TOKENS,
+        output_tokens=NO_TOKENS,
+        charge=Credits(0),
+        failure=AskFailure.SUPPLIER,
+    )
 
 
 def _read_result(ask: str, kept: dict[str, Any]) -> AskResult:

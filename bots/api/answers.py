@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from bots.api.errors import ApiError, report_failure
-from bots.api.exchange import Exchange, Headers
+from bots.api.exchange import ClientGone, Exchange, Headers
 from bots.api.ports import ApiRun
 from bots.api.refusals import describe_refusal
 from bots.api.replies import ReplyWriter, UnorderedAnswer, find_failure
@@ -54,7 +54,6 @@ class AnswerFollower:
                     await self._send_batch(batch)
                 result = await self._wait_for_result()
             except UnorderedAnswer:
-                self._run.stop()
                 raise report_failure() from None
             start = b"" if self._exchange.is_begun else await self._begin()
             await self._exchange.write(start + self._writer.end(result), is_last=True)
@@ -73,8 +72,11 @@ class AnswerFollower:
         watcher = asyncio.create_task(self._stop_at_end(), name=f"client of {self._run.id}")
         try:
             yield
-        except BaseException:
+        except ClientGone:
             self._run.stop()
+            raise
+        except BaseException:  # it is our doing, or its supplier's, that nobody reads on
+            self._run.stop(by_asker=False)
             raise
         finally:
             watcher.cancel()

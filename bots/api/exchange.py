@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from bots.api.errors import ApiError, Wire, refuse_request
 from bots.api.json_values import BadJson, dump_json, load_json
@@ -110,14 +110,21 @@ class Exchange:
             (b"request-id", request),
             *headers,
         ]
-        await self._send({"type": "http.response.start", "status": status, "headers": told})
+        await self._send_message(
+            {"type": "http.response.start", "status": status, "headers": told}
+        )
 
     async def write(self, content: bytes, *, is_last: bool = False) -> None:
         """Sends a part of the answer; the last one together with its end, for clients hang up when
         they have read what says that all was said. Raises `ClientGone` for one that reads no
         more."""
         self.is_finished = is_last
-        message = {"type": "http.response.body", "body": content, "more_body": not is_last}
+        await self._send_message(
+            {"type": "http.response.body", "body": content, "more_body": not is_last}
+        )
+
+    async def _send_message(self, message: Message) -> None:
+        """An answer before on the same connection may not have been read either."""
         try:
             async with asyncio.timeout(READER_SECONDS):
                 await self._send(message)

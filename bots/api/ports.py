@@ -63,8 +63,8 @@ class ApiRun(Protocol):
         """What was held for it."""
         ...
 
-    def stop(self) -> None:
-        """Nobody reads on."""
+    def stop(self, *, by_asker: bool = True) -> None:
+        """Nobody reads on: by the doing of whoever asked, who pays for what came, or by ours."""
         ...
 
 

@@ -41,6 +41,7 @@ from core.asks.types import (
     TooManyAsks,
 )
 from core.asks.unpaid_work import PicturesPaused
+from core.clock import DAY_MS
 from core.db import schema
 from core.db.writes import Companion, Insert
 from core.ledger.ledger import Ledger
@@ -374,7 +375,7 @@ class Admission:
             "place": question.place,
             "asked_in": question.asked_in,
             "shown_in": "",
-            "created_at": now,
+            "created_at": _date_ask(question, now),
             "model": question.model.id,
             "price": quote.price.id,
             "prompt_tokens": draft.prompt_tokens.units,
@@ -426,6 +427,14 @@ class Admission:
             ),
             watch=(chart.key_quota(candidate.key),),
         )
+
+
+def _date_ask(question: Question, now_ms: int) -> int:
+    """When an ask began. A program's belongs to the day on whose cap it counts, though midnight has
+    just passed: recovery finds the cap by this alone."""
+    if question.api_call is None:
+        return now_ms
+    return min(now_ms, (question.api_call.cap.day + 1) * DAY_MS - 1)
 
 
 def _seal_question(draft: AskDraft) -> bytes | None:

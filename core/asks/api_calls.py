@@ -95,19 +95,27 @@ class AnswerFeed:
         self._unread_bytes = 0
         self._came, self._taken = asyncio.Event(), asyncio.Event()
         self._is_closed = False
+        #: How long pieces waited for their reader, in seconds.
+        self.held_up_seconds = 0.0
 
     async def add_piece(self, piece: AnswerPiece) -> bool:
         """Adds a piece, and waits while too much is unread; False where its reader is gone."""
         self._unread.append(piece)
         self._unread_bytes += len(read_text(piece)) + 16
         self._came.set()
-        while self._unread_bytes > UNREAD_BYTES_MAX:
-            self._taken.clear()
-            try:
-                async with asyncio.timeout(READER_SECONDS):
+        if self._unread_bytes <= UNREAD_BYTES_MAX:
+            return True
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(READER_SECONDS):
+                while self._unread_bytes > UNREAD_BYTES_MAX:
+                    self._taken.clear()
                     await self._taken.wait()
-            except TimeoutError:
-                return False
+        except TimeoutError:
+            return False
+        finally:
+            self.held_up_seconds += loop.time() - began
         return True
 
     def close(self) -> None:
@@ -135,20 +143,40 @@ def merge_pieces(pieces: Sequence[AnswerPiece]) -> list[AnswerPiece]:
     """The same with neighbours of one kind joined: texts, thoughts up to their signature, the
     pieces of one tool's call."""
     merged: list[AnswerPiece] = []
+    run: list[AnswerPiece] = []
     for piece in pieces:
-        last = merged[-1] if merged else None
-        match last, piece:
-            case TextDelta(before), TextDelta(text):
-                merged[-1] = TextDelta(before + text)
-            case ReasoningDelta(before, "", ""), ReasoningDelta(text, signature, ""):
-                merged[-1] = ReasoningDelta(before + text, signature)
-            case ToolCallDelta(index, id, name, before), ToolCallDelta(same, _, _, arguments) if (
-                index == same
-            ):
-                merged[-1] = ToolCallDelta(index, id, name, before + arguments)
-            case _:
-                merged.append(piece)
-    return merged
+        if run and not _continues(run[-1], piece):
+            merged.append(_join(run))
+            run = []
+        run.append(piece)
+    return [*merged, _join(run)] if run else merged
+
+
+def _continues(last: AnswerPiece, piece: AnswerPiece) -> bool:
+    match last, piece:
+        case TextDelta(), TextDelta():
+            return True
+        case ReasoningDelta(_, "", ""), ReasoningDelta(_, _, ""):
+            return True
+        case ToolCallDelta(index), ToolCallDelta(same):
+            return index == same
+    return False
+
+
+def _join(run: Sequence[AnswerPiece]) -> AnswerPiece:
+    """Neighbours of one kind as one; an answer of a hundred thousand pieces is joined at once."""
+    if len(run) == 1:
+        return run[0]
+    match run[0]:
+        case TextDelta():
+            return TextDelta("".join(map(read_text, run)))
+        case ReasoningDelta():
+            last = run[-1]
+            signature = last.signature if isinstance(last, ReasoningDelta) else ""
+            return ReasoningDelta("".join(map(read_text, run)), signature)
+        case ToolCallDelta(index, id, name):
+            arguments = [one.arguments for one in run if isinstance(one, ToolCallDelta)]
+            return ToolCallDelta(index, id, name, "".join(arguments))
 
 
 def encode_pieces(pieces: Sequence[AnswerPiece]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+from core.asks import api_calls
 from core.asks.api_calls import AnswerFeed, merge_pieces, read_text
 from core.asks.settlement import OpenAsk
 from core.asks.types import AskResult, Prompt, Question, Quote
@@ -99,9 +100,16 @@ class AskRun:
         return self._parts[0] if self._parts else ""
 
     @property
+    def was_held_up(self) -> bool:
+        """Whether its reader, time after time, let its supplier wait as long as one who is gone:
+        what breaks then is the reader's doing."""
+        return self.feed is not None and self.feed.held_up_seconds >= api_calls.READER_SECONDS
+
+    @property
     def has_text(self) -> bool:
-        """Whether anything of the answer arrived."""
-        return bool(self._parts)
+        """Whether anything of the answer arrived; for a program also what has no text, such as a
+        hidden thought: another key's answer can't follow it."""
+        return bool(self._parts or self._pieces)
 
     def delay_serving(self) -> None:
         """Its supplier isn't asked before `begin_serving`: it is seen first whether its answer can

@@ -8,7 +8,8 @@ true of what they saw               count                       count where it i
 the same without usage              by our count                by our count
 stopped, broken, timed out, lost    what was delivered; over    what was delivered; all that is held
                                     the API nothing, unless     when the model was reasoning
-                                    its caller stopped it
+                                    its caller stopped it, or
+                                    held it up
 nothing delivered, any ending       nothing                     usage if reported; the prompt, if
                                                                 it may have been billed; else 0
 

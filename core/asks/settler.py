@@ -206,8 +206,9 @@ _BREAKS = frozenset({Outcome.BROKEN, Outcome.TIMED_OUT, Outcome.REFUSED})
 
 
 def _is_broken(run: AskRun, ending: AnswerEnding) -> bool:
-    """Whether an answer ended neither by itself nor by its caller."""
-    return run.was_interrupted or ending.outcome in _BREAKS
+    """Whether an answer ended neither by itself nor by its caller, who may have held it up until
+    its supplier gave up."""
+    return run.was_interrupted or (ending.outcome in _BREAKS and not run.was_held_up)
 
 
 def _seal_answer(run: AskRun, text: str) -> bytes | None:

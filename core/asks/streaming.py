@@ -152,6 +152,8 @@ class AnswerStream:
                                 deadline.reschedule(run.started_at + HARD_STOP_SECONDS)
                             await run.append_piece(event)
         except TimeoutError:
+            if run.ending is not None:  # it was whole; what lasted was its connection's end
+                return _ending_of(run, run.ending)
             outcome = Outcome.STOPPED if run.is_stopping else Outcome.TIMED_OUT
             if is_sent and not (run.is_stopping or run.has_text or run.is_reasoning):
                 await self._pool.record_timeout(run.candidate, started_ms)

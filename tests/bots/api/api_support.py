@@ -91,12 +91,14 @@ class FakeRun:
         self.quote = SimpleNamespace(prompt_tokens=Tokens(11))
         self.result: asyncio.Future[AskResult] = asyncio.get_running_loop().create_future()
         self.stopped = asyncio.Event()
+        self.is_stopped_by_asker = False
 
     @property
     def id(self) -> str:
         return self.question.id
 
-    def stop(self) -> None:
+    def stop(self, *, by_asker: bool = True) -> None:
+        self.is_stopped_by_asker = by_asker
         self.stopped.set()
 
     async def say(self, *pieces: AnswerPiece) -> None:

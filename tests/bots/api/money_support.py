@@ -57,8 +57,11 @@ class Shop:
         messages = [{"role": "user", "content": text}]
         return {"model": self.model.id, "messages": messages, "max_tokens": 100, **fields}
 
-    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 24)
+    async def open(
+        self, limit: int = 1 << 24
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection; twice the limit is read from it whether anybody wants it or not."""
+        return await asyncio.open_connection("127.0.0.1", self.port, limit=limit)
 
     def encode(self, path: str, body: dict[str, Any], key: str = "") -> tuple[bytes, bytes]:
         """A request's head and body."""

@@ -183,6 +183,7 @@ async def test_a_client_that_goes_stops_its_ask(streams: bool) -> None:
             await api.asks.arrived.wait()
         writer.close()
         await api.run.stopped.wait()
+        assert api.run.is_stopped_by_asker
 
 
 async def test_a_client_that_goes_at_the_end_has_read_all() -> None:
@@ -255,6 +256,7 @@ async def test_calls_that_go_back_and_forth_break_a_stream_of_messages() -> None
         broken = await api.post("/v1/messages", ask_message(stream=True))
         assert broken.status_code == 500
         assert api.run.stopped.is_set()
+        assert not api.run.is_stopped_by_asker
 
 
 async def test_hidden_thoughts_go_out_under_a_seal() -> None:
