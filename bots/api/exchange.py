@@ -110,9 +110,7 @@ class Exchange:
             (b"request-id", request),
             *headers,
         ]
-        await self._send_message(
-            {"type": "http.response.start", "status": status, "headers": told}
-        )
+        await self._send_message({"type": "http.response.start", "status": status, "headers": told})
 
     async def write(self, content: bytes, *, is_last: bool = False) -> None:
         """Sends a part of the answer; the last one together with its end, for clients hang up when

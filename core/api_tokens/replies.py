@@ -23,9 +23,7 @@ _EXPIRED_AT_ONCE: Final = 500
 
 _SELECT_REPLY: Final = PreparedSelect(
     sa.select(schema.api_reply, schema.ask.c.state)
-    .select_from(
-        schema.api_reply.outerjoin(schema.ask, schema.ask.c.id == schema.api_reply.c.ask)
-    )
+    .select_from(schema.api_reply.outerjoin(schema.ask, schema.ask.c.id == schema.api_reply.c.ask))
     .where(
         schema.api_reply.c.ask == sa.bindparam("ask"),
         schema.api_reply.c.expires_at > sa.bindparam("now"),

@@ -265,6 +265,11 @@ class FakeSupplier(PeerServer):
         async with self._came:
             await self._came.wait_for(lambda: len(self.calls) >= count)
 
+    async def wait_for(self, predicate: Callable[[], bool]) -> None:
+        """Returns when this holds; it is asked again whenever something came or was sent."""
+        async with self._came:
+            await self._came.wait_for(predicate)
+
     def calls_of(self, key: str) -> int:
         """How many calls came with a key."""
         return sum(call.key == key for call in self.calls)
@@ -444,6 +449,8 @@ class FakeSupplier(PeerServer):
                 await answer.between.wait()
             self.accounts.billed[key] += billed.output // len(pieces)
             sent.texts.append(text)
+            async with self._came:
+                self._came.notify_all()
             await response.write(piece)
         if self._gate is not None:
             await self._gate.wait()

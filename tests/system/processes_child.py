@@ -15,6 +15,7 @@ import threading
 from dataclasses import replace
 from typing import Any
 
+from bots.api_server import build_api_server
 from bots.app import App, build
 from bots.chat.types import (
     Answer,
@@ -27,6 +28,7 @@ from bots.chat.types import (
 )
 from bots.config.settings import DiscordConfig, DiscordTiming
 from bots.discord.adapter import DiscordAdapter
+from bots.http import HttpServer
 from core import ids
 from core.asks import heartbeat
 from core.asks.run import AskRun
@@ -34,6 +36,7 @@ from core.asks.types import NoKeyAvailable, NotEnoughCredits, Question
 from core.clock import SystemClock
 from core.db.database import Database
 from core.earnings.types import SAFE_POLICY
+from core.money import Credits
 from core.pool.suppliers import SUPPLIERS
 from tests.support import brief
 from tests.support.config import KEYS, make_config, make_externals
@@ -81,6 +84,7 @@ class Child(Earns):
         self._tell = line.tell
         self._tasks: set[asyncio.Task[None]] = set()
         self._discord: DiscordAdapter | None = None
+        self._api: HttpServer | None = None
 
     async def live(self, commands: asyncio.Queue[Command]) -> None:
         """Does what it is told until it is told to stop."""
@@ -90,6 +94,8 @@ class Child(Earns):
             task.add_done_callback(self._tasks.discard)
         if self._discord is not None:
             await self._discord.stop()
+        if self._api is not None:
+            await self._api.stop()
         await self._app.stop(grace_seconds=2.0)
 
     async def _do(self, command: Command) -> None:
@@ -117,6 +123,20 @@ class Child(Earns):
         while self._discord._tasks:
             await asyncio.wait(self._discord._tasks)
         self._line.tell("quiet")
+
+    async def do_api(self, _: Command) -> None:
+        """From now on programs may ask, at the port that is told."""
+        self._api = build_api_server(self._app.services, 0)
+        self._line.tell("api", port=await self._api.start())
+
+    async def do_token(self, command: Command) -> None:
+        """Somebody makes a token that may spend so much a day."""
+        services = self._app.services
+        person = await services.users.users.get_or_create("telegram", command["who"], language="en")
+        token, secret = await services.api.tokens.create_token(person.id, "storm")
+        per_day = Credits(command["per_day"])
+        await services.api.tokens.set_day_cap(person.id, token.id, per_day)
+        self._line.tell("token", id=token.id, secret=secret.get_secret_value())
 
     async def do_clock(self, command: Command) -> None:
         self._clock.at_ms = command["at_ms"]

@@ -57,9 +57,7 @@ class Shop:
         messages = [{"role": "user", "content": text}]
         return {"model": self.model.id, "messages": messages, "max_tokens": 100, **fields}
 
-    async def open(
-        self, limit: int = 1 << 24
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def open(self, limit: int = 1 << 24) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection; twice the limit is read from it whether anybody wants it or not."""
         return await asyncio.open_connection("127.0.0.1", self.port, limit=limit)
 
@@ -184,9 +182,7 @@ async def selling(
         )
         services = made.app.services
         await brief.set_prices(services.pricing.prices, PRICES)
-        monkeypatch.setattr(
-            services.pool.pool._health_tracker, "record_failure", _record_nothing
-        )
+        monkeypatch.setattr(services.pool.pool._health_tracker, "record_failure", _record_nothing)
         asks = services.asks.asks
         asks._rate_limiter._unpaid_work._per_day = NanoUsd(10**18)
         person = await made.person()

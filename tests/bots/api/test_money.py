@@ -419,9 +419,7 @@ async def test_of_a_crowd_exactly_so_many_are_admitted_as_can_be_paid(
     most = CROWD // 3
     welcome = most * hold + 1 if bound == "balance" else WELCOME
     per_day = Credits(most * hold + 1) if bound == "cap" else Credits(10**9)
-    async with selling(
-        database_url, clock, monkeypatch, welcome=welcome, per_day=per_day
-    ) as shop:
+    async with selling(database_url, clock, monkeypatch, welcome=welcome, per_day=per_day) as shop:
         gate = shop.supplier.hold()
         shop.supplier.always(Answer(chunks=WORDS, usage=Used(20, 30)))
         prompt = (await count_message_tokens(shop.model, ["c1 why?", ""])).units

@@ -18,8 +18,8 @@ import pytest
 
 from core.pricing.token_counter import count_message_tokens, count_tokens
 from tests.bots.api.money_support import PATHS, Reply, Shop, Wire, selling
-from tests.peers.suppliers import Answer, Refuse, Used
 from tests.peers.supplier_tools import Called
+from tests.peers.suppliers import Answer, Refuse, Used
 from tests.support.databases import TestClock
 from tests.support.size import size
 
@@ -170,14 +170,13 @@ async def play(shop: Shop, plan: Plan) -> Reply:
     writer.writelines((head, content[:-1] if plan.leave == "early" else content))
     read = b""
     if plan.leave == "silent" and plan.manner != "refuse":
-        while not shop.count_calls(plan.name):
-            await asyncio.sleep(0.005)
+        await shop.supplier.wait_for(lambda: shop.count_calls(plan.name) > 0)
     elif plan.leave == "middle" and plan.manner != "refuse":
         read = await _read_all_sent(shop, plan, reader)
     elif plan.leave == "racing":
         while len(read) < plan.bytes_read and (chunk := await reader.read(97)):
             read += chunk
-    elif plan.leave == "end" or plan.manner == "refuse" and plan.leave in ("silent", "middle"):
+    elif plan.leave == "end" or (plan.manner == "refuse" and plan.leave in ("silent", "middle")):
         read = await reader.read(-1)
     writer.transport.abort()
     if plan.repeats and plan.leave == "end":
@@ -188,15 +187,18 @@ async def play(shop: Shop, plan: Plan) -> Reply:
 async def _read_all_sent(shop: Shop, plan: Plan, reader: asyncio.StreamReader) -> bytes:
     """Waits until the supplier hangs, and for a stream until all that it sent was read."""
     assert isinstance(plan.answer, Answer)
-    read = b""
-    pieces = plan.answer.hangs_after or 0
-    while (sent := shop.find_sent(plan.name)) is None or len(sent.texts) < pieces + len(
-        plan.answer.thoughts
-    ):
-        await asyncio.sleep(0.005)
+    read, pieces = b"", len(plan.answer.thoughts) + (plan.answer.hangs_after or 0)
+
+    def is_all_sent() -> bool:
+        sent = shop.find_sent(plan.name)
+        return sent is not None and len(sent.texts) == pieces
+
+    await shop.supplier.wait_for(is_all_sent)
+    sent = shop.find_sent(plan.name)
+    assert sent is not None
     if plan.streams:
         run = shop.runs[plan.name]
-        while run.text != sent.text:
+        while run.text != sent.text:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.005)
         words = re.findall(r"w\d+x\d+q", "".join(sent.texts[len(plan.answer.thoughts) :]))
         while words and words[-1].encode() not in read:
