@@ -17,6 +17,7 @@ from bots.sandbox.pictures import (
 )
 
 _ROLES: Final = {"system", "developer", "user", "assistant", "tool"}
+_SYSTEM_ROLES: Final = {"system", "developer"}
 _CALL_ID_CHARS_MAX: Final = 40
 _DETAILS: Final = {"auto", "low", "high", "original"}
 _DATA_URL: Final = re.compile(r"data:([a-z]+/[a-z]+);base64,(.+)")
@@ -43,6 +44,12 @@ class SandboxMessage:
     pictures: tuple[SentPicture, ...] = ()
     #: The ids of the tools' calls in an answer, or of the one that a result is of.
     calls: tuple[str, ...] = ()
+
+
+def find_last_message(messages: Sequence[SandboxMessage]) -> SandboxMessage:
+    """The last message that isn't the system's: some programs tell more of that at the end."""
+    said = (one for one in reversed(messages) if one.role not in _SYSTEM_ROLES)
+    return next(said, messages[-1])
 
 
 def parse_messages(value: Any, supplier: str) -> tuple[SandboxMessage, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bots.sandbox.messages import RequestRefused, SandboxMessage
+from bots.sandbox.messages import RequestRefused, SandboxMessage, find_last_message
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _EFFORTS: Final = {"none", "minimal", "low", "medium", "high", "xhigh", "max"}
@@ -57,26 +57,26 @@ class ToolRequest:
     def choose_call(self, messages: Sequence[SandboxMessage]) -> ToolCall | None:
         """The call that the conversation's end asks for: of the tool that must be called, or that
         the person names; None where there is none."""
-        last = messages[-1]
+        last = find_last_message(messages)
         is_asked = last.role == "user" and self.choice != "none"
-        named = [name for name in self.schemas if _find_name(name, last.text) is not None]
+        found = {name: end for name in self.schemas if (end := _find_name(name, last.text))}
         if self.choice in self.schemas:
             name = self.choice
-        elif named and (is_asked or self.choice == "required"):
-            name = max(named, key=len)
+        elif found and (is_asked or self.choice == "required"):
+            # Programs put what they know themselves before what a person says.
+            name = max(found, key=lambda one: (found[one], len(one)))
         elif self.choice == "required":
             name = next(iter(self.schemas))
         else:
             return None
-        found = _find_name(name, last.text)
-        rest = last.text[found:] if found is not None else last.text
+        rest = last.text[found.get(name, 0) :]
         words = _LINK_WORDS.sub("", rest).strip(" .!?\n") or last.text
         arguments = build_value(self.schemas[name], words[:_QUOTED_CHARS])
         return ToolCall(f"call_{secrets.token_hex(8)}", name, json.dumps(arguments))
 
     def compose_own_text(self, messages: Sequence[SandboxMessage]) -> str | None:
         """JSON where it was asked for, or what the last tool gave; None for an answer in words."""
-        last = messages[-1]
+        last = find_last_message(messages)
         if self.form is not None:
             words = " ".join(last.text.split())[:_QUOTED_CHARS]
             built = build_value(self.form, words) if self.form else {"answer": words}
@@ -236,11 +236,14 @@ def _read_count(json_schema: Mapping[str, Any], name: str) -> int:
     return count if type(count) is int and count > 0 else 0
 
 
-def _find_name(name: str, text: str) -> int | None:
-    """Where in a text a tool's name ends, written as it is or in words."""
+def _find_name(name: str, text: str) -> int:
+    """Where in a text a tool's name ends the last time, written as it is or in words; 0 where it
+    isn't there."""
     pattern = re.sub(r"[_-]+", r"[\\s_-]+", re.escape(name).replace(r"\-", "-"))
-    found = re.search(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE | re.ASCII)
-    return None if found is None else found.end()
+    ends = [
+        one.end() for one in re.finditer(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE | re.ASCII)
+    ]
+    return ends[-1] if ends else 0
 
 
 def _refuse(message: str) -> RequestRefused:

@@ -102,6 +102,21 @@ async def test_it_calls_the_tool_that_a_question_names(
     assert not calls
 
 
+async def test_what_programs_put_around_a_question_names_no_tool(
+    client: http.SupplierClient, base: str
+) -> None:
+    context = TextPart("There is a clock, and get_weather for Rome.")
+    question = ChatMessage("user", "", parts=(context, TextPart("use get_weather for Oslo")))
+    told = ChatMessage("system", "You have a clock.")
+    _, ((name, arguments),), _ = await ask(client, base, question, told)
+    assert (name, json.loads(arguments)["city"]) == ("get_weather", "Oslo")
+    called = ToolCallPart("call_1", "clock", "{}")
+    result = ChatMessage("user", "", parts=(ToolResultPart("call_1", (TextPart("Noon"),)),))
+    loop = (question, ChatMessage("assistant", "", parts=(called,)), result, told)
+    text, calls, _ = await ask(client, base, *loop)
+    assert ("> Noon" in text, calls) == (True, [])
+
+
 async def test_it_calls_the_tool_that_must_be_called(
     client: http.SupplierClient, base: str
 ) -> None:
