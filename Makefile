@@ -17,7 +17,7 @@ install = $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 2 i
 	>$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: bench-peers bench-scale chart-font help demo demo-new setup init run test unit coverage flaky soak check format lint types arrows bench lock clean
+.PHONY: bench-peers bench-scale chart-font clients help demo demo-new setup init run test unit coverage flaky soak check format lint types arrows bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -85,6 +85,9 @@ bench-scale: $(DEVELOP) ## four processes on one PostgreSQL; then minutes of a d
 
 bench-peers: $(DEVELOP) ## the same figures of LiteLLM's proxy beside ours; installs it apart, once
 	@$(BIN)/python -m benchmarks.peers
+
+clients: $(DEVELOP) ## the clients that people use before the demo's API; installs them apart, once
+	@$(BIN)/python -m tests.clients
 
 lock: $(DEVELOP) ## renews both lock files (needs uv)
 	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \

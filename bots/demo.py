@@ -55,9 +55,11 @@ _ABOUT: Final = say(
     " audit the ledger in another terminal:"
 )
 _ABOUT_API: Final = say("Programs ask, too: /api makes a token. With that in TOKEN:")
+#: Lines that no terminal breaks, to be pasted together.
 _CURL: Final = (
-    'curl {url}/v1/chat/completions -H "Authorization: Bearer $TOKEN" -d'
-    ' \'{{"model":"{model}","messages":[{{"role":"user","content":"Why is the sky blue?"}}]}}\''
+    "curl {url}/v1/chat/completions \\",
+    '  -H "Authorization: Bearer $TOKEN" -d \'{{"model":"{model}",',
+    '  "messages":[{{"role":"user","content":"Why is the sky blue?"}}]}}\'',
 )
 _WELCOME_CREDITS: Final = 1_000
 #: Each sandbox key of the demo may "cost" this much.
@@ -146,7 +148,8 @@ async def _chat(app: App, url: str) -> None:
         api = app.services.base.config.api
         if api.is_on:
             lines += wrap_text(render(_ABOUT_API, read_language()), columns)
-            lines.append(f"  {_CURL.format(url=api.base_url, model=DEFAULT_MODEL)}")
+            told = [line.format(url=api.base_url, model=DEFAULT_MODEL) for line in _CURL]
+            lines += [f"  {line}" for line in told]
         for line in (*lines, ""):
             print_line(line)
     console = ConsoleAdapter(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bots.api import chat_requests, message_requests
 from bots.cli.main import parser
 from bots.config.settings import PREFIX, Config, setting_names
 from core.money import NanoUsd, format_decimal
@@ -122,6 +123,7 @@ CONSOLE_COMMANDS = {"admin", "crowd"}
 NO_COMMANDS = {
     *("bought", "earned"),
     *("webhooks", "healthz", "readyz", "metrics", "paid", "bot", "etc", "var", "opt", "tmp"),
+    "v",  # /v1, before the API's paths
     *("newbot", "setdescription", "setabouttext", "setuserpic", "setprivacy", "setjoingroups"),
 }
 
@@ -255,3 +257,23 @@ def test_the_page_of_troubles_quotes_what_the_program_says() -> None:
     assert len(quotes) >= 20
     parts = [part.strip(" .:").lower() for quote in quotes for part in quote.split("…")]
     assert [part for part in parts if part not in said] == []
+
+
+def test_the_page_of_the_api_names_each_field_and_each_code() -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    table = page.partition("| fields |")[2].partition("\n\n")[0]
+    rows = [row.split("|") for row in table.splitlines()[2:]]
+    for column, rules in (
+        (2, chat_requests.FIELD_RULES),
+        (3, message_requests.FIELD_RULES),
+    ):
+        served, sampling, ignored, refused = (
+            set(re.findall(r"`(\w+)`", row[column])) for row in rows
+        )
+        assert served | sampling == rules.served
+        assert (ignored, refused) == (rules.ignored, set(rules.harmless))
+    code = "\n".join(file.read_text() for file in (ROOT / "bots" / "api").glob("*.py"))
+    codes = set(re.findall(r'code="(\w+)"', code))
+    errors = page.partition("## Errors")[2].partition("\n## ")[0]
+    assert len(codes) > 15
+    assert codes <= set(re.findall(r"`(\w+)`", errors))
