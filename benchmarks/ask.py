@@ -38,7 +38,7 @@ def _role(role: str, *arguments: str) -> dict[str, float]:
     return told
 
 
-async def _database(folder: str) -> str:
+async def new_database(folder: str) -> str:
     """A new database, migrated here: a service that starts finds it up to date."""
     url = f"sqlite:///{Path(folder) / 'bench.db'}"
     await migrate(url, "live", SystemClock())
@@ -52,7 +52,7 @@ async def _measure(asks: int, rounds: int) -> list[str]:
             service, router = [], []
             for _ in range(rounds):
                 with tempfile.TemporaryDirectory() as folder:
-                    database = await _database(folder)
+                    database = await new_database(folder)
                     told = await asyncio.to_thread(
                         _role, "service", f"{url}/{kind}/v1", database, str(asks), "64"
                     )
@@ -72,7 +72,7 @@ async def _measure(asks: int, rounds: int) -> list[str]:
         slow = []
         for _ in range(rounds):
             with tempfile.TemporaryDirectory() as folder:
-                database = await _database(folder)
+                database = await new_database(folder)
                 slow.append(
                     await asyncio.to_thread(
                         _role, "service", f"{url}/slow/v1", database, "2560", "256"

@@ -24,8 +24,8 @@ import sqlalchemy as sa
 import uvloop
 
 from benchmarks import supplier
-from benchmarks.ask import _database as make_sqlite
-from benchmarks.scale import _database as open_postgres
+from benchmarks.ask import new_database as make_sqlite
+from benchmarks.scale import new_postgres as open_postgres
 from benchmarks.service import ask, build_app, measure_resident_mb
 from bots.app import App
 from core.admin.audit import audit_books

@@ -29,13 +29,15 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks import supplier
-from benchmarks.ask import _database, _role
+from benchmarks.ask import _role, new_database
 
 VERSION = "1.108.7"
 CONCURRENT = 64
+#: The models of the proxy: how the supplier answers each.
+KINDS = ("plain", "stream", "drip")
 _READY_SECONDS = 120
 #: The proxy doesn't start without one.
-_KEY = "sk-5e0c1f7a9d3b24688642b3d9a7f1c0e55e0c1f7a9d3b24688642b3d9a7f1c0e5"
+PROXY_KEY = "sk-5e0c1f7a9d3b24688642b3d9a7f1c0e55e0c1f7a9d3b24688642b3d9a7f1c0e5"
 _TICKS = os.sysconf("SC_CLK_TCK")
 #: Nothing is fetched and nothing told while it is measured.
 _QUIET = {
@@ -44,7 +46,7 @@ _QUIET = {
     "LITELLM_MODE": "PRODUCTION",
     "LITELLM_LOG": "ERROR",
     "NO_PROXY": "*",
-    "LITELLM_MASTER_KEY": _KEY,
+    "LITELLM_MASTER_KEY": PROXY_KEY,
 }
 _FIGURES = {
     "plain_cpu_ms": "CPU a call of one chunk, 64 callers, ms",
@@ -55,7 +57,7 @@ _FIGURES = {
 }
 
 
-def _install(folder: Path) -> Path:
+def install(folder: Path) -> Path:
     """The proxy's command, in an environment that is made once."""
     command = folder / "bin" / "litellm"
     if not command.exists():
@@ -76,17 +78,17 @@ def _list_processes(group: int) -> list[list[str]]:
     return found
 
 
-def _cpu_seconds(group: int) -> float:
+def measure_cpu(group: int) -> float:
     return sum(int(one[11]) + int(one[12]) for one in _list_processes(group)) / _TICKS
 
 
-def _resident_mb(group: int) -> float:
+def measure_memory(group: int) -> float:
     pages = sum(int(one[21]) for one in _list_processes(group))
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 @contextlib.asynccontextmanager
-async def _proxy(command: Path, url: str, folder: Path) -> AsyncIterator[tuple[int, str]]:
+async def run_proxy(command: Path, url: str, folder: Path) -> AsyncIterator[tuple[int, str]]:
     """Its process group and its address, once it is ready."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -100,7 +102,7 @@ async def _proxy(command: Path, url: str, folder: Path) -> AsyncIterator[tuple[i
                 "api_key": "sk-bench",
             },
         }
-        for kind in ("plain", "stream")
+        for kind in KINDS
     ]
     config = folder / "litellm.yaml"
     config.write_text(json.dumps({"model_list": models}))  # JSON is YAML
@@ -151,7 +153,7 @@ async def _call(address: str, kind: str, calls: int, concurrent: int) -> list[fl
         "stream_options": {"include_usage": True},
         "messages": [{"role": "user", "content": "why is the sky blue? " * 10}],
     }
-    headers = {"Authorization": f"Bearer {_KEY}"}
+    headers = {"Authorization": f"Bearer {PROXY_KEY}"}
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
 
@@ -168,13 +170,13 @@ async def _call(address: str, kind: str, calls: int, concurrent: int) -> list[fl
 
 
 async def _measure_proxy(command: Path, url: str, calls: int, folder: Path) -> dict[str, float]:
-    async with _proxy(command, url, folder) as (group, address):
-        figures = {"ready_cpu_s": _cpu_seconds(group), "idle_mb": _resident_mb(group)}
+    async with run_proxy(command, url, folder) as (group, address):
+        figures = {"ready_cpu_s": measure_cpu(group), "idle_mb": measure_memory(group)}
         for kind in ("plain", "stream"):
             await _call(address, kind, 2 * CONCURRENT, CONCURRENT)
-            before = _cpu_seconds(group)
+            before = measure_cpu(group)
             await _call(address, kind, calls, CONCURRENT)
-            figures[f"{kind}_cpu_ms"] = (_cpu_seconds(group) - before) * 1000 / calls
+            figures[f"{kind}_cpu_ms"] = (measure_cpu(group) - before) * 1000 / calls
         alone = await _call(address, "plain", max(100, calls // 4), 1)
         figures["alone_p50_ms"] = statistics.median(alone) * 1000
     return figures
@@ -183,7 +185,7 @@ async def _measure_proxy(command: Path, url: str, calls: int, folder: Path) -> d
 async def _measure_product(url: str, calls: int, folder: Path) -> dict[str, float]:
     async def run(kind: str, asks: int, concurrent: int) -> Mapping[str, float]:
         with tempfile.TemporaryDirectory(dir=folder) as fresh:
-            database = await _database(fresh)
+            database = await new_database(fresh)
             return await asyncio.to_thread(
                 _role, "service", f"{url}/{kind}/v1", database, str(asks), str(concurrent)
             )
@@ -223,7 +225,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--venv", type=Path, default=Path(".bench/litellm"))
     arguments = parser.parse_args()
-    command = _install(arguments.venv.resolve())
+    command = install(arguments.venv.resolve())
     for line in asyncio.run(_measure(command, arguments.calls, arguments.rounds)):
         print(line)
 

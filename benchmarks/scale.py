@@ -146,7 +146,7 @@ async def _measure(processes: int, count: int, postmaster: int, *arguments: str)
         assert child.stdout is not None
         if await child.stdout.readline() != b"ready\n":
             raise RuntimeError("a process didn't start")
-    before, busy_before = _postgres_cpu(postmaster), _machine_cpu()
+    before, busy_before = measure_postgres_cpu(postmaster), _machine_cpu()
     for child in children:
         assert child.stdin is not None
         child.stdin.write(b"\n")
@@ -154,7 +154,7 @@ async def _measure(processes: int, count: int, postmaster: int, *arguments: str)
     for child in children:
         assert child.stdout is not None
         told.append(json.loads(await child.stdout.readline()))
-    busy, postgres = _machine_cpu() - busy_before, _postgres_cpu(postmaster) - before
+    busy, postgres = _machine_cpu() - busy_before, measure_postgres_cpu(postmaster) - before
     for child in children:
         await child.wait()
     began, ended = min(one["began"] for one in told), max(one["ended"] for one in told)
@@ -175,7 +175,7 @@ def _machine_cpu() -> float:
     return (user + nice + system) / _TICKS
 
 
-def _postgres_cpu(postmaster: int) -> float:
+def measure_postgres_cpu(postmaster: int) -> float:
     """Seconds of the server, of its backends, and of those that have ended."""
     total = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -214,7 +214,7 @@ def _make_folder() -> Path:
 
 
 @contextlib.asynccontextmanager
-async def _database(kind: str) -> AsyncIterator[tuple[str, int]]:
+async def new_postgres(kind: str) -> AsyncIterator[tuple[str, int]]:
     """A new database of this kind, whose books are audited at the end."""
     folder = _make_folder()
     try:
@@ -231,13 +231,13 @@ async def _database(kind: str) -> AsyncIterator[tuple[str, int]]:
 
 async def _measure_all(processes: int, callers: list[int], asks: int) -> None:
     print(f"{processes} processes, {_CORES} processors\n{_HEADING}", flush=True)
-    async with supplier.running() as supplier_url, _database("live") as (url, postmaster):
+    async with supplier.running() as supplier_url, new_postgres("live") as (url, postmaster):
         for number in callers:
             shares = (str(number // processes), str(asks // processes))
             target = f"{supplier_url}/plain/v1"
             measured = await _measure(processes, asks, postmaster, "asks", url, *shares, target)
             print(measured.format("asks", number), flush=True)
-    async with _database("demo") as (url, postmaster):
+    async with new_postgres("demo") as (url, postmaster):
         store, ledger = await open_ledger(url)
         await fund(ledger, _PEOPLE)
         await ledger.stop()

@@ -46,7 +46,9 @@ async def build_app(url: str, database: str) -> App:
     key = SupplierConfig(key=SecretStr("sk-bench-000000000001"), quota=parse_usd("1000000"))
     config = Config(
         operator=OperatorConfig(master_keys=SecretStr(base64.b64encode(bytes(32)).decode())),
-        users=UsersConfig(welcome_credits=1_000_000, welcome_people_per_day=1_000_000),
+        users=UsersConfig(
+            welcome_credits=1_000_000, welcome_people_per_day=1_000_000, asks_per_minute=1_000
+        ),
     )
     externals = Externals(
         catalogue=Catalogue.load(),

@@ -1,6 +1,7 @@
 """A supplier in a process of its own: `/plain` answers in one chunk, `/stream` in 20, `/slow` in
-one after a second. A key that begins with `sk-bad` is told that the server failed. Answers are
-ready bytes, so that it is never what is measured."""
+one after a second, `/drip` in two with ten seconds between them, `/told` as the prompt says
+(`kind:stream`). A key that begins with `sk-bad` is told that the server failed. Answers are ready
+bytes, so that it is never what is measured."""
 
 from __future__ import annotations
 
@@ -13,10 +14,12 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 MODEL = "gpt-4.1-mini"
+#: Between the two chunks of `/drip`.
+DRIP_SECONDS = 10.0
 _WORDS = "Air scatters blue light far more than red light, so the sky is blue. " * 3
 
 
-def _chunk(text: str, *, usage: bool = False) -> bytes:
+def _chunk(text: str, *, usage: bool = False, prompt_tokens: int = 60) -> bytes:
     body: dict[str, object] = {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
@@ -27,7 +30,11 @@ def _chunk(text: str, *, usage: bool = False) -> bytes:
     }
     if usage:
         body["choices"] = []
-        body["usage"] = {"prompt_tokens": 60, "completion_tokens": 45, "total_tokens": 105}
+        body["usage"] = {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": 45,
+            "total_tokens": prompt_tokens + 45,
+        }
     return b"data: " + json.dumps(body).encode() + b"\n\n"
 
 
@@ -45,15 +52,21 @@ def _finish() -> bytes:
 
 _END = _finish() + _chunk("", usage=True) + b"data: [DONE]\n\n"
 _FAILED = json.dumps({"error": {"message": "", "type": "server_error", "code": None}}).encode()
+#: Of prompts that aren't short.
+_LONG_END = _finish() + _chunk("", usage=True, prompt_tokens=100_000) + b"data: [DONE]\n\n"
+_LONG_BYTES = 200_000
 _PLAIN = _chunk(_WORDS) + _END
+_TOLD_KINDS = ("plain", "stream", "slow", "drip")
 _CHUNKS = [_chunk(_WORDS[at : at + 11]) for at in range(0, 220, 11)]
 
 
 async def _answer(request: web.Request) -> web.StreamResponse:
-    await request.read()
+    asked = await request.read()
     if request.headers["Authorization"].startswith("Bearer sk-bad"):
         return web.Response(status=500, body=_FAILED, content_type="application/json")
     kind = request.match_info["kind"]
+    if kind == "told":
+        kind = next((one for one in _TOLD_KINDS if b"kind:%s" % one.encode() in asked), "plain")
     if kind == "slow":
         await asyncio.sleep(1.0)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -63,6 +76,12 @@ async def _answer(request: web.Request) -> web.StreamResponse:
             await response.write(chunk)
             await asyncio.sleep(0)
         await response.write(_END)
+    elif kind == "drip":
+        await response.write(_CHUNKS[0])
+        await asyncio.sleep(DRIP_SECONDS)
+        await response.write(_END)
+    elif len(asked) > _LONG_BYTES:
+        await response.write(_chunk(_WORDS) + _LONG_END)
     else:
         await response.write(_PLAIN)
     return response
@@ -73,7 +92,7 @@ async def _models(_: web.Request) -> web.Response:
 
 
 async def _serve() -> None:
-    app = web.Application()
+    app = web.Application(client_max_size=1 << 24)
     app.router.add_post("/{kind}/v1/chat/completions", _answer)
     app.router.add_get("/{kind}/v1/models", _models)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
