@@ -19,7 +19,7 @@ DRIP_SECONDS = 10.0
 _WORDS = "Air scatters blue light far more than red light, so the sky is blue. " * 3
 
 
-def _chunk(text: str, *, usage: bool = False, prompt_tokens: int = 60) -> bytes:
+def _chunk(text: str, *, usage: bool = False, prompt_tokens: int = 150) -> bytes:
     body: dict[str, object] = {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",

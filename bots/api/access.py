@@ -5,6 +5,7 @@ from before any is looked up, and each person has so many requests at once.
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -31,6 +32,8 @@ COUNTS_PER_MINUTE: Final = 120
 REQUESTS_AT_ONCE: Final = 6
 #: So many callers are remembered.
 _CALLERS_MAX: Final = 50_000
+#: What was read of so many addresses is kept: it takes longer than looking it up.
+_ADDRESSES_KEPT: Final = 1_024
 #: No token is longer.
 _SECRET_CHARS_MAX: Final = 256
 #: A house has so many of IPv6's addresses, at least.
@@ -160,6 +163,7 @@ def _refuse_token() -> ApiError:
     return ApiError(401, "The token is missing or not valid.", code="invalid_api_key")
 
 
+@functools.lru_cache(maxsize=_ADDRESSES_KEPT)
 def _parse_address(text: str) -> IpAddress | None:
     try:
         address = ipaddress.ip_address(text)
@@ -169,6 +173,7 @@ def _parse_address(text: str) -> IpAddress | None:
     return address if mapped is None else mapped
 
 
+@functools.lru_cache(maxsize=_ADDRESSES_KEPT)
 def _name_network(address: str) -> str:
     parsed = _parse_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):

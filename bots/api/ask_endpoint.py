@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
+from cachetools import TTLCache
+
 from bots.api.access import AccessControl
 from bots.api.answers import AnswerFollower, replay_answer
 from bots.api.chat_replies import ChatReplyWriter
@@ -54,6 +56,9 @@ _INLINE_CHARS_MAX: Final = 256 << 10
 _DERIVED_CHARS: Final = 26
 #: An ask that runs is asked about again then.
 _RUNNING_SECONDS: Final = 2
+#: Who had Credits just now isn't looked up again: what an ask may cost is held all the same.
+_SOLVENT_SECONDS: Final = 5
+_SOLVENT_MAX: Final = 50_000
 #: Of a body, this says how it is answered, not what is asked.
 _MANNER_FIELDS: Final = frozenset(("stream", "stream_options"))
 
@@ -81,6 +86,9 @@ class AskEndpoint:
     def __init__(self, *, access: AccessControl, offers: ModelOffers, ports: AskPorts) -> None:
         self._access, self._offers, self._ports = access, offers, ports
         self._seals = ThinkingSeals(ports.vault)
+        self._solvent: TTLCache[str, bool] = TTLCache(
+            maxsize=_SOLVENT_MAX, ttl=_SOLVENT_SECONDS, timer=ports.clock.monotonic
+        )
 
     async def answer_ask(self, exchange: Exchange) -> None:
         """Answers a chat completion or a message; raises `ApiError`, `ClientGone`, and refusals of
@@ -91,7 +99,7 @@ class AskEndpoint:
             exchange.request_id = self._name_ask(token, exchange.path, key)
             kept = await self._ports.replies.find_reply(exchange.request_id) if key else None
             if kept is None:
-                await self._check_balance(token)
+                await self._check_balance(token.person)
             body = await exchange.read_json()
             request = await self._parse(exchange.wire, body, token)
             digest = await self._digest_body(body) if key else b""
@@ -124,10 +132,13 @@ class AskEndpoint:
         derived = self._ports.vault.derive_id("api ask", token.person, path, key)
         return f"ask_{derived[:_DERIVED_CHARS]}"
 
-    async def _check_balance(self, token: ApiToken) -> None:
-        balance = await self._ports.balances.for_user(token.person)
+    async def _check_balance(self, person: str) -> None:
+        if person in self._solvent:
+            return
+        balance = await self._ports.balances.for_user(person)
         if balance.available <= Credits(0):
             raise refuse_empty_balance(balance.available, balance.held)
+        self._solvent[person] = True
 
     async def _parse(self, wire: Wire, body: Any, token: ApiToken) -> ApiRequest:
         def parse() -> ApiRequest:

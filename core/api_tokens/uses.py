@@ -28,6 +28,8 @@ from core.pool.vault import Vault
 
 #: The time of a token's last use is written once in so long.
 USE_SECONDS: Final = 60
+#: Whether half of a day is used is looked up once in so long.
+HALF_SECONDS: Final = 10
 #: So many networks of a token are remembered; the one that was used longest ago goes first.
 SEEN_NETWORKS_MAX: Final = 20
 #: What counts as one network, in bits of an address: a household's or a small host's.
@@ -57,9 +59,13 @@ class TokenUseRecorder:
         self._ledger, self._clock, self._vault = ledger, ledger.clock, vault
         self._repository = repository
         timer = ledger.clock.monotonic
-        #: Uses that this process recorded within the last minute.
+        #: Uses that this process recorded within the last minute, by token and address.
         self._recorded: TTLCache[tuple[str, str], bool] = TTLCache(
             maxsize=_REMEMBERED_MAX, ttl=USE_SECONDS, timer=timer
+        )
+        #: Tokens and days of which half wasn't used just now.
+        self._half_left: TTLCache[tuple[str, int], bool] = TTLCache(
+            maxsize=_REMEMBERED_MAX, ttl=HALF_SECONDS, timer=timer
         )
         #: Tokens and days of which somebody was told that half is used.
         self._half_told: TTLCache[tuple[str, int], bool] = TTLCache(
@@ -68,13 +74,13 @@ class TokenUseRecorder:
 
     async def record_use(self, token: ApiToken, address: str) -> None:
         """Records a use of a token from an address."""
-        network = self._digest_network(token.id, address)
-        if (token.id, network) not in self._recorded:
+        if (token.id, address) not in self._recorded:
+            network = self._digest_network(token.id, address)
             for _ in range(_ATTEMPTS_MAX):
                 uses = await self._repository.find_uses(token.id)
                 if uses is None or uses.is_revoked or await self._try_record(uses, network):
                     break
-            self._recorded[token.id, network] = True
+            self._recorded[token.id, address] = True
         await self._tell_half_spent(token)
 
     async def _try_record(self, uses: TokenUses, network: str) -> bool:
@@ -100,10 +106,11 @@ class TokenUseRecorder:
 
     async def _tell_half_spent(self, token: ApiToken) -> None:
         day = as_day_number(self._clock.now_ms())
-        if (token.id, day) in self._half_told:
+        if (token.id, day) in self._half_told or (token.id, day) in self._half_left:
             return
         used = await self._repository.measure_spending(token.id, day)
         if used.units * 2 < token.per_day.units:
+            self._half_left[token.id, day] = True
             return
         row = self._build_notification(token, API_HALF_SPENT, f"half/{day}", once=True)
         await self._ledger.record(make_lasting(row))

@@ -66,6 +66,8 @@ class AskService:
         self._repository, self._heartbeat = repository, heartbeat
         self._rate_limiter, self._deals = rate_limiter, deals
         self._runs: dict[str, AskRun] = {}
+        #: Bytes of pictures that these hold in memory.
+        self._picture_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         #: How many asks ended in this process, by outcome.
@@ -106,14 +108,14 @@ class AskService:
         if len(self._runs) >= RUNS_MAX:
             raise TooManyAsks
         if question.api_call is not None:
-            if self._count_picture_bytes() >= PICTURE_BYTES_MAX:
+            if self._picture_bytes >= PICTURE_BYTES_MAX:
                 raise TooManyAsks
         elif question.recording is None:
             if not has_visible_text(question.text):
                 raise EmptyQuestion
             if question.model.per != "token":
                 raise NoKeyAvailable(question.model)
-            if question.pictures and self._count_picture_bytes() >= PICTURE_BYTES_MAX:
+            if question.pictures and self._picture_bytes >= PICTURE_BYTES_MAX:
                 raise TooManyAsks
         elif self._recording_count >= RECORDINGS_MAX:
             raise TooManyAsks
@@ -125,6 +127,7 @@ class AskService:
                 raise AlreadyAsked(question.id) from None
             raise
         self._runs[run.id] = run
+        self._picture_bytes += _count_picture_bytes(run)
         task = asyncio.get_running_loop().create_task(
             self._serve_and_settle(run), name=f"ask {run.id}"
         )
@@ -188,6 +191,7 @@ class AskService:
             run.finish(failure)
         finally:
             del self._runs[run.id]
+            self._picture_bytes -= _count_picture_bytes(run)
             self._rate_limiter.release(run.question, result)
         with suppress(DatabaseUnavailable):  # it is read when it is needed
             await self._deals.load_person(run.question.person.id, force=True)
@@ -202,13 +206,13 @@ class AskService:
     def _recording_count(self) -> int:
         return sum(run.question.recording is not None for run in self._runs.values())
 
-    def _count_picture_bytes(self) -> int:
-        return sum(
-            len(picture.content)
-            for run in self._runs.values()
-            for message in run.prompt.messages
-            for picture in message.list_pictures()
-        )
+
+def _count_picture_bytes(run: AskRun) -> int:
+    return sum(
+        len(picture.content)
+        for message in run.prompt.messages
+        for picture in message.list_pictures()
+    )
 
 
 def _end_user_id(person: str) -> str:

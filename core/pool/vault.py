@@ -211,14 +211,18 @@ class Vault:
         when master keys change."""
         assert self._fingerprint_key, "the vault is not open"
         message = f"{provider}\0{secret}".encode()
-        return hmac.digest(self._fingerprint_key, message, hashlib.sha256)
+        return self._digest(message)
 
     def derive_id(self, kind: str, *names: str) -> str:
         """A keyed hash of names, for outsiders: the same names of a kind have the same, and nobody
         who doesn't hold the vault's key can tell which they are."""
         assert self._fingerprint_key, "the vault is not open"
         message = "\0".join(("id", kind, *names)).encode()
-        return hmac.digest(self._fingerprint_key, message, hashlib.sha256).hex()[:_DERIVED_LENGTH]
+        return self._digest(message).hex()[:_DERIVED_LENGTH]
+
+    def _digest(self, message: bytes) -> bytes:
+        # `hmac.digest` gives the interpreter to other threads, however short the message is.
+        return hmac.new(self._fingerprint_key, message, hashlib.sha256).digest()
 
     def rewrap(self, context: str, sealed: bytes) -> bytes | None:
         """A sealed secret or data key, wrapped by the first master key; None if it is already."""

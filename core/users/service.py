@@ -24,6 +24,8 @@ from core.users.types import Person, UnknownPerson, WelcomeGift
 
 #: Another process may change a person's settings; what was read is used for this long.
 CACHE_SECONDS = 10.0
+#: Takes a platform's place where people are cached by their ids.
+_BY_ID = ""
 CACHED_PEOPLE_MAX = 20_000
 
 _COLUMNS = tuple(schema.person.c[name] for name in Person.__dataclass_fields__)
@@ -86,6 +88,13 @@ class Users:
     async def find(self, text: str) -> Person:
         """The person of `telegram:123` or `usr_…`; raises `UnknownPerson`."""
         return await find_person(self._db, text)
+
+    async def get_person(self, id_: str) -> Person:
+        """A person by their id, as they were read just now; raises `UnknownPerson`."""
+        cached = self._cache.get((_BY_ID, id_))
+        if cached is None:
+            cached = self._cache[_BY_ID, id_] = await find_person(self._db, id_)
+        return cached
 
     async def list_identities(self, person: str) -> list[tuple[str, str]]:
         """The (platform, id) pairs by which a person writes, the oldest first."""

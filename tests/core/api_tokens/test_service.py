@@ -34,7 +34,7 @@ from core.api_tokens.types import (
     TooManyTokens,
     UnknownToken,
 )
-from core.api_tokens.uses import SEEN_NETWORKS_MAX
+from core.api_tokens.uses import HALF_SECONDS, SEEN_NETWORKS_MAX
 from core.asks.api_calls import TokenCap
 from core.clock import DAY_MS
 from core.db import schema
@@ -355,6 +355,7 @@ async def test_half_of_a_day_is_told_once_a_day(world: World) -> None:
         for amount in (499, 1, 200):
             cap = TokenCap(token.id, number, token.per_day)
             await world.ledger.record(build_cap_hold(cap, Credits(amount)))
+            world.clock.advance(seconds=HALF_SECONDS)
             for tokens in (world.tokens, world.other_process):
                 await tokens.record_use(token, HOME)
             told = [kind for _, kind, _ in await world.notices() if kind == API_HALF_SPENT]
