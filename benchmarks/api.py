@@ -44,9 +44,12 @@ _FIGURES = {
     "plain_cpu_ms": ("CPU a call of one chunk, 64 callers, ms", 1 / 10),
     "stream_cpu_ms": ("CPU a call of 20 chunks, 64 callers, ms", 1 / 12),
     "postgres_ms": ("of PostgreSQL beside it, one chunk, ms", None),
-    "alone_ms": ("added latency of one caller, 1 KB, p50, ms", None),
-    "long_ms": ("added latency of one caller, 400 KB, p50, ms", None),
+    "alone_first_ms": ("added latency to the first chunk, 1 KB, p50, ms", None),
+    "alone_ms": ("the same to the answer's end, ms", None),
+    "long_first_ms": ("added latency to the first chunk, 400 KB, p50, ms", None),
+    "long_ms": ("the same to the answer's end, ms", None),
     "stall_ms": ("longest stall of the event loop meanwhile, ms", None),
+    "loop_cpu_ms": ("most CPU of the loop between two ticks, ms", None),
     "stream_kb": ("memory a stream, 500 slow ones at once, KB", None),
     "idle_mb": ("idle memory, MB", None),
     "ready_cpu_s": ("CPU from start to ready, s", None),
@@ -97,9 +100,17 @@ def write_prompt(chars: int) -> str:
 # --- calls -------------------------------------------------------------------------------------
 
 
-async def call(target: Target, kind: str, prompt: str, calls: int, callers: int) -> list[float]:
-    """Calls it; the seconds that each took, in order of size."""
-    took: list[float] = []
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What calls took, in seconds: to the first chunk, and to the end."""
+
+    first: list[float] = field(default_factory=list)
+    whole: list[float] = field(default_factory=list)
+
+
+async def call(target: Target, kind: str, prompt: str, calls: int, callers: int) -> Took:
+    """Calls it from so many callers."""
+    took = Took()
     waiting = iter(range(calls))
     encoded = json.dumps(target.build_body(kind, prompt)).encode()
     connector = aiohttp.TCPConnector(limit=0)
@@ -112,14 +123,17 @@ async def call(target: Target, kind: str, prompt: str, calls: int, callers: int)
             began = time.perf_counter()
             url = f"{address}/chat/completions"
             async with session.post(url, data=encoded, headers=headers) as answer:
-                told = await answer.read()
+                told = await answer.content.readany()
+                first = time.perf_counter()
+                told += await answer.content.read()
             if b"[DONE]" not in told:
                 raise RuntimeError(f"{url} answered {answer.status}: {told[-300:]!r}")
-            took.append(time.perf_counter() - began)
+            took.first.append(first - began)
+            took.whole.append(time.perf_counter() - began)
 
     async with aiohttp.ClientSession(connector=connector) as session:
         await asyncio.gather(*(caller(session, number) for number in range(callers)))
-    return sorted(took)
+    return took
 
 
 async def measure_streams(target: Target) -> float:
@@ -150,12 +164,22 @@ async def measure_streams(target: Target) -> float:
     return (after - before) * 1000 / SLOW_STREAMS
 
 
-async def measure_added(target: Target, direct: Target, prompt: str, calls: int) -> float:
+async def measure_added(
+    name: str, target: Target, direct: Target, prompt: str, calls: int
+) -> Figures:
     """How much longer the median call of one caller takes than with the supplier itself, ms."""
     await call(target, "plain", prompt, 5, 1)
     await call(direct, "plain", prompt, 5, 1)
-    ours = statistics.median(await call(target, "plain", prompt, calls, 1))
-    return (ours - statistics.median(await call(direct, "plain", prompt, calls, 1))) * 1000
+    ours = await call(target, "plain", prompt, calls, 1)
+    bare = await call(direct, "plain", prompt, calls, 1)
+
+    def subtract(one: list[float], other: list[float]) -> float:
+        return (statistics.median(one) - statistics.median(other)) * 1000
+
+    return {
+        f"{name}_first_ms": subtract(ours.first, bare.first),
+        f"{name}_ms": subtract(ours.whole, bare.whole),
+    }
 
 
 async def measure(target: Target, direct: Target, calls: int) -> Figures:
@@ -170,11 +194,11 @@ async def measure(target: Target, direct: Target, calls: int) -> Figures:
         before = target.measure_cpu()
         await call(target, kind, short, calls, peers.CONCURRENT)
         figures[f"{kind}_cpu_ms"] = (target.measure_cpu() - before) * 1000 / calls
-    figures["alone_ms"] = await measure_added(target, direct, short, max(100, calls // 4))
+    figures |= await measure_added("alone", target, direct, short, max(100, calls // 4))
     await _tell(target, "tick")
-    figures["long_ms"] = await measure_added(target, direct, long, _LONG_CALLS)
+    figures |= await measure_added("long", target, direct, long, _LONG_CALLS)
     if (told := await _tell(target, "stall")) is not None:
-        figures["stall_ms"] = json.loads(told)["stall_ms"]
+        figures |= json.loads(told)
     return figures
 
 
@@ -221,7 +245,10 @@ async def measure_sqlite(url: str, direct: Target, calls: int) -> Figures:
 
 async def measure_postgres(url: str, direct: Target, calls: int, processes: int) -> Figures:
     """The product on a PostgreSQL of its own, in so many processes."""
-    async with scale.new_postgres("live") as (database, postmaster), contextlib.AsyncExitStack() as up:
+    async with (
+        scale.new_postgres("live") as (database, postmaster),
+        contextlib.AsyncExitStack() as up,
+    ):
         first = await up.enter_async_context(_service(url, database, PEOPLE))
         more = [
             await up.enter_async_context(_service(url, database, 0)) for _ in range(1, processes)

@@ -4,7 +4,8 @@
 
 It tells its port, a token of each of so many people, and what its start took. Lines on its standard
 input are commands: `tick` begins to watch the event loop, `stall` tells how long it stood still at
-most since then. Its end is the input's.
+most since then, and how much of the processor its thread took between two ticks at most: on a
+machine that others use, too, that is what is its own. Its end is the input's.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import resource
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 import uvloop
 
@@ -37,21 +40,30 @@ async def make_token(app: App, number: int) -> str:
     return secret.get_secret_value()
 
 
-@contextlib.asynccontextmanager
-async def watch_loop() -> AsyncIterator[Callable[[], float]]:
-    """Gives the longest stall of the event loop since the beginning, in seconds."""
-    longest = 0.0
+@dataclass(slots=True)
+class LoopTicks:
+    """The longest that an event loop stood still, and the most of the processor that its thread
+    took between two ticks, in seconds."""
 
-    async def tick() -> None:
-        nonlocal longest
+    stall: float = 0.0
+    cpu: float = 0.0
+
+    async def watch(self) -> None:
+        """Ticks until it is cancelled."""
         while True:
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), time.thread_time()
             await asyncio.sleep(_TICK_SECONDS)
-            longest = max(longest, time.perf_counter() - began - _TICK_SECONDS)
+            self.stall = max(self.stall, time.perf_counter() - began - _TICK_SECONDS)
+            self.cpu = max(self.cpu, time.thread_time() - cpu)
 
-    ticker = asyncio.create_task(tick())
+
+@contextlib.asynccontextmanager
+async def watch_loop() -> AsyncIterator[Callable[[], dict[str, float]]]:
+    """Gives what was seen of the event loop since the beginning, in ms."""
+    ticks = LoopTicks()
+    ticker = asyncio.create_task(ticks.watch())
     try:
-        yield lambda: longest
+        yield lambda: {"stall_ms": ticks.stall * 1000, "loop_cpu_ms": ticks.cpu * 1000}
     finally:
         ticker.cancel()
 
@@ -60,12 +72,12 @@ async def _obey() -> None:
     """Does what is written to the standard input, until its end."""
     loop = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as watched:
-        find_longest: Callable[[], float] | None = None
+        describe: Callable[[], dict[str, float]] | None = None
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             if line.strip() == "tick":
-                find_longest = await watched.enter_async_context(watch_loop())
-            elif find_longest is not None:
-                print(json.dumps({"stall_ms": find_longest() * 1000}), flush=True)
+                describe = await watched.enter_async_context(watch_loop())
+            elif describe is not None:
+                print(json.dumps(describe()), flush=True)
                 await watched.aclose()
 
 
@@ -88,4 +100,6 @@ async def _serve(url: str, database: str, people: int) -> None:
 
 
 if __name__ == "__main__":
+    # Nobody is there to be told of tokens.
+    logging.disable(logging.WARNING)
     uvloop.run(_serve(sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -321,6 +321,11 @@ def _list_price_jobs(services: Services) -> Iterator[Job]:
         )
 
 
+#: So many objects more than went, and the collector looks which of the new ones nobody can reach: of
+#: hundreds of asks in flight it finds little each time.
+_COLLECTED_AFTER = 5_000
+
+
 def release_memory() -> None:
     """Asks glibc to return freed pages: reading the price package leaves about 20 MB of them.
 
@@ -330,6 +335,7 @@ def release_memory() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_COLLECTED_AFTER)
     if sys.platform != "linux":
         return
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -94,6 +94,8 @@ class HttpServer:
                 log_config=None,
                 access_log=False,
                 lifespan="off",
+                # Who is believed about where a request came from is each app's own setting.
+                proxy_headers=False,
                 timeout_graceful_shutdown=5,
             )
         )

@@ -169,6 +169,7 @@ class AskEndpoint:
         _check_form(request, model)
         person = await self._ports.find_person(token.person)
         asked = await read_pictures(request, self._ports.file_reader)
+        prefix = await self._name_prefix(person.id, model, asked)
         day = self._ports.clock.now_ms() // DAY_MS
         await self._ports.tokens.prepare_day(token.id, day)
         question = Question(
@@ -179,7 +180,7 @@ class AskEndpoint:
             text="",
             model=model,
             api_call=self._build_call(
-                person.id, TokenCap(token.id, day, token.per_day), model, asked, digest
+                TokenCap(token.id, day, token.per_day), model, asked, prefix, digest
             ),
         )
         try:
@@ -197,8 +198,14 @@ class AskEndpoint:
         await (follower.send_stream() if request.streams else follower.send_whole())
         return None
 
+    async def _name_prefix(self, person: str, model: Model, request: ApiRequest) -> str:
+        texts = _list_prefix(request)
+        return await _run_aside(
+            texts, lambda: self._ports.vault.derive_id("api prefix", person, model.id, *texts)
+        )
+
     def _build_call(
-        self, person: str, cap: TokenCap, model: Model, request: ApiRequest, digest: bytes
+        self, cap: TokenCap, model: Model, request: ApiRequest, prefix: str, digest: bytes
     ) -> ApiCall:
         options = request.options
         if not model.thinking:
@@ -209,9 +216,7 @@ class AskEndpoint:
             options=options,
             answer_limit=request.answer_limit,
             extra_text=request.extra_text,
-            prefix=self._ports.vault.derive_id(
-                "api prefix", person, model.id, _find_prefix(request)
-            ),
+            prefix=prefix,
             reply_key=ReplyKey(digest) if digest else None,
         )
 
@@ -279,17 +284,17 @@ def _check_form(request: ApiRequest, model: Model) -> None:
         raise refuse_request(text, param="response_format", code="unsupported_value")
 
 
-def _find_prefix(request: ApiRequest) -> str:
+def _list_prefix(request: ApiRequest) -> list[str]:
     """What tells whose turns these are: what the client calls them, else how they begin, to the
     first words of the person."""
     if request.prompt_cache_key:
-        return request.prompt_cache_key
+        return [request.prompt_cache_key]
     texts = [request.extra_text]
     for message in request.messages:
         texts += [getattr(part, "text", "") for part in message.content]
         if message.role == "user":
             break
-    return "\0".join(texts)
+    return texts
 
 
 async def _run_aside(body: Any, work: Callable[[], _Done]) -> _Done:

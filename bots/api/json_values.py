@@ -12,6 +12,8 @@ from core.text import repair_text
 
 #: Deeper nesting is refused: what walks through it must not run out of stack.
 DEPTH_MAX: Final = 64
+#: Made once: `json.dumps` makes one for each call that has options.
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 class BadJson(ValueError):
@@ -47,7 +49,7 @@ def dump_json(value: Any) -> bytes:
 
 def encode_text(value: Any) -> str:
     """A value as the text of compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _encode(value)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -123,9 +123,10 @@ class AskRun:
     async def wait_to_serve(self) -> None:
         """Returns when its supplier may be asked, it is stopped, or a chat was waited for too
         long."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_DELAY_SECONDS_MAX):
-                await self._may_serve.wait()
+        if not self._may_serve.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_DELAY_SECONDS_MAX):
+                    await self._may_serve.wait()
         # The supplier's time begins now.
         self.started_at = asyncio.get_running_loop().time()
 

@@ -125,6 +125,15 @@ def test_addresses_are_believed_from_proxies_alone(
     assert control.find_address(Exchange(scope, nothing, nothing, "req_1")) == found
 
 
+async def test_nobody_on_this_machine_is_believed_unasked() -> None:
+    """The server beneath believes what comes from loopback, unless it is told not to."""
+    for trusted, found in (((), "127.0.0.1"), (("127.0.0.1/32",), "198.51.100.7")):
+        proxies = [ipaddress.ip_network(one) for one in trusted]
+        async with serving(trusted_proxies=proxies) as api:
+            await api.get("/v1/models", x_forwarded_for="198.51.100.7")
+            assert [address for _, address in api.tokens.asked] == [found]
+
+
 async def test_models_are_those_of_the_token() -> None:
     async with serving() as api:
         api.tokens.token = replace(TOKEN, models=("gpt-5",))
