@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -51,6 +52,9 @@ class Shop:
     model: Model
     #: The runs of admitted asks, by the first word of their prompt.
     runs: dict[str, AskRun] = field(default_factory=dict)
+    _sent: dict[str, Sent] = field(default_factory=dict)
+    _sent_read: int = 0
+    _calls: Counter[str] = field(default_factory=Counter)
 
     def build_body(self, text: str, **fields: Any) -> dict[str, Any]:
         """A request that both wires take."""
@@ -80,13 +84,17 @@ class Shop:
         return Reply(content)
 
     def find_sent(self, name: str) -> Sent | None:
-        """What the supplier sent last for the prompt that begins so."""
-        found = [one for one in self.supplier.sent if f'"{name} ' in json.dumps(one.body)]
-        return found[-1] if found else None
+        """What the supplier sent last for the prompt whose first word this is."""
+        news = self.supplier.sent[self._sent_read :]
+        self._sent |= {_name_prompt(one.body): one for one in news}
+        self._sent_read += len(news)
+        return self._sent.get(name)
 
     def count_calls(self, name: str) -> int:
-        """How many calls came to the supplier for the prompt that begins so."""
-        return sum(f'"{name} ' in json.dumps(call.body) for call in self.supplier.calls)
+        """How many calls came to the supplier for the prompt whose first word this is."""
+        news = self.supplier.calls[self._calls.total() :]
+        self._calls.update(_name_prompt(call.body) for call in news)
+        return self._calls[name]
 
     async def settle(self) -> None:
         """Returns once every ask that began is settled."""
@@ -194,6 +202,12 @@ async def selling(
         shop = Shop(made, supplier, port, secret.get_secret_value(), token, model)
         monkeypatch.setattr(asks, "start_ask", _remember_runs(shop, asks.start_ask))
         yield shop
+
+
+def _name_prompt(body: dict[str, Any]) -> str:
+    """The first word of what was asked."""
+    found = re.search(r': "(\w+) ', json.dumps(body["messages"]))
+    return found[1] if found else ""
 
 
 async def _record_nothing(*_: object) -> bool:
