@@ -14,6 +14,7 @@ from bots.http import HttpServer
 from bots.services import Services
 from core.api_tokens.replies import ApiReplies, build_answer_context
 from core.asks.api_usage import ApiUsageHistory
+from core.asks.repository import AskRepository
 from core.asks.types import AskFailure, AskResult, Outcome
 from core.money import NO_TOKENS, Credits, Tokens
 from core.pool.vault import Unsealable
@@ -26,7 +27,9 @@ def build_api_server(services: Services, port: int | None = None) -> HttpServer:
     ports = AskPorts(
         tokens=services.api.tokens,
         asks=services.asks.asks,
-        replies=UnsealedReplies(services.api.replies, services.users.users),
+        replies=UnsealedReplies(
+            services.api.replies, services.asks.repository, services.users.users
+        ),
         balances=services.users.balances,
         find_person=services.users.users.get_person,
         file_reader=services.asks.file_reader,
@@ -55,8 +58,8 @@ class UnsealedReplies:
     """Reads answers that were kept for repeated requests, with the key of the person whose they
     are."""
 
-    def __init__(self, replies: ApiReplies, users: Users) -> None:
-        self._replies, self._users = replies, users
+    def __init__(self, replies: ApiReplies, asks: AskRepository, users: Users) -> None:
+        self._replies, self._asks, self._users = replies, asks, users
 
     async def find_reply(self, ask: str) -> KeptReply | None:
         """What is kept of an ask; None where nothing is, or nothing that can be read."""
@@ -64,8 +67,10 @@ class UnsealedReplies:
         if row is None:
             return None
         if row.answer is None:
-            lost = _build_lost_result(ask) if row.state == "settled" else None
-            return KeptReply(bytes(row.digest), lost)
+            settled = await self._asks.get(ask)
+            # Of an ask whose process died nobody knows what was answered, and nothing comes.
+            is_lost = settled is not None and settled.result.outcome is Outcome.LOST
+            return KeptReply(bytes(row.digest), settled.result if settled and is_lost else None)
         person = await self._users.find(row.person)
         data_key = await self._users.get_data_key(person)
         try:
@@ -73,21 +78,6 @@ class UnsealedReplies:
         except Unsealable:
             return None
         return KeptReply(bytes(row.digest), _read_result(ask, kept), kept["pieces"], kept["key"])
-
-
-def _build_lost_result(ask: str) -> AskResult:
-    """How an ask ended whose process died: nobody knows what was answered."""
-    return AskResult(
-        ask=ask,
-        outcome=Outcome.LOST,
-        model="",
-        text="",
-        prompt_tokens=NO_TOKENS,
-        history_tokens=NO_TOKENS,
-        output_tokens=NO_TOKENS,
-        charge=Credits(0),
-        failure=AskFailure.SUPPLIER,
-    )
 
 
 def _read_result(ask: str, kept: dict[str, Any]) -> AskResult:

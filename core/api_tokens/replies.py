@@ -22,9 +22,7 @@ KEPT_MS: Final = DAY_MS
 _EXPIRED_AT_ONCE: Final = 500
 
 _SELECT_REPLY: Final = PreparedSelect(
-    sa.select(schema.api_reply, schema.ask.c.state)
-    .select_from(schema.api_reply.outerjoin(schema.ask, schema.ask.c.id == schema.api_reply.c.ask))
-    .where(
+    sa.select(schema.api_reply).where(
         schema.api_reply.c.ask == sa.bindparam("ask"),
         schema.api_reply.c.expires_at > sa.bindparam("now"),
     )
@@ -55,8 +53,7 @@ class ApiReplies:
         self._db, self._ledger, self._clock = ledger.db, ledger, ledger.clock
 
     async def find(self, ask: str) -> sa.Row[Any] | None:
-        """The row of an ask that is still kept, with the ask's state; its answer is None until the
-        ask has ended, and for good where its process died."""
+        """The row of an ask that is still kept; its answer is None until the ask has ended."""
         rows = await self._db.fetch(_SELECT_REPLY, {"ask": ask, "now": self._clock.now_ms()})
         return rows[0] if rows else None
 

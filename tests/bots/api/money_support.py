@@ -19,7 +19,6 @@ from bots.api_server import build_api_server
 from core.api_tokens.types import PER_DAY_MAX, ApiToken
 from core.asks.run import AskRun
 from core.asks.types import Question
-from core.clock import DAY_MS
 from core.db import schema
 from core.money import Credits, NanoUsd
 from core.pool import health
@@ -222,8 +221,3 @@ def _remember_runs(shop: Shop, start_ask: Callable[..., Any]) -> Callable[..., A
         return run
 
     return start
-
-
-def as_day(clock: TestClock) -> int:
-    """The day's number since 1970."""
-    return clock.now_ms() // DAY_MS

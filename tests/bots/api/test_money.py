@@ -14,7 +14,6 @@ from bots.api import exchange as exchanges
 from core.admin.erasure import NotErasable
 from core.admin_log import admin_log_row
 from core.asks import api_calls
-from core.asks.run import AskRun
 from core.asks.types import Outcome
 from core.clock import DAY_MS
 from core.db import schema
@@ -468,9 +467,8 @@ async def test_the_same_key_at_once_from_many_connections_asks_once(
         await shop.check_sums(200)
 
 
-async def test_a_rows_view_of_a_crowd(shop: Shop) -> None:
+async def test_of_what_programs_ask_no_word_is_in_a_row(shop: Shop) -> None:
     """Nothing of what programs asked or were answered is in the asks' rows."""
     await shop.post(CHAT, shop.build_body("row why?"), "k")
     (row,) = await shop.fetch(sa.select(schema.ask))
     assert (row.question, row.answer, row.state) == (None, None, "settled")
-    assert isinstance(shop.runs["row"], AskRun)
