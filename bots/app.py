@@ -321,8 +321,8 @@ def _list_price_jobs(services: Services) -> Iterator[Job]:
         )
 
 
-#: So many objects more than went, and the collector looks which of the new ones nobody can reach: of
-#: hundreds of asks in flight it finds little each time.
+#: Of so many objects more than went the collector looks which nobody can reach: among hundreds of
+#: asks in flight it finds little each time.
 _COLLECTED_AFTER = 5_000
 
 

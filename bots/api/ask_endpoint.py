@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import quote
 
 from cachetools import TTLCache
@@ -50,8 +50,8 @@ from core.pool.vault import Vault
 from core.pricing.catalogue import Model
 from core.pricing.token_counter import count_message_tokens
 
-#: A body with a picture takes a while to be read as what it asks for: on a thread.
-_INLINE_CHARS_MAX: Final = 256 << 10
+#: What a longer prompt begins with is digested on a thread.
+_INLINE_CHARS_MAX: Final = 1 << 20
 #: A derived id has as many characters after its prefix as any other.
 _DERIVED_CHARS: Final = 26
 #: An ask that runs is asked about again then.
@@ -61,9 +61,6 @@ _SOLVENT_SECONDS: Final = 5
 _SOLVENT_MAX: Final = 50_000
 #: Of a body, this says how it is answered, not what is asked.
 _MANNER_FIELDS: Final = frozenset(("stream", "stream_options"))
-
-
-_Done = TypeVar("_Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +97,12 @@ class AskEndpoint:
             kept = await self._ports.replies.find_reply(exchange.request_id) if key else None
             if kept is None:
                 await self._check_balance(token.person)
-            body = await exchange.read_json()
-            request = await self._parse(exchange.wire, body, token)
-            digest = await self._digest_body(body) if key else b""
-            del body  # of pictures megabytes
+
+            def parse(body: Any) -> tuple[ApiRequest, bytes]:
+                request = self._parse(exchange.wire, body, token)
+                return request, self._digest_body(body) if key else b""
+
+            request, digest = await exchange.read_json(parse)
             if kept is None:
                 kept = await self._ask(exchange, token, request, digest)
             if kept is not None:
@@ -114,8 +113,9 @@ class AskEndpoint:
         charged."""
         token = await self._access.authenticate(exchange)
         self._access.counts.require(token.person)
-        body = await exchange.read_json()
-        request = await _run_aside(body, lambda: parse_count_request(body, self._open(token)))
+        request = await exchange.read_json(
+            lambda body: parse_count_request(body, self._open(token))
+        )
         model = self._offers.find_model(request.model, token)
         counted = await count_message_tokens(model, list_texts(request))
         # Nobody pays for this, so pictures aren't looked into: each as the largest there can be.
@@ -140,25 +140,19 @@ class AskEndpoint:
             raise refuse_empty_balance(balance.available, balance.held)
         self._solvent[person] = True
 
-    async def _parse(self, wire: Wire, body: Any, token: ApiToken) -> ApiRequest:
-        def parse() -> ApiRequest:
-            if wire == "anthropic":
-                return parse_messages_request(body, self._open(token))
-            return parse_chat_request(body)
-
-        return await _run_aside(body, parse)
+    def _parse(self, wire: Wire, body: Any, token: ApiToken) -> ApiRequest:
+        if wire == "anthropic":
+            return parse_messages_request(body, self._open(token))
+        return parse_chat_request(body)
 
     def _open(self, token: ApiToken) -> Callable[[str], ThinkingPart | None]:
         return lambda sealed: self._seals.open_thought(token.person, sealed)
 
-    async def _digest_body(self, body: Any) -> bytes:
+    def _digest_body(self, body: Any) -> bytes:
         """A keyed digest of what is asked: short questions could be guessed by a plain one."""
-
-        def digest() -> str:
-            asked = {name: one for name, one in body.items() if name not in _MANNER_FIELDS}
-            return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-
-        return self._ports.vault.fingerprint("api request", await _run_aside(body, digest))
+        asked = {name: one for name, one in body.items() if name not in _MANNER_FIELDS}
+        digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        return self._ports.vault.fingerprint("api request", digest)
 
     async def _ask(
         self, exchange: Exchange, token: ApiToken, request: ApiRequest, digest: bytes
@@ -200,9 +194,10 @@ class AskEndpoint:
 
     async def _name_prefix(self, person: str, model: Model, request: ApiRequest) -> str:
         texts = _list_prefix(request)
-        return await _run_aside(
-            texts, lambda: self._ports.vault.derive_id("api prefix", person, model.id, *texts)
-        )
+        names = ("api prefix", person, model.id, *texts)
+        if sum(map(len, texts)) > _INLINE_CHARS_MAX:
+            return await asyncio.to_thread(self._ports.vault.derive_id, *names)
+        return self._ports.vault.derive_id(*names)
 
     def _build_call(
         self, cap: TokenCap, model: Model, request: ApiRequest, prefix: str, digest: bytes
@@ -295,20 +290,3 @@ def _list_prefix(request: ApiRequest) -> list[str]:
         if message.role == "user":
             break
     return texts
-
-
-async def _run_aside(body: Any, work: Callable[[], _Done]) -> _Done:
-    """Does some work on a body: on a thread where it is large."""
-    return await asyncio.to_thread(work) if _is_large(body) else work()
-
-
-def _is_large(value: Any) -> bool:
-    """Whether the texts in a value are more than an event loop should go through at once."""
-    chars, rest = 0, [value]
-    while rest and chars <= _INLINE_CHARS_MAX:
-        one = rest.pop()
-        if isinstance(one, str):
-            chars += len(one)
-        elif isinstance(one, dict | list):
-            rest += one.values() if isinstance(one, dict) else one
-    return chars > _INLINE_CHARS_MAX

@@ -5,8 +5,8 @@ each, and watch for the client's end in a way of their own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -19,6 +19,7 @@ BODY_BYTES_MAX: Final = 20 << 20
 _INLINE_BYTES_MAX: Final = 256 << 10
 _IDEMPOTENCY_CHARS_MAX: Final = 255
 
+_Parsed = TypeVar("_Parsed")
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -69,15 +70,12 @@ class Exchange:
             raise refuse_request(text, param="Idempotency-Key")
         return key
 
-    async def read_json(self) -> Any:
-        """The body's JSON; raises `ApiError`, `ClientGone`."""
+    async def read_json(self, parse: Callable[[Any], _Parsed]) -> _Parsed:
+        """What `parse` makes of the body's JSON, in one go; raises `ApiError`, `ClientGone`."""
         body = await self._read_body()
-        try:
-            if len(body) > _INLINE_BYTES_MAX:
-                return await asyncio.to_thread(load_json, body)
-            return load_json(body)
-        except BadJson as bad:
-            raise refuse_request(f"The body can't be read: {bad}.") from None
+        if len(body) > _INLINE_BYTES_MAX:
+            return await asyncio.to_thread(_parse_json, body, parse)
+        return _parse_json(body, parse)
 
     async def _read_body(self) -> bytes:
         chunks, size = [], 0
@@ -145,3 +143,11 @@ class Exchange:
             return
         body = error.build_body(wire, self.request_id)
         await self.send_json(body, error.get_status(wire), error.list_headers())
+
+
+def _parse_json(body: bytes, parse: Callable[[Any], _Parsed]) -> _Parsed:
+    try:
+        value = load_json(body)
+    except BadJson as bad:
+        raise refuse_request(f"The body can't be read: {bad}.") from None
+    return parse(value)

@@ -14,7 +14,7 @@ import base64
 import gzip
 import hashlib
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import Literal, Protocol
@@ -52,25 +52,30 @@ class _EncodingCounter:
         self._name: Encoding | None = None
         self._encoder: _Encoder | None = None
 
-    async def count(self, name: Encoding, text: str) -> int:
-        """The tokens of a text; short texts are counted at once when the encoding is loaded."""
-        if len(text) <= _INLINE_CHARS and self._name == name and self._encoder is not None:
-            return len(self._encoder.encode_ordinary(text))
+    async def count(self, name: Encoding, texts: Sequence[str]) -> list[int]:
+        """The tokens of each text; when all together are short, and the encoding is loaded, they
+        are counted at once."""
+        is_short = sum(map(len, texts)) <= _INLINE_CHARS
+        if is_short and self._name == name and self._encoder is not None:
+            return [len(self._encoder.encode_ordinary(text)) for text in texts]
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokens")
         return await asyncio.get_running_loop().run_in_executor(
-            self._thread, self._count, name, text
+            self._thread, self._count, name, texts
         )
 
-    def _count(self, name: Encoding, text: str) -> int:
+    def _count(self, name: Encoding, texts: Sequence[str]) -> list[int]:
         if self._name != name or self._encoder is None:
             self._name, self._encoder = None, None
             self._encoder, self._name = load_encoding(name), name
         encode = self._encoder.encode_ordinary
-        return sum(
-            len(encode(text[start : start + _CHUNK_CHARS]))
-            for start in range(0, len(text), _CHUNK_CHARS)
-        )
+        return [
+            sum(
+                len(encode(text[start : start + _CHUNK_CHARS]))
+                for start in range(0, len(text), _CHUNK_CHARS)
+            )
+            for text in texts
+        ]
 
 
 _COUNTER = _EncodingCounter()
@@ -78,21 +83,33 @@ _COUNTER = _EncodingCounter()
 
 async def count_tokens(model: Model, text: str) -> Tokens:
     """The tokens of a text for a model: exact for OpenAI's tokenizers, else estimated."""
-    if not text:
-        return Tokens(0)
-    if model.tokenizer != "estimate":
-        return Tokens(await _COUNTER.count(model.tokenizer, text))
-    base_count = await _COUNTER.count("o200k", text)
-    size = len(text.encode("utf-8", "surrogatepass"))
-    return Tokens(max(-(-base_count * ESTIMATE_PERCENT // 100), -(-size // ESTIMATE_BYTES)))
+    (tokens,) = await _count_each(model, [text])
+    return tokens
 
 
 async def count_message_tokens(model: Model, texts: Iterable[str]) -> Tokens:
     """The tokens of a call's prompt: its messages' texts with both overheads."""
     total = CALL_OVERHEAD
-    for text in texts:
-        total += await count_tokens(model, text) + MESSAGE_OVERHEAD
+    for tokens in await _count_each(model, list(texts)):
+        total += tokens + MESSAGE_OVERHEAD
     return total
+
+
+async def _count_each(model: Model, texts: Sequence[str]) -> list[Tokens]:
+    """The tokens of each text, in one go: many short ones are as much work as a long one."""
+    if not any(texts):
+        return [Tokens(0)] * len(texts)
+    if model.tokenizer != "estimate":
+        return [Tokens(count) for count in await _COUNTER.count(model.tokenizer, texts)]
+    return [
+        _estimate(count, text)
+        for count, text in zip(await _COUNTER.count("o200k", texts), texts, strict=True)
+    ]
+
+
+def _estimate(count: int, text: str) -> Tokens:
+    size = len(text.encode("utf-8", "surrogatepass"))
+    return Tokens(max(-(-count * ESTIMATE_PERCENT // 100), -(-size // ESTIMATE_BYTES)))
 
 
 def load_encoding(name: Encoding) -> _Encoder:

@@ -20,7 +20,7 @@ from tests.system import processes_child
 
 def main() -> None:
     # The brief's gpt-4 counts by these ranks: read once, for all children.
-    token_counter._COUNTER._count("cl100k", "warm")
+    token_counter._COUNTER._count("cl100k", ["warm"])
     # Who dies is not waited for.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
