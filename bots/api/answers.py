@@ -43,15 +43,20 @@ class AnswerFollower:
         assert run.feed is not None
         self._exchange, self._run, self._writer = exchange, run, writer
         self._headers, self._feed = headers, run.feed
-        self._batches = self._feed.read_pieces()
-        self._spoke_at = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self._spoke_at = self._loop.time()
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def send_stream(self) -> None:
         """Sends the answer as it comes."""
         async with self._watch():
             try:
-                while (batch := await self._read_batch()) is not None:
-                    await self._send_batch(batch)
+                self._set_alarm()
+                async for batch in self._feed.read_pieces():
+                    if batch or not self._measure_patience():
+                        await self._send_batch(batch)
+                    if not batch:
+                        self._set_alarm()
                 result = await self._wait_for_result()
             except UnorderedAnswer:
                 raise report_failure() from None
@@ -80,20 +85,24 @@ class AnswerFollower:
             raise
         finally:
             watcher.cancel()
+            if self._alarm is not None:
+                self._alarm.cancel()
 
     async def _stop_at_end(self) -> None:
         if await self._exchange.wait_for_end():
             self._run.stop()
 
-    async def _read_batch(self) -> Sequence[AnswerPiece] | None:
-        """What came since the last time; nothing after too long a silence, None at the end."""
-        try:
-            async with asyncio.timeout(self._measure_patience()):
-                return await anext(self._batches, None)
-        except TimeoutError:
-            # What was cancelled is over; another one reads on where it was.
-            self._batches = self._feed.read_pieces()
-            return ()
+    def _set_alarm(self) -> None:
+        """Has the silence measured from time to time: an alarm for each piece would cost more than
+        the piece."""
+        patience = min(self._measure_patience(), SILENCE_SECONDS)
+        self._alarm = self._loop.call_later(patience, self._break_silence)
+
+    def _break_silence(self) -> None:
+        if self._measure_patience() > 0:
+            self._set_alarm()
+        else:
+            self._feed.interrupt()
 
     async def _wait_for_result(self) -> AskResult:
         """How the ask ended, once that is settled, with signs of life meanwhile."""
@@ -106,7 +115,7 @@ class AnswerFollower:
     def _measure_patience(self) -> float:
         """How long it may be silent from now on."""
         limit = SILENCE_SECONDS if self._exchange.is_begun else FIRST_SILENCE_SECONDS
-        return max(0.0, self._spoke_at + limit - asyncio.get_running_loop().time())
+        return max(0.0, self._spoke_at + limit - self._loop.time())
 
     async def _send_batch(self, batch: Sequence[AnswerPiece]) -> None:
         """Sends pieces, all in one; a sign of life where there are none."""
@@ -114,7 +123,7 @@ class AnswerFollower:
         if not content:  # thoughts of which nothing is told
             return
         start = b"" if self._exchange.is_begun else await self._begin()
-        self._spoke_at = asyncio.get_running_loop().time()
+        self._spoke_at = self._loop.time()
         await self._exchange.write(start + content)
 
     async def _begin(self) -> bytes:

@@ -94,7 +94,7 @@ class AnswerFeed:
         self._unread: deque[AnswerPiece] = deque()
         self._unread_bytes = 0
         self._came, self._taken = asyncio.Event(), asyncio.Event()
-        self._is_closed = False
+        self._is_closed, self._is_interrupted = False, False
         #: How long pieces waited for their reader, in seconds.
         self.held_up_seconds = 0.0
 
@@ -123,6 +123,11 @@ class AnswerFeed:
         self._is_closed = True
         self._came.set()
 
+    def interrupt(self) -> None:
+        """Gives its reader a turn, though nothing came: an empty batch."""
+        self._is_interrupted = True
+        self._came.set()
+
     async def read_pieces(self) -> AsyncIterator[Sequence[AnswerPiece]]:
         """Yields what came since the last time, all at once, until the end."""
         while True:
@@ -134,6 +139,9 @@ class AnswerFeed:
                 yield pieces
             elif self._is_closed:
                 return
+            elif self._is_interrupted:
+                self._is_interrupted = False
+                yield ()
             else:
                 self._came.clear()
                 await self._came.wait()

@@ -25,7 +25,7 @@ from tests.system.processes_driver import Child, Cradle, cradle, nursery
 
 __all__ = ["cradle"]
 
-ROUNDS = size(small=4, full=60)
+ROUNDS = size(small=2, full=60)
 #: Of each round, over both services; each takes eight at once of one person.
 CALLS = 14
 #: What a whole answer comes to: 1,016 tokens at five Credits a thousand.

@@ -23,7 +23,7 @@ from tests.peers.suppliers import Answer, Refuse, Used
 from tests.support.databases import TestClock
 from tests.support.size import size
 
-CALLS = size(small=150, full=10_000)
+CALLS = size(small=50, full=10_000)
 AT_ONCE = 12
 
 #: When the client leaves. early: before its body ends; body: right after it; silent: while the

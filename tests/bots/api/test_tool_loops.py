@@ -37,7 +37,7 @@ TOOLS: list[Any] = [
     }
 ]
 TURNS = 6
-AGENT_TURNS = size(small=10, full=40)
+AGENT_TURNS = size(small=5, full=40)
 
 
 @dataclass
