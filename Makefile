@@ -85,6 +85,7 @@ bench-scale: $(DEVELOP) ## four processes on one PostgreSQL; then minutes of a d
 
 bench-peers: $(DEVELOP) ## the same figures of LiteLLM's proxy beside ours; installs it apart, once
 	@$(BIN)/python -m benchmarks.peers
+	@$(BIN)/python -m benchmarks.api
 
 clients: $(DEVELOP) ## the clients that people use before the demo's API; installs them apart, once
 	@$(BIN)/python -m tests.clients
