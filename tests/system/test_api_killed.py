@@ -14,6 +14,7 @@ import httpx
 import pytest_asyncio
 import sqlalchemy as sa
 
+from bots.api.access import REQUESTS_AT_ONCE
 from core.db import schema
 from core.db.database import Database
 from tests.peers.suppliers import Answer, FakeSupplier, Used
@@ -26,8 +27,8 @@ from tests.system.processes_driver import Child, Cradle, cradle, nursery
 __all__ = ["cradle"]
 
 ROUNDS = size(small=2, full=60)
-#: Of each round, over both services; each takes eight at once of one person.
-CALLS = 14
+#: Of each round, over both services: as many as both take at once of one person.
+CALLS = 2 * REQUESTS_AT_ONCE
 #: What a whole answer comes to: 1,016 tokens at five Credits a thousand.
 CHARGE = 6
 WORDS = tuple("word " * 50 for _ in range(20))
