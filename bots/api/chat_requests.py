@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, JsonValue, StringConstraints, Tag
@@ -15,11 +16,14 @@ from bots.api.requests import (
     TOOL_NAME_PATTERN,
     TOOLS_MAX,
     ApiRequest,
+    CacheControl,
     FieldRules,
     WireModel,
     build_message,
     check_messages,
     check_tools,
+    count_prefix_ends,
+    end_prefix,
     parse_arguments,
     parse_data_url,
     read_fields,
@@ -78,7 +82,18 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-class TextContent(WireModel):
+class _Marked(WireModel):
+    """What can end what a supplier shall keep, where one is asked that is told so."""
+
+    cache_control: CacheControl | None = None
+
+    @property
+    def ends_prefix(self) -> bool:
+        """Whether what stands up to here shall be kept."""
+        return self.cache_control is not None
+
+
+class TextContent(_Marked):
     """A part of a message that is text."""
 
     type: Literal["text"]
@@ -102,7 +117,7 @@ class ImageUrl(WireModel):
     detail: JsonValue = None
 
 
-class ImageContent(WireModel):
+class ImageContent(_Marked):
     """A part of a message that is a picture."""
 
     type: Literal["image_url"]
@@ -130,7 +145,7 @@ _Parts = Field(max_length=PARTS_MAX)
 _TextParts = Annotated[list[TextContent], BeforeValidator(_as_text_parts), _Parts]
 
 
-class SystemMessage(WireModel):
+class SystemMessage(_Marked):
     """What the model shall know and do, before or amid what is said."""
 
     role: Literal["system", "developer"]
@@ -138,7 +153,7 @@ class SystemMessage(WireModel):
     name: str | None = None
 
 
-class UserMessage(WireModel):
+class UserMessage(_Marked):
     """What the person says, in parts."""
 
     role: Literal["user"]
@@ -163,7 +178,7 @@ class FunctionCall(WireModel):
     index: int | None = None
 
 
-class AssistantMessage(WireModel):
+class AssistantMessage(_Marked):
     """What the model said; what beside text and calls comes back to us of it isn't read."""
 
     role: Literal["assistant"]
@@ -180,7 +195,7 @@ class AssistantMessage(WireModel):
     function_call: None = None
 
 
-class ToolMessage(WireModel):
+class ToolMessage(_Marked):
     """What a tool gave for a call."""
 
     role: Literal["tool"]
@@ -203,7 +218,7 @@ class FunctionDefinition(WireModel):
     strict: bool | None = None
 
 
-class FunctionTool(WireModel):
+class FunctionTool(_Marked):
     """A tool that the model may call."""
 
     type: Literal["function"]
@@ -286,6 +301,7 @@ def parse_chat_request(body: object) -> ApiRequest:
     check_tools(options.tools, options.named_tool)
     messages = _build_messages(asked.messages)
     check_messages(messages)
+    count_prefix_ends(messages, options.tools)
     limits = [one for one in (asked.max_tokens, asked.max_completion_tokens) if one is not None]
     told = asked.stream_options
     return ApiRequest(
@@ -307,6 +323,7 @@ def _build_options(asked: ChatCompletion) -> CallOptions:
             description=one.function.description or "",
             schema=one.function.parameters or {},
             is_strict=one.function.strict,
+            ends_prefix=one.ends_prefix,
         )
         for one in asked.tools
     )
@@ -358,16 +375,17 @@ def _build_messages(told: Sequence[_Message]) -> tuple[ChatMessage, ...]:
         param = f"messages[{number}].content"
         if isinstance(one, ToolMessage):
             content = tuple(_build_part(part, param) for part in one.content)
-            results.append(ToolResultPart(one.tool_call_id, content))
+            results.append(ToolResultPart(one.tool_call_id, content, ends_prefix=one.ends_prefix))
             continue
         if results:  # all of a turn are one message
             messages.append(build_message("user", results))
             results = []
         if isinstance(one, AssistantMessage):
-            messages.append(build_message("assistant", _build_answer_parts(one, number)))
+            built = build_message("assistant", _build_answer_parts(one, number))
         else:
             role = "user" if isinstance(one, UserMessage) else "system"
-            messages.append(build_message(role, [_build_part(p, param) for p in one.content]))
+            built = build_message(role, [_build_part(p, param) for p in one.content])
+        messages.append(end_prefix(built) if one.ends_prefix else built)
     if results:
         messages.append(build_message("user", results))
     return tuple(messages)
@@ -375,8 +393,9 @@ def _build_messages(told: Sequence[_Message]) -> tuple[ChatMessage, ...]:
 
 def _build_part(part: TextContent | ImageContent, param: str) -> TextPart | PicturePart:
     if isinstance(part, TextContent):
-        return TextPart(part.text)
-    return parse_data_url(part.image_url.url, f"{param}.image_url.url")
+        return TextPart(part.text, part.ends_prefix)
+    picture = parse_data_url(part.image_url.url, f"{param}.image_url.url")
+    return replace(picture, ends_prefix=part.ends_prefix)
 
 
 def _build_answer_parts(message: AssistantMessage, number: int) -> list[MessagePart]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
 
@@ -18,11 +18,14 @@ from bots.api.requests import (
     TOOL_NAME_PATTERN,
     TOOLS_MAX,
     ApiRequest,
+    CacheControl,
     FieldRules,
     WireModel,
     build_message,
     check_messages,
     check_tools,
+    count_prefix_ends,
+    end_prefix,
     parse_picture,
     read_fields,
     write_extra_text,
@@ -73,14 +76,6 @@ FIELD_RULES: Final = FieldRules(_SERVED, _IGNORED, _HARMLESS)
 
 def _as_text_blocks(content: object) -> object:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
-
-
-class CacheControl(WireModel):
-    """The mark that ends what a supplier shall keep, for its usual five minutes."""
-
-    type: Literal["ephemeral"]
-    ttl: Literal["5m"] | None = None
-    scope: JsonValue = None
 
 
 class _Block(WireModel):
@@ -295,12 +290,9 @@ def _build_request(asked: CountedMessages, open_seal: OpenSeal) -> ApiRequest:
     check_tools(options.tools, options.named_tool)
     messages = _build_messages(asked, open_seal)
     check_messages(messages)
-    ends = sum(one.ends_prefix for one in options.tools) + _count_prefix_ends(messages)
-    if ends > PREFIX_ENDS_MAX:
-        text = f"cache_control may stand in {PREFIX_ENDS_MAX} places at most."
-        raise refuse_request(text, param="cache_control")
+    ends = count_prefix_ends(messages, options.tools)
     if asked.cache_control is not None and ends < PREFIX_ENDS_MAX:
-        messages = _end_prefix(messages)
+        messages = (*messages[:-1], end_prefix(messages[-1]))
     limit = asked.max_tokens
     return ApiRequest(
         model=asked.model,
@@ -410,19 +402,3 @@ def _build_content(block: TextBlock | ImageBlock, param: str) -> TextPart | Pict
     source = block.source
     picture = parse_picture(source.media_type, source.data, f"{param}.source")
     return replace(picture, ends_prefix=block.ends_prefix)
-
-
-def _count_prefix_ends(messages: Sequence[ChatMessage]) -> int:
-    parts = [part for message in messages for part in message.parts]
-    within = [one for part in parts if isinstance(part, ToolResultPart) for one in part.content]
-    return sum(not isinstance(one, ThinkingPart) and one.ends_prefix for one in (*parts, *within))
-
-
-def _end_prefix(messages: tuple[ChatMessage, ...]) -> tuple[ChatMessage, ...]:
-    """The same with the mark at the end of all."""
-    last = messages[-1]
-    parts = last.content
-    if not parts or isinstance(parts[-1], ThinkingPart):
-        return messages
-    ended = (*parts[:-1], replace(parts[-1], ends_prefix=True))
-    return (*messages[:-1], ChatMessage(last.role, "", parts=ended))

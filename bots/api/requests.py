@@ -9,9 +9,9 @@ import base64
 import binascii
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from bots.api.errors import ApiError, refuse_parameter, refuse_request
 from bots.api.json_values import BadJson, encode_text, load_json
@@ -24,6 +24,7 @@ from core.pool.providers.message_parts import (
     MessagePart,
     PicturePart,
     TextPart,
+    ThinkingPart,
     Tool,
     ToolCallPart,
     ToolResultPart,
@@ -53,6 +54,14 @@ class WireModel(BaseModel):
 
 
 WireModelT = TypeVar("WireModelT", bound=WireModel)
+
+
+class CacheControl(WireModel):
+    """The mark that ends what a supplier shall keep, for its usual five minutes."""
+
+    type: Literal["ephemeral"]
+    ttl: Literal["5m"] | None = None
+    scope: JsonValue = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +247,27 @@ def check_messages(messages: Sequence[ChatMessage]) -> None:
 def _refuse_calls(calls: Collection[str]) -> ApiError:
     text = f"A tool's call has no result after it: {min(calls)[:64]!r}."
     return refuse_request(text, param="messages")
+
+
+def count_prefix_ends(messages: Sequence[ChatMessage], tools: Iterable[Tool]) -> int:
+    """In how many places what stands before shall be kept; raises `ApiError` for too many."""
+    parts = [part for message in messages for part in message.parts]
+    within = [one for part in parts if isinstance(part, ToolResultPart) for one in part.content]
+    ends = sum(not isinstance(one, ThinkingPart) and one.ends_prefix for one in (*parts, *within))
+    ends += sum(one.ends_prefix for one in tools)
+    if ends > PREFIX_ENDS_MAX:
+        text = f"cache_control may stand in {PREFIX_ENDS_MAX} places at most."
+        raise refuse_request(text, param="cache_control")
+    return ends
+
+
+def end_prefix(message: ChatMessage) -> ChatMessage:
+    """The same message with the mark at its end."""
+    parts = message.content
+    if not parts or isinstance(parts[-1], ThinkingPart):
+        return message
+    ended = (*parts[:-1], replace(parts[-1], ends_prefix=True))
+    return ChatMessage(message.role, "", parts=ended)
 
 
 def check_tools(tools: Sequence[Tool], named_tool: str) -> None:

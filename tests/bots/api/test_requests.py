@@ -392,6 +392,33 @@ def test_messages_of_anthropic_become_neutral_ones() -> None:
     assert options.tools[0].ends_prefix
 
 
+def test_chat_completions_mark_what_is_kept_as_well() -> None:
+    """opencode marks whole messages where the model is Anthropic's; others mark parts and tools."""
+    kept = {"cache_control": {"type": "ephemeral"}}
+    part = {"type": "text", "text": "x", **kept}
+    called = {"id": "c", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    messages = [
+        {"role": "system", "content": "s", **kept},
+        {"role": "user", "content": [part, {"type": "text", "text": "y"}]},
+        {"role": "assistant", "content": "", "tool_calls": [called]},
+        {"role": "tool", "tool_call_id": "c", "content": "1", **kept},
+    ]
+    tool = {"type": "function", "function": {"name": "add"}, **kept}
+    asked = parse_chat_request(ask_chat(messages=messages, tools=[tool]))
+    system, user, call, result = (one.parts for one in asked.messages)
+    assert system == (TextPart("s", True),)
+    assert user == (TextPart("x", True), TextPart("y"))
+    assert call == (ToolCallPart("c", "add", "{}"),)
+    assert result == (ToolResultPart("c", (TextPart("1"),), ends_prefix=True),)
+    assert asked.options.tools[0].ends_prefix
+    messages.append({"role": "user", "content": "z", **kept})
+    error = refuse(parse_chat_request, ask_chat(messages=messages, tools=[tool]))
+    assert (error.status, error.param) == (400, "cache_control")
+    calls = [{"role": "assistant", "tool_calls": [called], **kept}, messages[3]]
+    asked = parse_chat_request(ask_chat(messages=[*messages[1:2], *calls]))
+    assert asked.messages[1].parts == (ToolCallPart("c", "add", "{}", True),)
+
+
 def test_what_is_kept_ends_in_four_places_at_most() -> None:
     block = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
     four, five = ([{"role": "user", "content": [block] * count}] for count in (4, 5))
