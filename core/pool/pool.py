@@ -421,7 +421,7 @@ class Pool:
         circuit.in_flight += 1
         turn, began, awaits_first_token = turn or Turn(), self._clock.monotonic(), True
         most = None if clip is not None else max_answer_bytes(answer_limit)
-        text = AnswerText(most, supplier.list_stops(options))
+        text = AnswerText(most, supplier.list_stops(options), tells_all=options is not None)
         try:
             events = (
                 self._dialects.stream(self._client, supplier, target, call, is_local=is_local)

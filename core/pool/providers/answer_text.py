@@ -40,9 +40,12 @@ class AnswerText:
     """The text of one answer: pieces go in, events come out; what may be the beginning of a tag, or
     of a stop sequence, is kept until it is known."""
 
-    def __init__(self, max_bytes: int | None = None, stop: tuple[str, ...] = ()) -> None:
-        """`max_bytes` bounds the text, tools' calls and thoughts that are told, together."""
-        self._room = max_bytes
+    def __init__(
+        self, max_bytes: int | None = None, stop: tuple[str, ...] = (), *, tells_all: bool = True
+    ) -> None:
+        """`max_bytes` bounds the text, tools' calls and thoughts that are told, together; where not
+        `tells_all`, only texts are told, and whatever else comes has no bound here."""
+        self._room, self._tells_all = max_bytes, tells_all
         #: Whether there was more than is taken: the rest is of no use.
         self.is_cut = False
         self._stops = StopFinder(stop)
@@ -62,6 +65,8 @@ class AnswerText:
         match event:
             case TextDelta():
                 shown = tuple(self.add_piece(event.text))
+            case ToolCallDelta() | ReasoningDelta() if not self._tells_all:
+                return (ReasoningDelta(),) if isinstance(event, ReasoningDelta) else ()
             case ToolCallDelta():
                 shown = (*self.finish(), *self._take_call(event))
             case ReasoningDelta():

@@ -369,7 +369,7 @@ async def test_an_answer_without_end_is_cut_and_never_costs_more_than_the_hold(
     shop: Shop,
 ) -> None:
     for name, answer in (
-        ("text", Answer(chunks=("x",) * size(small=4_000, full=100_000), usage=None)),
+        ("text", Answer(chunks=("x",) * size(small=12_000, full=100_000), usage=None)),
         ("tool", Answer("", calls=(Called("f", ("1",) * 12_000),), usage=None)),
         ("huge", Answer("", calls=(Called("f", ("[1, 2]" * 500_000,)),), usage=None)),
         ("thought", Answer("x", thoughts=("hm",) * 12_000, usage=None)),
