@@ -27,14 +27,13 @@ from bots.api.model_offers import ModelOffers
 from bots.api.ports import (
     ApiAsks,
     ApiReplies,
-    ApiRun,
     ApiTokens,
     FindPerson,
     KeptReply,
     PeopleBalances,
 )
 from bots.api.refusals import refuse_empty_balance
-from bots.api.replies import ReplyFacts, ReplyWriter, SealThought, find_failure
+from bots.api.replies import ReplyFacts, ReplyWriter, find_failure
 from bots.api.requests import ApiRequest, count_pictures, list_texts, read_pictures
 from core import ids
 from core.api_tokens.types import ApiToken
@@ -43,7 +42,7 @@ from core.asks.types import AlreadyAsked, Question
 from core.attachments.reader import FileReader
 from core.attachments.types import PICTURE_SIDE_MAX, PictureSize
 from core.clock import DAY_MS, Clock
-from core.money import Credits
+from core.money import Credits, Tokens
 from core.pool.providers.message_parts import ThinkingPart
 from core.pool.thinking_seals import ThinkingSeals
 from core.pool.vault import Vault
@@ -185,7 +184,9 @@ class AskEndpoint:
                 text = "This Idempotency-Key was used before; its answer is kept no longer."
                 raise ApiError(422, text, code="idempotency_mismatch") from None
             return kept
-        writer = self._make_writer(exchange, token, asked, run)
+        writer = self._build_writer(
+            exchange, person.id, asked, run.quote.prompt_tokens, lambda: run.candidate.key
+        )
         # A server of somebody's own may call its models anything.
         headers = ((b"x-model", quote(model.id, safe="/:@").encode()),)
         follower = AnswerFollower(exchange, run, writer, headers)
@@ -215,24 +216,25 @@ class AskEndpoint:
             reply_key=ReplyKey(digest) if digest else None,
         )
 
-    def _make_writer(
-        self, exchange: Exchange, token: ApiToken, request: ApiRequest, run: ApiRun
-    ) -> ReplyWriter:
-        def seal(signature: str, redacted: str) -> str:
-            thought = ThinkingPart("", signature, run.candidate.key, redacted)
-            return self._seals.seal_thought(token.person, thought)
-
-        prompt_tokens = run.quote.prompt_tokens.units
-        return self._build_writer(exchange, request, prompt_tokens, seal)
-
     def _build_writer(
-        self, exchange: Exchange, request: ApiRequest, prompt_tokens: int, seal: SealThought
+        self,
+        exchange: Exchange,
+        person: str,
+        request: ApiRequest,
+        prompt_tokens: Tokens,
+        find_key: Callable[[], str],
     ) -> ReplyWriter:
+        """`find_key` gives the key that serves, or served: thoughts are its own."""
+
+        def seal(signature: str, redacted: str) -> str:
+            thought = ThinkingPart("", signature, find_key(), redacted)
+            return self._seals.seal_thought(person, thought)
+
         facts = ReplyFacts(
             ask=exchange.request_id,
             model=request.model,
             created=self._ports.clock.now_ms() // 1000,
-            prompt_tokens=prompt_tokens,
+            prompt_tokens=prompt_tokens.units,
             includes_usage=request.includes_usage,
             seal_thought=seal,
         )
@@ -259,13 +261,9 @@ class AskEndpoint:
         if failure is not None:
             raise failure
         pieces = decode_pieces([dict(one) for one in kept.encoded or ()])
-
-        def seal(signature: str, redacted: str) -> str:
-            thought = ThinkingPart("", signature, kept.key, redacted)
-            return self._seals.seal_thought(token.person, thought)
-
-        prompt_tokens = kept.result.prompt_tokens.units
-        writer = self._build_writer(exchange, request, prompt_tokens, seal)
+        writer = self._build_writer(
+            exchange, token.person, request, kept.result.prompt_tokens, lambda: kept.key
+        )
         await replay_answer(exchange, writer, pieces, kept.result, streams=request.streams)
 
 

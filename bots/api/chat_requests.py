@@ -16,9 +16,10 @@ from bots.api.requests import (
     TOOL_NAME_PATTERN,
     TOOLS_MAX,
     ApiRequest,
-    CacheControl,
     FieldRules,
+    MarkedModel,
     WireModel,
+    as_text_parts,
     build_message,
     check_messages,
     check_tools,
@@ -74,26 +75,11 @@ _HARMLESS: Final[dict[str, tuple[Any, ...]]] = {
 FIELD_RULES: Final = FieldRules(_SERVED, _IGNORED, _HARMLESS)
 
 
-def _as_text_parts(content: object) -> object:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
-
-
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-class _Marked(WireModel):
-    """What can end what a supplier shall keep, where one is asked that is told so."""
-
-    cache_control: CacheControl | None = None
-
-    @property
-    def ends_prefix(self) -> bool:
-        """Whether what stands up to here shall be kept."""
-        return self.cache_control is not None
-
-
-class TextContent(_Marked):
+class TextContent(MarkedModel):
     """A part of a message that is text."""
 
     type: Literal["text"]
@@ -117,7 +103,7 @@ class ImageUrl(WireModel):
     detail: JsonValue = None
 
 
-class ImageContent(_Marked):
+class ImageContent(MarkedModel):
     """A part of a message that is a picture."""
 
     type: Literal["image_url"]
@@ -142,10 +128,10 @@ _AnswerPart = Annotated[
     Discriminator(_by_type),
 ]
 _Parts = Field(max_length=PARTS_MAX)
-_TextParts = Annotated[list[TextContent], BeforeValidator(_as_text_parts), _Parts]
+_TextParts = Annotated[list[TextContent], BeforeValidator(as_text_parts), _Parts]
 
 
-class SystemMessage(_Marked):
+class SystemMessage(MarkedModel):
     """What the model shall know and do, before or amid what is said."""
 
     role: Literal["system", "developer"]
@@ -153,11 +139,11 @@ class SystemMessage(_Marked):
     name: str | None = None
 
 
-class UserMessage(_Marked):
+class UserMessage(MarkedModel):
     """What the person says, in parts."""
 
     role: Literal["user"]
-    content: Annotated[list[_UserPart], BeforeValidator(_as_text_parts), _Parts]
+    content: Annotated[list[_UserPart], BeforeValidator(as_text_parts), _Parts]
     name: str | None = None
 
 
@@ -178,12 +164,12 @@ class FunctionCall(WireModel):
     index: int | None = None
 
 
-class AssistantMessage(_Marked):
+class AssistantMessage(MarkedModel):
     """What the model said; what beside text and calls comes back to us of it isn't read."""
 
     role: Literal["assistant"]
     content: Annotated[
-        Annotated[list[_AnswerPart], _Parts] | None, BeforeValidator(_as_text_parts)
+        Annotated[list[_AnswerPart], _Parts] | None, BeforeValidator(as_text_parts)
     ] = None
     tool_calls: Annotated[list[FunctionCall], Field(max_length=TOOLS_MAX)] | None = None
     refusal: str | None = None
@@ -195,12 +181,12 @@ class AssistantMessage(_Marked):
     function_call: None = None
 
 
-class ToolMessage(_Marked):
+class ToolMessage(MarkedModel):
     """What a tool gave for a call."""
 
     role: Literal["tool"]
     tool_call_id: str
-    content: Annotated[list[_UserPart], BeforeValidator(_as_text_parts), _Parts]
+    content: Annotated[list[_UserPart], BeforeValidator(as_text_parts), _Parts]
     name: str | None = None
 
 
@@ -218,7 +204,7 @@ class FunctionDefinition(WireModel):
     strict: bool | None = None
 
 
-class FunctionTool(_Marked):
+class FunctionTool(MarkedModel):
     """A tool that the model may call."""
 
     type: Literal["function"]

@@ -20,7 +20,9 @@ from bots.api.requests import (
     ApiRequest,
     CacheControl,
     FieldRules,
+    MarkedModel,
     WireModel,
+    as_text_parts,
     build_message,
     check_messages,
     check_tools,
@@ -74,22 +76,7 @@ _HARMLESS: Final[dict[str, tuple[Any, ...]]] = {
 FIELD_RULES: Final = FieldRules(_SERVED, _IGNORED, _HARMLESS)
 
 
-def _as_text_blocks(content: object) -> object:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
-
-
-class _Block(WireModel):
-    """What most blocks can carry."""
-
-    cache_control: CacheControl | None = None
-
-    @property
-    def ends_prefix(self) -> bool:
-        """Whether what stands up to here shall be kept."""
-        return self.cache_control is not None
-
-
-class TextBlock(_Block):
+class TextBlock(MarkedModel):
     """A block of text; what it cites isn't read."""
 
     type: Literal["text"]
@@ -105,7 +92,7 @@ class Base64Source(WireModel):
     data: str
 
 
-class ImageBlock(_Block):
+class ImageBlock(MarkedModel):
     """A block that is a picture."""
 
     type: Literal["image"]
@@ -113,7 +100,7 @@ class ImageBlock(_Block):
     transformations: None = None
 
 
-class ToolUseBlock(_Block):
+class ToolUseBlock(MarkedModel):
     """A call of a tool by the model."""
 
     type: Literal["tool_use"]
@@ -156,13 +143,13 @@ _ResultBlock = Annotated[
 _Blocks = Field(max_length=PARTS_MAX)
 
 
-class ToolResultBlock(_Block):
+class ToolResultBlock(MarkedModel):
     """What a tool gave for a call."""
 
     type: Literal["tool_result"]
     tool_use_id: str
     content: Annotated[
-        Annotated[list[_ResultBlock], _Blocks] | None, BeforeValidator(_as_text_blocks)
+        Annotated[list[_ResultBlock], _Blocks] | None, BeforeValidator(as_text_parts)
     ] = None
     is_error: bool | None = None
     toolset_name: None = None
@@ -183,10 +170,10 @@ class InputMessage(WireModel):
     """A message of the person, the model, or the system amid them."""
 
     role: Literal["user", "assistant", "system"]
-    content: Annotated[list[_MessageBlock], BeforeValidator(_as_text_blocks), _Blocks]
+    content: Annotated[list[_MessageBlock], BeforeValidator(as_text_parts), _Blocks]
 
 
-class ClientTool(_Block):
+class ClientTool(MarkedModel):
     """A tool that the client has; those of a supplier's servers aren't sold."""
 
     name: Annotated[str, StringConstraints(pattern=TOOL_NAME_PATTERN)]
@@ -239,9 +226,7 @@ class CountedMessages(WireModel):
 
     model: Annotated[str, StringConstraints(min_length=1, max_length=256)]
     messages: Annotated[list[InputMessage], Field(min_length=1, max_length=MESSAGES_MAX)]
-    system: Annotated[list[TextBlock], BeforeValidator(_as_text_blocks), _Blocks] = Field(
-        default=[]
-    )
+    system: Annotated[list[TextBlock], BeforeValidator(as_text_parts), _Blocks] = Field(default=[])
     tools: Annotated[list[ClientTool], Field(max_length=TOOLS_MAX)] = Field(default=[])
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None

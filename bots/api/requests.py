@@ -64,6 +64,22 @@ class CacheControl(WireModel):
     scope: JsonValue = None
 
 
+class MarkedModel(WireModel):
+    """What can end what a supplier shall keep, where one is asked that is told so."""
+
+    cache_control: CacheControl | None = None
+
+    @property
+    def ends_prefix(self) -> bool:
+        """Whether what stands up to here shall be kept."""
+        return self.cache_control is not None
+
+
+def as_text_parts(content: object) -> object:
+    """Content as parts, also where it is a mere text; both wires write a part of text alike."""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
     """A request, read and checked; its pictures are as they came until `read_pictures`."""
@@ -239,7 +255,7 @@ def check_messages(messages: Sequence[ChatMessage]) -> None:
                 open_calls.discard(part.call)
     if open_calls:
         raise _refuse_calls(open_calls)
-    if sum(1 for _ in _list_pictures(messages)) > PICTURES_MAX:
+    if _count_pictures(messages) > PICTURES_MAX:
         text = f"A request may hold {PICTURES_MAX} pictures at most."
         raise refuse_request(text, param="messages")
 
@@ -293,21 +309,12 @@ def write_extra_text(tools: Iterable[Tool], form: JsonForm | None) -> str:
 # --- pictures -----------------------------------------------------------------------------------
 
 
-def _list_pictures(messages: Iterable[ChatMessage]) -> Iterable[PicturePart]:
-    for message in messages:
-        for part in message.parts:
-            if isinstance(part, PicturePart):
-                yield part
-            elif isinstance(part, ToolResultPart):
-                yield from (one for one in part.content if isinstance(one, PicturePart))
-
-
 async def read_pictures(request: ApiRequest, reader: FileReader) -> ApiRequest:
     """The request with its pictures as models get them; raises `ApiError` for one that can't be
     read. The same picture is read once: clients send it again with each turn."""
     read: dict[bytes, Picture] = {}
-    for part in _list_pictures(request.messages):
-        content = part.picture.content
+    for picture in (picture for one in request.messages for picture in one.list_pictures()):
+        content = picture.content
         if content not in read:
             try:
                 read[content] = (await reader.read_picture(content)).whole
@@ -344,18 +351,13 @@ def _describe_unreadable(problem: FileProblem) -> ApiError:
 
 def list_texts(request: ApiRequest) -> list[str]:
     """All that counts of a request as text, a message or a part each."""
-    texts = []
-    for part in (part for one in request.messages for part in one.content):
-        match part:
-            case ToolCallPart(name=name, arguments=arguments):
-                texts.append(f"{name}{arguments}")
-            case PicturePart():
-                continue
-            case _:
-                texts.append(part.text)
-    return [*texts, request.extra_text]
+    return [*(text for one in request.messages for text in one.list_texts()), request.extra_text]
 
 
 def count_pictures(request: ApiRequest) -> int:
     """How many pictures a request holds."""
-    return sum(1 for _ in _list_pictures(request.messages))
+    return _count_pictures(request.messages)
+
+
+def _count_pictures(messages: Iterable[ChatMessage]) -> int:
+    return sum(len(one.list_pictures()) for one in messages)

@@ -3,7 +3,7 @@ as with the model that is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from core.asks.api_calls import SHRUNK_ANSWER_MIN, ApiCall
@@ -26,8 +26,6 @@ from core.attachments.types import SMALL_SIDE_MAX, Picture, PictureSize
 from core.db.writes import Companion
 from core.money import NO_TOKENS, Tokens
 from core.pool.prompt_caches import CACHEABLE_TOKENS_MIN, CacheScope
-from core.pool.providers.message_parts import TextPart, ThinkingPart, ToolCallPart, ToolResultPart
-from core.pool.providers.types import ChatMessage
 from core.pool.vault import DataKey
 from core.pricing.catalogue import Model
 from core.pricing.token_counter import CALL_OVERHEAD, count_message_tokens
@@ -128,7 +126,7 @@ async def count_call(question: Question, call: ApiCall, data_key: DataKey) -> As
     """What a program asks, and what that counts as: all texts and tools, pictures by the dearest
     count of the model's routes. Raises `PicturesUnseen`."""
     model = question.model
-    texts = [text for one in call.messages for text in _list_texts(one)]
+    texts = [text for one in call.messages for text in one.list_texts()]
     text_tokens = await count_message_tokens(model, [*texts, call.extra_text])
     if call.options.tools:
         text_tokens += TOOL_PROMPT
@@ -145,18 +143,6 @@ async def count_call(question: Question, call: ApiCall, data_key: DataKey) -> As
         pictures=sizes,
         picture_tokens=picture_tokens,
     )
-
-
-def _list_texts(message: ChatMessage) -> Iterator[str]:
-    """All that counts of a message as text."""
-    for part in message.content:
-        match part:
-            case TextPart(text=text) | ThinkingPart(text=text):
-                yield text
-            case ToolCallPart(name=name, arguments=arguments):
-                yield f"{name}{arguments}"
-            case ToolResultPart():
-                yield part.text
 
 
 def _go_along_unchanged(pictures: Sequence[Picture]) -> bool:

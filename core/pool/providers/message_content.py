@@ -15,6 +15,8 @@ from core.pool.providers.types import ChatMessage
 
 #: Every supplier takes it; xAI takes nothing else but PNG.
 _MEDIA_TYPE: Final = "image/jpeg"
+#: Of a block of Anthropic's Messages up to whose end the prompt is kept.
+CACHED: Final = {"cache_control": {"type": "ephemeral"}}
 
 
 def build_openai_content(
@@ -56,8 +58,13 @@ def build_anthropic_picture(picture: Picture) -> dict[str, Any]:
 
 def mark_cached(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The content of a message of Anthropic's Messages up to whose end the prompt is kept."""
-    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    return [*parts[:-1], {**parts[-1], "cache_control": {"type": "ephemeral"}}]
+    parts = as_blocks(content)
+    return [*parts[:-1], parts[-1] | CACHED]
+
+
+def as_blocks(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The content of a message of Anthropic's Messages as blocks, also where it is a text."""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _build_text_part(message: ChatMessage) -> list[dict[str, Any]]:

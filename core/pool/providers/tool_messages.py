@@ -14,6 +14,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from core.pool.providers.message_content import (
+    CACHED,
+    as_blocks,
     build_anthropic_content,
     build_anthropic_picture,
     build_openai_picture,
@@ -30,7 +32,6 @@ from core.pool.providers.message_parts import (
 )
 from core.pool.providers.types import ChatMessage
 
-_CACHED: Final = {"cache_control": {"type": "ephemeral"}}
 #: A supplier refuses a tool's result without a text.
 _NO_RESULT: Final = "(no output)"
 #: Ids of calls as either maker takes them; other suppliers' may be of any shape.
@@ -189,7 +190,7 @@ def build_anthropic_messages(messages: Sequence[ChatMessage]) -> list[dict[str, 
         if not content or (isinstance(content, str) and not content.strip()):
             continue
         if built and message.parts and built[-1]["role"] == role:
-            blocks = _as_blocks(built[-1]["content"]) + _as_blocks(content)
+            blocks = as_blocks(built[-1]["content"]) + as_blocks(content)
             built[-1]["content"] = sorted(blocks, key=lambda one: one["type"] != "tool_result")
             continue
         built.append({"role": role, "content": content})
@@ -268,7 +269,7 @@ def _build_anthropic_tool(tool: Tool) -> dict[str, Any]:
         built["description"] = tool.description
     if tool.is_strict is not None:
         built["strict"] = tool.is_strict
-    return built | (_CACHED if tool.ends_prefix else {})
+    return built | (CACHED if tool.ends_prefix else {})
 
 
 def _order_blocks(parts: Sequence[MessagePart]) -> list[MessagePart]:
@@ -281,10 +282,6 @@ def _order_blocks(parts: Sequence[MessagePart]) -> list[MessagePart]:
         and not (isinstance(one, TextPart) and not one.text.strip())
     ]
     return [*results, *others]
-
-
-def _as_blocks(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _build_block(part: MessagePart) -> dict[str, Any]:
@@ -310,7 +307,7 @@ def _build_block(part: MessagePart) -> dict[str, Any]:
             block = {"type": "tool_result", "tool_use_id": _to_anthropic_id(part.call)}
             block |= {"content": content} if content else {}
             block |= {"is_error": True} if part.is_error else {}
-    return block | (_CACHED if part.ends_prefix else {})
+    return block | (CACHED if part.ends_prefix else {})
 
 
 def _to_anthropic_id(id_: str) -> str:

@@ -21,6 +21,7 @@ from core.pool.providers.message_parts import (
     MessagePart,
     PicturePart,
     TextPart,
+    ToolCallPart,
     ToolResultPart,
 )
 
@@ -46,6 +47,19 @@ class ChatMessage:
             return self.parts
         pictures = tuple(PicturePart(one) for one in self.pictures)
         return (*pictures, TextPart(self.text)) if self.text else pictures
+
+    def list_texts(self) -> list[str]:
+        """All that counts of it as text, a part each."""
+        texts = []
+        for part in self.content:
+            match part:
+                case ToolCallPart(name=name, arguments=arguments):
+                    texts.append(f"{name}{arguments}")
+                case PicturePart():
+                    continue
+                case _:
+                    texts.append(part.text)
+        return texts
 
     def list_pictures(self) -> tuple[Picture, ...]:
         """Its pictures, those in tools' results too, in their order."""
