@@ -10,7 +10,8 @@ from bots.api.app import API_LIMITS, ApiDependencies, build_api_app
 from bots.api.ask_endpoint import AskPorts
 from bots.api.model_offers import ModelOffers
 from bots.api.ports import KeptReply
-from bots.http import HttpServer
+from bots.config.settings import ApiConfig
+from bots.http import HttpServer, ServerAddress
 from bots.services import Services
 from core.api_tokens.replies import ApiReplies, build_answer_context
 from core.asks.api_usage import ApiUsageHistory
@@ -49,8 +50,16 @@ def build_api_server(services: Services, port: int | None = None) -> HttpServer:
             trusted_proxies=[ip_network(one) for one in settings.api_proxies],
         )
     )
-    return HttpServer(
-        app, settings.api_host, settings.api_port if port is None else port, API_LIMITS
+    return HttpServer(app, read_api_address(settings, port), API_LIMITS)
+
+
+def read_api_address(settings: ApiConfig, port: int | None = None) -> ServerAddress:
+    """Where programs are served."""
+    return ServerAddress(
+        settings.api_host,
+        settings.api_port if port is None else port,
+        host_setting="CREDITBOT_API_HOST",
+        port_setting="CREDITBOT_API_PORT",
     )
 
 

@@ -11,7 +11,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from shutil import get_terminal_size
@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from bots.api_server import build_api_server
+from bots.api_server import build_api_server, read_api_address
 from bots.app import App
 from bots.chat.i18n import find_nearest_language, render
 from bots.chat.reply import say
@@ -30,7 +30,7 @@ from bots.config.settings import Config, Section, SupplierConfig
 from bots.console.console import ConsoleAdapter
 from bots.console.layout import wrap_text
 from bots.externals import Externals
-from bots.http import HttpServer, build_service_app
+from bots.http import HttpServer, PortInUse, ServerAddress, build_service_app, open_listener
 from bots.http_connections import HttpLimits
 from bots.logs import configure_logging
 from bots.run import build_app
@@ -73,6 +73,9 @@ async def demo(config: Config) -> int:
     config = _demo_config(config)
     db = await Database.open(url, kind="demo", clock=clock, migrate=True)
     async with AsyncExitStack() as stack:
+        config, listener = listen_for_programs(config)
+        if listener is not None:
+            stack.callback(listener.close)
         secret = secrets.token_urlsafe()
         payment_service = SandboxPaymentService(secret)
         stack.push_async_callback(payment_service.stop)
@@ -97,10 +100,12 @@ async def demo(config: Config) -> int:
         payments = app.services.payments
         routes = build_payment_routes(payments.inbox, payments.gateways)
         server = HttpServer(
-            build_service_app(app.chat.readiness, routes), "127.0.0.1", 0, HttpLimits()
+            build_service_app(app.chat.readiness, routes),
+            ServerAddress("127.0.0.1", 0),
+            HttpLimits(),
         )
         stack.push_async_callback(server.stop)
-        await _serve_api(app, stack)
+        await _serve_api(app, listener, stack)
         gateway.set_public_url(f"http://127.0.0.1:{await server.start()}")
         await app.services.pool.pool.wait_for_first_check(_CHECK_SECONDS_MAX)
         await app.services.pricing.prices.refresh(at_most_seconds=0)
@@ -108,12 +113,12 @@ async def demo(config: Config) -> int:
     return 0
 
 
-async def _serve_api(app: App, stack: AsyncExitStack) -> None:
+async def _serve_api(app: App, listener: socket.socket | None, stack: AsyncExitStack) -> None:
     """Serves programs, unless the settings switch that off."""
     if app.services.base.config.api.is_on:
         server = build_api_server(app.services)
         stack.push_async_callback(server.stop)
-        await server.start()
+        await server.start(listener)
 
 
 async def _open_app(config: Config, db: Database, clock: SystemClock, externals: Externals) -> App:
@@ -210,27 +215,24 @@ def _demo_config(config: Config) -> Config:
         config = _changed(config, "models", default_model=DEFAULT_MODEL)
     if not config.earnings.contributions:
         config = _changed(config, "earnings", contributions=frozenset(SUPPLIERS))
-    config = _with_api(config)
+    if "api" not in config.api.model_fields_set:
+        config = _changed(config, "api", api=True)
     custom = {name: given for name, given in config.suppliers.items() if given.url}
     return config.model_copy(update={"suppliers": custom})
 
 
-def _with_api(config: Config) -> Config:
-    """The same with programs let in, unless the settings say otherwise; where another program has
-    the usual port, on a free one."""
-    if "api" not in config.api.model_fields_set:
-        config = _changed(config, "api", api=True)
+def listen_for_programs(config: Config) -> tuple[Config, socket.socket | None]:
+    """Listens for programs where the settings name no port: on the usual one, or on a free one
+    where another program has that. It listens from here on, since of two demos that begin at once
+    both find the usual port free."""
     if "api_port" in config.api.model_fields_set or not config.api.is_on:
-        return config
-    return _changed(config, "api", api_port=_find_port(config.api.api_host, config.api.api_port))
-
-
-def _find_port(host: str, usual: int) -> int:
-    for port in (usual, 0):
-        with suppress(OSError), socket.create_server((host, port)) as server:
-            found: int = server.getsockname()[1]
-            return found
-    return usual
+        return config, None
+    address = read_api_address(config.api)
+    try:
+        listener = open_listener(address)
+    except PortInUse:
+        listener = open_listener(replace(address, port=0))
+    return _changed(config, "api", api_port=listener.getsockname()[1]), listener
 
 
 def _changed(config: Config, section: str, **changes: Any) -> Config:

@@ -13,6 +13,7 @@ import contextlib
 import functools
 import socket
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import uvicorn
@@ -36,13 +37,33 @@ from core.pool.pool import Pool
 _BACKLOG = 128
 
 
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """Where a server listens, and which settings say so."""
+
+    host: str
+    #: 0 is any that is free.
+    port: int
+    host_setting: str = "CREDITBOT_HTTP_HOST"
+    port_setting: str = "CREDITBOT_HTTP_PORT"
+
+
 class PortInUse(Refusal):
     """The server's address can't be listened on: another program has the port."""
 
     code = "port_taken"
 
-    def __init__(self, host: str, port: int) -> None:
-        self.host, self.port = host, port
+    def __init__(self, address: ServerAddress) -> None:
+        self.host, self.port = address.host, address.port
+        self.host_setting, self.port_setting = address.host_setting, address.port_setting
+
+
+def open_listener(address: ServerAddress) -> socket.socket:
+    """A socket that listens. Raises `PortInUse`."""
+    try:
+        return socket.create_server((address.host, address.port))
+    except OSError:
+        raise PortInUse(address) from None
 
 
 def build_service_app(readiness: Readiness, routes: Sequence[Route]) -> Starlette:
@@ -81,8 +102,8 @@ class _SignalFreeServer(uvicorn.Server):
 class HttpServer:
     """An HTTP server listens on one address, as a task of the service's own loop."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int, limits: HttpLimits) -> None:
-        self._app, self._host, self._port = app, host, port
+    def __init__(self, app: ASGIApp, address: ServerAddress, limits: HttpLimits) -> None:
+        self._app, self._address = app, address
         self._connections = ConnectionTable(limits)
         protocol = functools.partial(BoundedProtocol, self._connections)
         self._server = _SignalFreeServer(
@@ -102,12 +123,10 @@ class HttpServer:
         self._task: asyncio.Task[None] | None = None
         self._socket: socket.socket | None = None
 
-    async def start(self) -> int:
-        """Listens; gives the port. Raises `PortInUse`."""
-        try:
-            self._socket = socket.create_server((self._host, self._port))
-        except OSError:
-            raise PortInUse(self._host, self._port) from None
+    async def start(self, listener: socket.socket | None = None) -> int:
+        """Listens, at its address or on a socket that does already; gives the port. Raises
+        `PortInUse`."""
+        self._socket = listener or open_listener(self._address)
         serving = self._server.serve(sockets=[self._socket])
         self._task = asyncio.get_running_loop().create_task(serving, name="http")
         port: int = self._socket.getsockname()[1]

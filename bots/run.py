@@ -13,7 +13,13 @@ from bots.cli.output import CommandRefused, print_line
 from bots.config.gateways import build_externals
 from bots.config.settings import Config
 from bots.externals import Externals
-from bots.http import HttpServer, build_metrics_app, build_metrics_registry, build_service_app
+from bots.http import (
+    HttpServer,
+    ServerAddress,
+    build_metrics_app,
+    build_metrics_registry,
+    build_service_app,
+)
 from bots.http_connections import HttpLimits
 from bots.logs import configure_logging
 from core.clock import SystemClock
@@ -117,7 +123,9 @@ def _build_servers(app: App, telegram: TelegramAdapter | None) -> list[HttpServe
         routes = [] if telegram is None else telegram.build_routes()
         routes += build_payment_routes(services.payments.inbox, services.payments.gateways)
         served = build_service_app(app.chat.readiness, routes)
-        servers.append(HttpServer(served, settings.http_host, settings.http_port, limits))
+        servers.append(
+            HttpServer(served, ServerAddress(settings.http_host, settings.http_port), limits)
+        )
     if services.base.config.api.is_on:
         # Whoever doesn't serve it doesn't load it.
         from bots.api_server import build_api_server
@@ -131,7 +139,10 @@ def _build_servers(app: App, telegram: TelegramAdapter | None) -> list[HttpServe
             app.chat.readiness.platform_states,
         )
         measured = build_metrics_app(registry)
-        servers.append(HttpServer(measured, settings.http_host, settings.metrics_port, limits))
+        address = ServerAddress(
+            settings.http_host, settings.metrics_port, port_setting="CREDITBOT_METRICS_PORT"
+        )
+        servers.append(HttpServer(measured, address, limits))
     return servers
 
 

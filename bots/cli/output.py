@@ -122,7 +122,7 @@ _SENTENCES: Final[Mapping[type[Refusal], str | Callable[[Any], str]]] = {
     SettingRefused: _setting_refused,
     PortInUse: (
         "{host}:{port} can't be listened on: something else does, or the address isn't this"
-        " machine's. Set CREDITBOT_HTTP_PORT (0: off) or CREDITBOT_HTTP_HOST."
+        " machine's. Set {port_setting} or {host_setting}."
     ),
     TelegramUnavailable: _telegram_unavailable,
     KeyRefused: _key_refused,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import aiohttp
 import pytest
 
 from bots import http
-from bots.http import HttpServer, PortInUse, build_metrics_app, build_service_app
+from bots.config.settings import ApiConfig, Config
+from bots.demo import listen_for_programs
+from bots.http import HttpServer, PortInUse, ServerAddress, build_metrics_app, build_service_app
 from bots.http_connections import HttpLimits
 from tests.support import service
 from tests.support.databases import TestClock
@@ -16,7 +20,9 @@ async def test_health_readiness_and_metrics(sqlite_url: str, clock: TestClock) -
     async with service.running(sqlite_url, clock) as tom, aiohttp.ClientSession() as client:
         await tom.answer("why is the sky blue?")
         web = HttpServer(
-            build_service_app(tom.app.chat.readiness, []), "127.0.0.1", 0, HttpLimits()
+            build_service_app(tom.app.chat.readiness, []),
+            ServerAddress("127.0.0.1", 0),
+            HttpLimits(),
         )
         await tom.app.services.admin.monitor.check_process()
         app = tom.app
@@ -26,7 +32,9 @@ async def test_health_readiness_and_metrics(sqlite_url: str, clock: TestClock) -
             app.services.admin.monitor,
             app.chat.readiness.platform_states,
         )
-        watching = HttpServer(build_metrics_app(figures), "127.0.0.1", 0, HttpLimits())
+        watching = HttpServer(
+            build_metrics_app(figures), ServerAddress("127.0.0.1", 0), HttpLimits()
+        )
         base = f"http://127.0.0.1:{await web.start()}"
         measured = f"http://127.0.0.1:{await watching.start()}"
         try:
@@ -55,13 +63,32 @@ async def test_health_readiness_and_metrics(sqlite_url: str, clock: TestClock) -
 async def test_a_port_that_is_taken_is_a_refusal(sqlite_url: str, clock: TestClock) -> None:
     async with service.running(sqlite_url, clock) as tom:
         first = HttpServer(
-            build_service_app(tom.app.chat.readiness, []), "127.0.0.1", 0, HttpLimits()
+            build_service_app(tom.app.chat.readiness, []),
+            ServerAddress("127.0.0.1", 0),
+            HttpLimits(),
         )
         port = await first.start()
         try:
             with pytest.raises(PortInUse):
                 await HttpServer(
-                    build_service_app(tom.app.chat.readiness, []), "127.0.0.1", port, HttpLimits()
+                    build_service_app(tom.app.chat.readiness, []),
+                    ServerAddress("127.0.0.1", port),
+                    HttpLimits(),
                 ).start()
         finally:
             await first.stop()
+
+
+def test_of_two_demos_that_begin_at_once_each_has_a_port() -> None:
+    config = Config(api=ApiConfig(api=True, api_host="127.0.0.1"))
+    with ExitStack() as stack:
+        ports = set()
+        for _ in range(2):
+            found, listener = listen_for_programs(config)
+            assert listener is not None
+            stack.enter_context(listener)
+            assert found.api.base_url == f"http://127.0.0.1:{listener.getsockname()[1]}"
+            ports.add(found.api.api_port)
+    assert len(ports) == 2
+    named = Config(api=ApiConfig(api=True, api_port=1))
+    assert listen_for_programs(named) == (named, None)

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from bots.http import HttpServer, build_service_app
+from bots.http import HttpServer, ServerAddress, build_service_app
 from bots.http_connections import HttpLimits
 from tests.support import service
 from tests.support.databases import TestClock
@@ -94,7 +94,7 @@ async def opened(url: str, clock: TestClock, limits: HttpLimits) -> AsyncIterato
     ]
     async with service.running(url, clock) as tom:
         app = build_service_app(tom.app.chat.readiness, routes)
-        server = HttpServer(app, "127.0.0.1", 0, limits)
+        server = HttpServer(app, ServerAddress("127.0.0.1", 0), limits)
         place.port = await server.start()
         try:
             yield place

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from bots import readiness
-from bots.http import HttpServer, build_metrics_registry, build_service_app
+from bots.http import HttpServer, ServerAddress, build_metrics_registry, build_service_app
 from bots.http_connections import HttpLimits
 from bots.readiness import PlatformStates
 from core.ledger.types import LedgerUnavailable
@@ -30,7 +30,9 @@ async def tom(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
 
 @contextlib.asynccontextmanager
 async def served(tom: Service) -> AsyncIterator[str]:
-    web = HttpServer(build_service_app(tom.app.chat.readiness, []), "127.0.0.1", 0, HttpLimits())
+    web = HttpServer(
+        build_service_app(tom.app.chat.readiness, []), ServerAddress("127.0.0.1", 0), HttpLimits()
+    )
     try:
         yield f"http://127.0.0.1:{await web.start()}/readyz"
     finally:

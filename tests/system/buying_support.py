@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from bots.chat.types import Card, UndeliveredAnswer
 from bots.commands.terms import PaymentTerms
-from bots.http import HttpServer, build_service_app
+from bots.http import HttpServer, ServerAddress, build_service_app
 from bots.http_connections import HttpLimits
 from bots.sandbox.payment_service import SandboxPaymentService
 from core.clock import SystemClock
@@ -129,7 +129,9 @@ async def market(url: str, *, outside: bool = True, welcome: int = 0) -> AsyncIt
             shop = tom.app.services.payments
             routes = build_payment_routes(shop.inbox, shop.gateways)
             server = HttpServer(
-                build_service_app(tom.app.chat.readiness, routes), "127.0.0.1", 0, HttpLimits()
+                build_service_app(tom.app.chat.readiness, routes),
+                ServerAddress("127.0.0.1", 0),
+                HttpLimits(),
             )
             ours = f"http://127.0.0.1:{await server.start()}"
             gateway.set_public_url(ours)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from bots.commands.terms import PaymentTerms
-from bots.http import HttpServer, build_service_app
+from bots.http import HttpServer, ServerAddress, build_service_app
 from bots.http_connections import HttpLimits
 from bots.sandbox.payment_service import SandboxPaymentService
 from core import chart
@@ -132,8 +132,7 @@ async def open_market(platform: str, url: str, least: int = 0) -> AsyncIterator[
             routes = build_payment_routes(shop.inbox, shop.gateways)
             server = HttpServer(
                 build_service_app(town.service.app.chat.readiness, routes),
-                "127.0.0.1",
-                0,
+                ServerAddress("127.0.0.1", 0),
                 HttpLimits(),
             )
             gateway.set_public_url(f"http://127.0.0.1:{await server.start()}")

@@ -18,7 +18,7 @@ from bots.chat.audio import AudioAttachment
 from bots.chat.i18n import render
 from bots.chat.types import Answer
 from bots.commands.errors import explain_refusal
-from bots.http import HttpServer, build_metrics_app
+from bots.http import HttpServer, ServerAddress, build_metrics_app
 from bots.http_connections import HttpLimits
 from core.admin.report import build_report
 from core.admin.trial_balance import ReportPeriod
@@ -166,7 +166,7 @@ async def _metrics_are_clean(tom: Service) -> None:
         tom.app.services.admin.monitor,
         tom.app.chat.readiness.platform_states,
     )
-    server = HttpServer(build_metrics_app(figures), "127.0.0.1", 0, HttpLimits())
+    server = HttpServer(build_metrics_app(figures), ServerAddress("127.0.0.1", 0), HttpLimits())
     port = await server.start()
     try:
         async with (

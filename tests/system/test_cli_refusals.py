@@ -191,9 +191,11 @@ async def test_a_port_that_is_taken(place: Place) -> None:
         port = str(taken.getsockname()[1])
         try:
             url = await fake.start()
-            for setting in ("http_port", "metrics_port"):
-                said = await place.refused("run", telegram_api_url=url, **{setting: port})
+            for name, host in (("http", "HTTP"), ("metrics", "HTTP"), ("api", "API")):
+                settings = {"telegram_api_url": url, "http_port": "0", f"{name}_port": port}
+                said = await place.refused("run", api=str(name == "api"), **settings)
                 assert f"127.0.0.1:{port} can't be listened on" in said
+                assert f"Set CREDITBOT_{name.upper()}_PORT or CREDITBOT_{host}_HOST" in said
         finally:
             await fake.stop()
 

@@ -12,7 +12,7 @@ import aiohttp
 
 from bots.chat.types import Card
 from bots.commands.terms import PaymentTerms
-from bots.http import HttpServer, build_service_app
+from bots.http import HttpServer, ServerAddress, build_service_app
 from bots.http_connections import HttpLimits
 from core.clock import SystemClock
 from core.money import Credits
@@ -89,7 +89,9 @@ async def bazaar(url: str) -> AsyncIterator[Bazaar]:
             shop = tom.app.services.payments
             routes = build_payment_routes(shop.inbox, shop.gateways)
             server = HttpServer(
-                build_service_app(tom.app.chat.readiness, routes), "127.0.0.1", 0, HttpLimits()
+                build_service_app(tom.app.chat.readiness, routes),
+                ServerAddress("127.0.0.1", 0),
+                HttpLimits(),
             )
             ours = f"http://127.0.0.1:{await server.start()}"
             told = Told()

@@ -16,7 +16,7 @@ from bots.api.app import API_LIMITS, ApiDependencies, build_api_app
 from bots.api.ask_endpoint import AskPorts
 from bots.api.model_offers import ModelOffers
 from bots.api.ports import ApiRun, KeptReply
-from bots.http import HttpServer
+from bots.http import HttpServer, ServerAddress
 from core.api_tokens.types import ApiToken, InvalidToken, NetworkNotAllowed
 from core.asks.api_calls import AnswerFeed
 from core.asks.types import AlreadyAsked, AskFailure, AskResult, Outcome, Question
@@ -298,7 +298,7 @@ async def serving(script: Script = _stay_silent, **changes: Any) -> AsyncIterato
         usage_history=cast("Any", history),
         **changes,
     )
-    server = HttpServer(build_api_app(services), "127.0.0.1", 0, API_LIMITS)
+    server = HttpServer(build_api_app(services), ServerAddress("127.0.0.1", 0), API_LIMITS)
     base = f"http://127.0.0.1:{await server.start()}"
     try:
         async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=30) as client:
