@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -21,6 +20,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+
+from tests.support.ports import find_free_port
 
 _COMMAND = Path(sys.executable).parent / "creditbot"
 _END_SECONDS = 60
@@ -34,7 +35,7 @@ class ApiDemo:
         """`settings` are named without their prefix."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.base = f"http://127.0.0.1:{_find_port()}"
+        self.base = f"http://127.0.0.1:{find_free_port()}"
         self._settings = {"api_port": self.base.rpartition(":")[2], **settings}
         self._process: subprocess.Popen[str] | None = None
         self.secret = ""
@@ -129,9 +130,3 @@ class ApiDemo:
             process.kill()
             process.communicate()
         assert process.returncode == 0, process.returncode
-
-
-def _find_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

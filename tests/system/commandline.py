@@ -76,7 +76,10 @@ class Process:
             while text not in self.out and text not in self.err:
                 assert not self._ended.done(), f"ended without {text!r}: {self.out}\n{self.err}"
                 self._changed.clear()
-                await self._changed.wait()
+                changed = asyncio.ensure_future(self._changed.wait())
+                # What it says last may be read before its end is known.
+                await asyncio.wait({changed, self._ended}, return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
 
     async def ended(self) -> Done:
         """Once it has ended by itself."""

@@ -17,7 +17,7 @@ from dotenv import dotenv_values
 from core.clock import SystemClock, as_utc_day
 from tests.peers.suppliers import Answer, FakeSupplier, Used
 from tests.peers.telegram import TOKEN, FakeTelegram
-from tests.system.cli_support import free_port
+from tests.support.ports import find_free_port
 from tests.system.commandline import PATIENCE_S, Place, Process, place, press
 from tests.system.peers import telegram
 
@@ -43,8 +43,8 @@ async def town(place: Place, telegram: FakeTelegram, openai: FakeSupplier) -> Pl
     place.settings = {
         "telegram_api_url": await telegram.start(),
         "supplier_openai_url": openai.url,
-        "http_port": str(free_port()),
-        "metrics_port": str(free_port()),
+        "http_port": str(find_free_port()),
+        "metrics_port": str(find_free_port()),
         # Tests ask again and again until something has come round.
         "asks_per_minute": "1000",
     }

@@ -266,3 +266,9 @@ async def test_an_overlay_that_can_not_be_used(place: Place, sqlite_template: Pa
     born(place, sqlite_template)
     done = await place.creditbot("check", code=1, overlay="mine.toml")
     assert "CREDITBOT_OVERLAY can't be used" in done.out
+
+
+async def test_a_service_that_ends_is_not_waited_for(place: Place) -> None:
+    service = await place.start("run", telegram_token="")
+    with pytest.raises(AssertionError, match="CREDITBOT_TELEGRAM_TOKEN"):
+        await service.said("creditbot runs")

@@ -29,8 +29,8 @@ from tests.peers.stripe import FakeStripe
 from tests.peers.suppliers import Answer, FakeSupplier, Used
 from tests.peers.telegram import TOKEN, FakeTelegram
 from tests.support.databases import TestClock
+from tests.support.ports import find_free_port
 from tests.support.size import size
-from tests.system.cli_support import free_port
 from tests.system.commandline import Place, place, press
 from tests.system.crash_journal import OWNER, Journal, Life
 
@@ -65,7 +65,7 @@ async def life(place: Place, database_url: str) -> AsyncIterator[Life]:
             "stripe_api_url": stripe.url,
             "stripe_webhook_secret": fake_stripe.WEBHOOK_SECRET,
             "public_url": "https://bot.example",
-            "http_port": str(free_port()),
+            "http_port": str(find_free_port()),
             "welcome_credits": "1000",
             "asks_per_minute": "1000",
         }

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import sqlite3
 import ssl
 import subprocess
@@ -33,6 +32,7 @@ from core.asks.types import Outcome
 from core.money import NanoUsd
 from core.pool.types import KeyState
 from tests.support.databases import Postgres
+from tests.support.ports import find_free_port
 from tests.system.commandline import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
@@ -144,12 +144,6 @@ async def upstream() -> AsyncIterator[Upstream]:
     await runner.cleanup()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
-
-
 def make_certificate(folder: Path) -> None:
     run(
         *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
@@ -167,7 +161,7 @@ def write_nginx(folder: Path, port: int, upstream: int) -> list[str]:
         ("/etc/letsencrypt/live/bot.example.com", str(folder)),
         ("listen 443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
         ("\tlisten [::]:443 ssl;\n", ""),
-        ("listen 80;", f"listen 127.0.0.1:{free_port()};"),
+        ("listen 80;", f"listen 127.0.0.1:{find_free_port()};"),
         ("\tlisten [::]:80;\n", ""),
         ("127.0.0.1:8080", f"127.0.0.1:{upstream}"),
     ):
@@ -208,7 +202,7 @@ def write_caddy(folder: Path, port: int, upstream: int) -> list[str]:
 async def test_a_proxy_passes_on_what_the_world_must_reach_and_nothing_else(
     write: Callable[[Path, int, int], list[str]], scheme: str, upstream: Upstream, tmp_path: Path
 ) -> None:
-    port = free_port()
+    port = find_free_port()
     words = await asyncio.to_thread(write, tmp_path, port, upstream.port)
     process = await asyncio.create_subprocess_exec(
         *words,

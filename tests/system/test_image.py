@@ -6,7 +6,6 @@ import asyncio
 import base64
 import os
 import signal
-import socket
 import stat
 import subprocess
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.peers.telegram import TOKEN, FakeTelegram
+from tests.support.ports import find_free_port
 from tests.system.commandline import PATIENCE_S
 from tests.system.image import (
     ROOT,
@@ -37,12 +37,6 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_context(folder / "app")
     install(folder / "app", folder / "venv")
     return folder / "venv"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def test_the_image_holds_every_file_of_the_service_and_no_other(environment: Path) -> None:
@@ -76,7 +70,7 @@ async def test_the_image_starts_says_that_it_lives_and_stops(
 ) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    port = free_port()
+    port = find_free_port()
     variables = {
         **read_environment(),
         "PATH": f"{environment}/bin:{os.environ['PATH']}",

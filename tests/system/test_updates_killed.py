@@ -7,7 +7,6 @@ import base64
 import itertools
 import os
 import signal
-import socket
 import time
 
 import pytest
@@ -22,6 +21,7 @@ from tests.peers.suppliers import Answer, FakeSupplier
 from tests.peers.telegram import TOKEN, FakeTelegram
 from tests.peers.telegram_chats import Message, User
 from tests.support.config import KEYS
+from tests.support.ports import find_free_port
 from tests.support.size import size
 from tests.system.commandline import PATIENCE_S, Place, Process, place, press
 
@@ -38,13 +38,6 @@ SECRET = "s3cret_of_the_webhook"
 
 #: Database, and whether updates are polled.
 CASES = list(itertools.product(("sqlite", "postgresql"), (False, True)))
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 async def read_books(database_url: str, person: User) -> tuple[int, list[bytes]]:
@@ -98,7 +91,7 @@ def configure(
         "http_port": "0",
     }
     if not is_polling:
-        port = free_port()
+        port = find_free_port()
         place.settings |= {
             "http_port": str(port),
             "telegram_webhook_url": f"http://127.0.0.1:{port}/webhooks/telegram",
