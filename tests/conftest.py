@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
+import ssl
 import tempfile
 from pathlib import Path
 
@@ -49,6 +51,8 @@ def _use_memory() -> None:
 
 
 _use_memory()
+# Whom certificates are to be from takes 30 ms to read, for each client of each test anew.
+ssl.create_default_context = functools.cache(ssl.create_default_context)
 
 #: Whoever needs one of these needs a database.
 _DATABASES = frozenset(__all__) - {"clock"}

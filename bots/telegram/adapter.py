@@ -37,7 +37,7 @@ from bots.platform_payments import StarsPayments
 from bots.render.paste_joiner import PasteJoiner
 from bots.render.throttle import ChatThrottles, NotDelivered
 from bots.telegram import menus
-from bots.telegram.file_request import BoundedFileRequest
+from bots.telegram.file_request import BoundedFileRequest, load_authorities
 from bots.telegram.inbound import (
     BotIdentity,
     ChatMove,
@@ -193,6 +193,7 @@ class TelegramAdapter:
             .base_url(f"{url}/bot")
             .base_file_url(file_url)
             .request(BoundedFileRequest(file_url))
+            .get_updates_request(BoundedFileRequest(file_url))
             .defaults(Defaults(link_preview_options=LinkPreviewOptions(is_disabled=True)))
             .rate_limiter(FairRateLimiter())
             .job_queue(None)
@@ -450,6 +451,7 @@ async def fetch_bot_address(config: TelegramConfig) -> BotAddress:
         connect_timeout=_TIMEOUT_SECONDS,
         read_timeout=_TIMEOUT_SECONDS,
         pool_timeout=_TIMEOUT_SECONDS,
+        httpx_kwargs={"verify": load_authorities()},
     )
     try:
         # An odd token is refused here already.

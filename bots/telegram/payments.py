@@ -19,6 +19,7 @@ from bots.commands.errors import explain_refusal
 from bots.config.settings import TelegramConfig
 from bots.logs import TelegramTokenFilter
 from bots.platform_payments import StarsPayments
+from bots.telegram.file_request import load_authorities
 from core.errors import Refusal, describe_failure
 from core.money import Stars
 from payments.gateways.telegram_stars import PreCheckout, StarPaymentUpdate, StarTransactionRecord
@@ -173,6 +174,7 @@ class TelegramStarsClient:
                 read_timeout=_SECONDS,
                 write_timeout=_SECONDS,
                 pool_timeout=_SECONDS,
+                httpx_kwargs={"verify": load_authorities()},
             )
             self._bot = Bot(
                 self._config.token.get_secret_value(),

@@ -18,6 +18,7 @@ from telegram import Bot
 from telegram.error import RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
+from bots.telegram.file_request import load_authorities
 from core.errors import describe_failure
 
 _log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class UpdatePoller:
             connect_timeout=_MARGIN_SECONDS,
             read_timeout=poll_seconds + _MARGIN_SECONDS,
             pool_timeout=_GOODBYE_SECONDS,
+            httpx_kwargs={"verify": load_authorities()},
         )
         self._offset = 0
         self._pause = 0.0

@@ -40,6 +40,22 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> Ends:
     return queue
 
 
+@pytest.fixture(autouse=True)
+def menus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Menus are told at each start, in thirty requests: only to tests that want `told_menus`."""
+    if "told_menus" not in request.fixturenames:
+        monkeypatch.setattr("bots.telegram.menus.update_menus", _tell_nothing)
+
+
+async def _tell_nothing(*_: object) -> None:
+    return
+
+
+@pytest.fixture
+def told_menus() -> None:
+    """Telegram is told the menus."""
+
+
 @pytest_asyncio.fixture
 async def telegram() -> AsyncIterator[FakeTelegram]:
     fake = FakeTelegram()

@@ -274,6 +274,7 @@ async def test_a_pasted_key_is_deleted_and_goes_nowhere(brief: World) -> None:
     assert len(group.bot_messages) == 1
 
 
+@pytest.mark.usefixtures("told_menus")
 async def test_menus_are_told_per_language_and_kind_of_chat(product: World) -> None:
     telegram, front = product.telegram, product.service.app.chat.dispatcher
     wanted = {
