@@ -90,11 +90,12 @@ bench-peers: $(DEVELOP) ## the same figures of LiteLLM's proxy beside ours; inst
 clients: $(DEVELOP) ## the clients that people use before the demo's API; installs them apart, once
 	@$(BIN)/python -m tests.clients
 
-lock: $(DEVELOP) ## renews both lock files (needs uv)
+lock: $(DEVELOP) ## renews all lock files (needs uv and npm)
 	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 		pyproject.toml -o requirements.lock
 	@uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 		--extra dev pyproject.toml -o requirements-dev.lock
+	@$(BIN)/python -m tests.clients.locks
 
 # From Debian's fonts-noto-cjk: make chart-font FONT=/path/to/NotoSansCJK-Regular.ttc
 chart-font: $(RUNTIME) ## renews the font of the charts, with every sign of the translations

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.clients.installed import InstalledClients
@@ -35,6 +35,13 @@ _SDK_ANSWERS = {
     "time-out": "error",
     "down": "error 5",
 }
+#: By the SDKs' own settings: a call of a tool and its result, three times; and what went wrong is
+#: tried twice again, but no stream that had begun.
+_SDK_TRIES = {"tools": 6, "time-out": 3, "down": 3}
+#: What CI runs of a program, and what it leaves out of the SDKs: each is long.
+_QUICK = frozenset(("chat", "tools", "401", "recovery"))
+_SLOW = frozenset(("402", "403", "down"))
+_SKY_IS_BLUE = "The sky is blue."
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +60,23 @@ Command = tuple[list[str | Path], dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client, the scenarios that it is run through, and what it must say in each."""
+    """A client, what it must say in each scenario of its own, and how often it may ask."""
 
     name: str
     answers: Mapping[str, str]
     build: Callable[[str, Target], Command]
+    #: Where it is more than once; None: as often as it likes.
+    tries: Mapping[str, int] | None = None
+    is_quick: bool = False
+
+    @property
+    def scenarios(self) -> list[str]:
+        """Those that it is run through."""
+        listed = [*self.answers, *(one for one in REFUSED if one not in {"400", *self.answers})]
+        if not self.is_quick:
+            return listed
+        is_sdk = self.tries is not None
+        return [one for one in listed if (one not in _SLOW if is_sdk else one in _QUICK)]
 
     def find_expected(self, scenario: str) -> tuple[str, ...]:
         """Words of which one must be in what it says."""
@@ -65,28 +84,59 @@ class Client:
             return (self.answers[scenario],)
         return REFUSED[scenario]
 
+    def find_tries(self, scenario: str) -> Container[int]:
+        """How often it may ask."""
+        return range(1, 100) if self.tries is None else (self.tries.get(scenario, 1),)
 
-def list_clients(installed: InstalledClients) -> list[Client]:
-    """Those that are there."""
-    clients = [_make_sdk("Python", maker, sys.executable, installed) for maker in _MAKERS]
+
+def list_sets(only: str, *, is_quick: bool) -> set[str]:
+    """What must be installed for the clients whose names have this in them."""
+    return {
+        set_
+        for name, set_ in _SETS.items()
+        if only in name and set_ and not (is_quick and set_ in _SLOW_SETS)
+    }
+
+
+def list_clients(installed: InstalledClients, only: str, *, is_quick: bool) -> list[Client]:
+    """Those that are there and whose names have this in them."""
+    clients = [_make_sdk("Python", maker, sys.executable, _FILES) for maker in _MAKERS]
     node = installed.find_node()
     if node is not None:
         # Packages are looked for beside the script.
-        shutil.copy(_FILES / "javascript_sdks.mjs", installed.folder)
-        clients += [_make_sdk("JavaScript", maker, node, installed) for maker in _MAKERS]
-    for package, make in _PROGRAMS.items():
-        program = installed.find_program(package)
+        beside = installed.folder / "javascript-sdks"
+        shutil.copy(_FILES / "javascript_sdks.mjs", beside)
+        clients += [_make_sdk("JavaScript", maker, node, beside) for maker in _MAKERS]
+    for name, make in _PROGRAMS.items():
+        program = installed.find_program(_SETS[name])
         if program is not None:
             clients.append(make(program))
-    return clients
+    wanted = list_sets(only, is_quick=is_quick) | (set() if is_quick else {""})
+    return [
+        replace(one, is_quick=is_quick)
+        for one in clients
+        if only in one.name and _SETS[one.name] in wanted
+    ]
 
 
 _MAKERS = ("openai", "anthropic")
+#: By a client's name: what is installed for it; those of Python are there for the tests anyway.
+_SETS = {
+    "openai (Python)": "",
+    "anthropic (Python)": "",
+    "openai (JavaScript)": "javascript-sdks",
+    "anthropic (JavaScript)": "javascript-sdks",
+    "Claude Code": "claude-code",
+    "opencode": "opencode",
+    "aider": "aider-chat",
+    "llm": "llm",
+}
+#: Too large for each run of CI, which has run Python's already.
+_SLOW_SETS = frozenset(("aider-chat", "llm"))
 
 
-def _make_sdk(language: str, maker: str, runs: str, installed: InstalledClients) -> Client:
-    is_python = language == "Python"
-    script = _FILES / "python_sdks.py" if is_python else installed.folder / "javascript_sdks.mjs"
+def _make_sdk(language: str, maker: str, runs: str, folder: Path) -> Client:
+    script = folder / ("python_sdks.py" if language == "Python" else "javascript_sdks.mjs")
 
     def build(scenario: str, target: Target) -> Command:
         model = target.wrong_model or (GPT if maker == "openai" else CLAUDE)
@@ -101,14 +151,14 @@ def _make_sdk(language: str, maker: str, runs: str, installed: InstalledClients)
         return [runs, script, maker, scenario], environment
 
     errors = {status: f"error {status}" for status in REFUSED}
-    return Client(f"{maker} ({language})", _SDK_ANSWERS | errors, build)
+    return Client(f"{maker} ({language})", _SDK_ANSWERS | errors, build, _SDK_TRIES)
 
 
 def _make_claude_code(program: Path) -> Client:
     def build(scenario: str, target: Target) -> Command:
         (target.folder / "note.txt").write_text(_NOTE)
         question = "Read note.txt" if scenario == "tools" else SKY
-        model = target.wrong_model or CLAUDE
+        model = target.wrong_model or (GPT if scenario == "recovery" else CLAUDE)
         return [program, "-p", question, "--allowedTools", "Read"], {
             "ANTHROPIC_BASE_URL": target.base,
             "ANTHROPIC_AUTH_TOKEN": target.token,
@@ -120,7 +170,8 @@ def _make_claude_code(program: Path) -> Client:
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         }
 
-    return Client("Claude Code", {"chat": "I am the sandbox", "tools": _NOTE}, build)
+    answers = {"chat": "I am the sandbox", "tools": _NOTE, "recovery": _SKY_IS_BLUE}
+    return Client("Claude Code", answers, build)
 
 
 def _make_opencode(program: Path) -> Client:
@@ -148,7 +199,8 @@ def _make_opencode(program: Path) -> Client:
             "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
         }
 
-    return Client("opencode", {"chat": "I am the sandbox", "tools": "The tool gave me"}, build)
+    answers = {"chat": "I am the sandbox", "tools": "The tool gave me", "recovery": _SKY_IS_BLUE}
+    return Client("opencode", answers, build)
 
 
 def _make_aider(program: Path) -> Client:
@@ -164,7 +216,7 @@ def _make_aider(program: Path) -> Client:
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         }
 
-    return Client("aider", {"chat": "I am the sandbox"}, build)
+    return Client("aider", {"chat": "I am the sandbox", "recovery": _SKY_IS_BLUE}, build)
 
 
 _TOOL = 'def get_weather(city: str) -> str:\n    "Tells it"\n    return "Rain in " + city\n'
@@ -196,8 +248,8 @@ def _make_llm(program: Path) -> Client:
 
 
 _PROGRAMS: dict[str, Callable[[Path], Client]] = {
-    "@anthropic-ai/claude-code": _make_claude_code,
-    "opencode-ai": _make_opencode,
-    "aider-chat": _make_aider,
+    "Claude Code": _make_claude_code,
+    "opencode": _make_opencode,
+    "aider": _make_aider,
     "llm": _make_llm,
 }

@@ -1,27 +1,36 @@
-"""The clients that people use, as their makers ship them, installed apart in pinned versions."""
+"""The clients that people use, as their makers ship them, installed apart by lock files: names,
+versions and hashes, so that the same bytes come wherever packages come from.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Final
 
-_NPM = {
-    "openai": "6.49.0",
-    "@anthropic-ai/sdk": "1.14.0",
-    "@anthropic-ai/claude-code": "2.1.197",
-    "opencode-ai": "1.18.33",
+LOCKS: Final = Path(__file__).parent / "locks"
+#: A package each, or two: what is locked together. Programs bring their own binary in a package for
+#: each kind of machine, without which the one that is named after them does nothing.
+NPM_SETS: Final = ("javascript-sdks", "claude-code", "opencode")
+PIP_SETS: Final = ("aider-chat", "llm")
+SETS: Final = (*NPM_SETS, *PIP_SETS)
+_PROGRAMS: Final = {
+    "claude-code": "node_modules/@anthropic-ai/claude-code-*/claude",
+    "opencode": "node_modules/opencode-*/bin/opencode",
+    "aider-chat": "bin/aider",
+    "llm": "bin/llm",
 }
-_PIP = {"aider-chat": "0.86.2", "llm": "0.36"}
-#: Where a package's own program is: some bring it in a package for each kind of machine.
-_PROGRAMS = {
-    "@anthropic-ai/claude-code": "node_modules/@anthropic-ai/claude-code-*/claude",
-    "opencode-ai": "node_modules/opencode-*/bin/opencode",
-    "aider-chat": "aider-chat/bin/aider",
-    "llm": "llm/bin/llm",
-}
+#: Scripts of packages would fetch what is in other packages anyway.
+_NPM: Final = (
+    *("ci", "--ignore-scripts", "--no-audit", "--no-fund"),
+    *("--fetch-retries=1", "--fetch-retry-mintimeout=1000"),
+)
+_PIP: Final = ("--disable-pip-version-check", "-q", "--retries=1", "install", "--require-hashes")
 
 
 class InstalledClients:
@@ -31,64 +40,76 @@ class InstalledClients:
         self.folder = folder
         self.missing: dict[str, str] = {}
 
-    def install(self) -> None:
-        """Installs what isn't there yet; without a network what is there stays."""
+    def install(self, sets: Collection[str], seconds: float) -> None:
+        """Installs what isn't there yet, in so many seconds at most; without a network what is
+        there stays."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name, version in _NPM.items():
-            if not self._is_there(f"node_modules/{name}", version):
-                self._install_npm(name, version)
-        for name, version in _PIP.items():
-            if not self._is_there(name, version):
-                self._install_pip(name, version)
+        ends_at = time.monotonic() + seconds
+        for name in (one for one in SETS if one in sets):
+            lock = _read_lock(name)
+            stamp = self.folder / f".{name}"
+            if stamp.exists() and stamp.read_text() == lock:
+                continue
+            began = time.monotonic()
+            reason = self._install_set(name, lock, ends_at)
+            took = f"{time.monotonic() - began:.1f} s"
+            print(f"{name}: {reason or 'installed'} ({took})", flush=True)
+            if reason:
+                self.missing[name] = reason
+            else:
+                stamp.write_text(lock)
 
-    def find_program(self, package: str) -> Path | None:
-        """A package's own program."""
-        # The plain one, not those for older processors or other libraries of C.
-        found = sorted(self.folder.glob(_PROGRAMS[package]), key=lambda one: len(str(one)))
-        return found[0] if found else None
+    def find_program(self, name: str) -> Path | None:
+        """A set's own program, where it is whole."""
+        if name in self.missing:
+            return None
+        return next(iter(sorted((self.folder / name).glob(_PROGRAMS[name]))), None)
 
     def find_node(self) -> str | None:
         """Node, where both makers' packages for it are there."""
-        has_both = all(
-            (self.folder / "node_modules" / name).exists()
-            for name in ("openai", "@anthropic-ai/sdk")
+        is_there = (self.folder / ".javascript-sdks").exists()
+        return shutil.which("node") if is_there and "javascript-sdks" not in self.missing else None
+
+    def _install_set(self, name: str, lock: str, ends_at: float) -> str:
+        """Why it can't be installed; empty where it is."""
+        folder = self.folder / name
+        shutil.rmtree(folder, ignore_errors=True)
+        (self.folder / f".{name}").unlink(missing_ok=True)
+        folder.mkdir()
+        if name in NPM_SETS:
+            npm = shutil.which("npm")
+            if npm is None:
+                return "there is no npm"
+            root = json.loads(lock)["packages"][""]
+            (folder / "package.json").write_text(json.dumps(root))
+            (folder / "package-lock.json").write_text(lock)
+            failed = _run([npm, *_NPM], folder, ends_at)
+            # What a machine need not have is left out by npm in silence, whatever kept it away.
+            has_program = name not in _PROGRAMS or any(folder.glob(_PROGRAMS[name]))
+            return failed or ("" if has_program else "its program did not come")
+        made = _run([sys.executable, "-m", "venv", folder], folder, ends_at)
+        pip = [folder / "bin" / "python", "-m", "pip", *_PIP, "-r", LOCKS / f"{name}.txt"]
+        return made or _run(pip, folder, ends_at)
+
+
+def _read_lock(name: str) -> str:
+    return (LOCKS / f"{name}.{'json' if name in NPM_SETS else 'txt'}").read_text()
+
+
+def _run(command: Sequence[str | Path], folder: Path, ends_at: float) -> str:
+    """Why a command failed, by the first error that it told; empty where it didn't."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=max(0.1, ends_at - time.monotonic()),
         )
-        return shutil.which("node") if has_both else None
-
-    def _stamp(self, name: str) -> Path:
-        return self.folder / f".{name.replace('/', '-')}"
-
-    def _is_there(self, name: str, version: str) -> bool:
-        stamp = self._stamp(name.removeprefix("node_modules/"))
-        return (
-            (self.folder / name).exists()
-            and stamp.exists()
-            and stamp.read_text().strip() == version
-        )
-
-    def _install_npm(self, name: str, version: str) -> None:
-        npm = shutil.which("npm")
-        if npm is None:
-            self.missing[name] = "there is no npm"
-            return
-        # Scripts of packages would fetch what is in other packages anyway.
-        self._run(
-            name,
-            version,
-            [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", f"{name}@{version}"],
-        )
-
-    def _install_pip(self, name: str, version: str) -> None:
-        venv = self.folder / name
-        shutil.rmtree(venv, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        self._run(name, version, [venv / "bin" / "pip", "-q", "install", f"{name}=={version}"])
-
-    def _run(self, name: str, version: str, command: Sequence[str | Path]) -> None:
-        print(f"installing {name} {version} …", flush=True)
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            lines = (done.stderr or done.stdout).strip().splitlines()
-            self.missing[name] = lines[-1][:100] if lines else "it can't be installed"
-            return
-        self._stamp(name).write_text(version)
+    except subprocess.TimeoutExpired:
+        return "it takes too long"
+    if not done.returncode:
+        return ""
+    lines = (done.stderr or done.stdout).splitlines()
+    return next((one.strip()[:100] for one in lines if "error" in one.lower()), "it failed")

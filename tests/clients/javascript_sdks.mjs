@@ -14,7 +14,7 @@ const schema = {
   required: ["city"],
   additionalProperties: false,
 };
-const patience = scenario === "time-out" ? { timeout: 2000 } : {};
+const patience = scenario === "time-out" ? { timeout: 1000 } : {};
 const picture = () => readFileSync(PICTURE).toString("base64");
 
 async function runOpenai() {

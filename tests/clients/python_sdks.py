@@ -25,7 +25,7 @@ def run_openai(scenario: str, base: str, token: str, model: str) -> str:
     """What OpenAI's reads."""
     import openai
 
-    patience: dict[str, Any] = {"timeout": 2} if scenario == "time-out" else {}
+    patience: dict[str, Any] = {"timeout": 1} if scenario == "time-out" else {}
     client = openai.OpenAI(api_key=token, base_url=f"{base}/v1", **patience)
     asked: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": SKY}]}
     if scenario in {"stream", "break"}:
@@ -66,7 +66,7 @@ def run_anthropic(scenario: str, base: str, token: str, model: str) -> str:
     """What Anthropic's reads."""
     import anthropic
 
-    patience: dict[str, Any] = {"timeout": 2} if scenario == "time-out" else {}
+    patience: dict[str, Any] = {"timeout": 1} if scenario == "time-out" else {}
     client = anthropic.Anthropic(api_key=token, base_url=base, **patience)
     asked: dict[str, Any] = {
         "model": model,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -150,12 +151,21 @@ def test_make_help_lists_every_target_that_is_one() -> None:
 
 
 def test_lock_files_hold_names_versions_and_hashes_alone() -> None:
-    for name in ("requirements.lock", "requirements-dev.lock"):
-        text = (ROOT / name).read_text()
-        assert "://" not in text, name
-        assert "--index" not in text, name
+    clients = ROOT / "tests" / "clients" / "locks"
+    for file in (*ROOT.glob("requirements*.lock"), *clients.glob("*.txt")):
+        text = file.read_text()
+        assert "://" not in text, file.name
+        assert "--index" not in text, file.name
         for line in text.splitlines():
-            assert re.match(r"[\w.\-\[\],]+==|    --hash=sha256:|    # via", line), (name, line)
+            assert re.match(r"[\w.\-\[\],]+==|    --hash=sha256:|    # via", line), (
+                file.name,
+                line,
+            )
+    for file in clients.glob("*.json"):
+        assert "://" not in file.read_text(), file.name
+        for name, package in json.loads(file.read_text())["packages"].items():
+            assert not name or package["integrity"].startswith("sha512-"), (file.name, name)
+            assert "resolved" not in package, (file.name, name)
 
 
 def test_nothing_names_a_registry_or_a_place_of_one_machine() -> None:
