@@ -49,7 +49,7 @@ _SERVED: Final = frozenset(
         *("model", "messages", "max_tokens", "max_completion_tokens", "stream", "stream_options"),
         *("tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort"),
         *("stop", "temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty"),
-        *("seed", "prompt_cache_key"),
+        *("seed", "prompt_cache_key", "usage", "reasoning"),
     )
 )
 #: Who asks is told by us; nothing is stored here, nor at suppliers; how much is said of an answer's
@@ -247,6 +247,20 @@ class StreamOptions(WireModel):
     include_obfuscation: JsonValue = None
 
 
+class UsageOptions(WireModel):
+    """OpenRouter's words for a stream that tells what it used; whole answers always do."""
+
+    include: bool | None = None
+
+
+class Reasoning(WireModel):
+    """OpenRouter's words for how much thought an answer is worth."""
+
+    effort: Effort | None = None
+    #: Thoughts are told.
+    exclude: Literal[False] | None = None
+
+
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Penalty = Annotated[float, Field(ge=-2, le=2)]
 _Limit = Annotated[int, Field(gt=0)]
@@ -261,11 +275,13 @@ class ChatCompletion(WireModel):
     max_completion_tokens: _Limit | None = None
     stream: bool = False
     stream_options: StreamOptions | None = None
+    usage: UsageOptions | None = None
     tools: Annotated[list[FunctionTool], Field(max_length=TOOLS_MAX)] = Field(default=[])
     tool_choice: Literal["none", "auto", "required"] | NamedChoice = "auto"
     parallel_tool_calls: bool = True
     response_format: ResponseFormat | None = None
     reasoning_effort: Effort = ""
+    reasoning: Reasoning | None = None
     stop: Annotated[
         list[Annotated[str, StringConstraints(min_length=1, max_length=1_000)]],
         BeforeValidator(_as_list),
@@ -287,16 +303,17 @@ def parse_chat_request(body: object) -> ApiRequest:
     check_tools(options.tools, options.named_tool)
     messages = _build_messages(asked.messages)
     check_messages(messages)
+    _check_open_form(options.json_form, messages)
     count_prefix_ends(messages, options.tools)
     limits = [one for one in (asked.max_tokens, asked.max_completion_tokens) if one is not None]
-    told = asked.stream_options
+    told, also = asked.stream_options, asked.usage
     return ApiRequest(
         model=asked.model,
         messages=messages,
         options=options,
         answer_limit=Tokens(min(*limits, ANSWER_LIMIT_MAX)) if limits else None,
         streams=asked.stream,
-        includes_usage=told is not None and bool(told.include_usage),
+        includes_usage=bool((told and told.include_usage) or (also and also.include)),
         extra_text=write_extra_text(options.tools, options.json_form),
         prompt_cache_key=asked.prompt_cache_key,
     )
@@ -313,6 +330,7 @@ def _build_options(asked: ChatCompletion) -> CallOptions:
         )
         for one in asked.tools
     )
+    effort = asked.reasoning_effort or (asked.reasoning and asked.reasoning.effort) or ""
     choice = asked.tool_choice
     named = choice.function.name if isinstance(choice, NamedChoice) else ""
     if choice == "required" and not tools:
@@ -323,8 +341,8 @@ def _build_options(asked: ChatCompletion) -> CallOptions:
         named_tool=named,
         calls_in_parallel=asked.parallel_tool_calls,
         json_form=_build_form(asked.response_format),
-        effort=asked.reasoning_effort,
-        thinking=_choose_thinking(asked.reasoning_effort),
+        effort=effort,
+        thinking=_choose_thinking(effort),
         stop=tuple(asked.stop),
         temperature=asked.temperature,
         top_p=asked.top_p,
@@ -352,6 +370,17 @@ def _build_form(told: ResponseFormat | None) -> JsonForm | None:
         raise refuse_request(f"{param} is missing.", param=param, code="missing_parameter")
     form = told.json_schema
     return JsonForm(form.name, form.schema_ or {}, form.strict, form.description or "")
+
+
+def _check_open_form(form: JsonForm | None, messages: Sequence[ChatMessage]) -> None:
+    """Raises `ApiError` where JSON without a schema is asked for by the form alone: suppliers want
+    it to be said, too, and models that aren't told write blanks until their limit."""
+    if form is None or form.schema is not None:
+        return
+    texts = (text for message in messages for text in message.list_texts())
+    if not any("json" in text.lower() for text in texts):
+        text = "response_format json_object needs the word JSON in a message."
+        raise refuse_request(text, param="response_format")
 
 
 def _build_messages(told: Sequence[_Message]) -> tuple[ChatMessage, ...]:

@@ -136,6 +136,21 @@ def test_each_field_within_has_its_place(model: Any, params: Any) -> None:
         assert _list_fields(params) - names == set()
 
 
+def test_openrouters_words_ask_for_the_same() -> None:
+    told = ask_chat(stream=True, usage={"include": True}, reasoning={"effort": "low"})
+    same = ask_chat(stream=True, stream_options={"include_usage": True}, reasoning_effort="low")
+    assert parse_chat_request(told) == parse_chat_request(same)
+    plain = ask_chat(usage={"include": False}, reasoning={"effort": None, "exclude": False})
+    assert parse_chat_request(plain) == parse_chat_request(ask_chat())
+
+
+def test_json_without_a_schema_is_asked_for_in_words_too() -> None:
+    form = {"type": "json_object"}
+    said = [{"role": "system", "content": "Answer in Json."}, *ask_chat()["messages"]]
+    asked = parse_chat_request(ask_chat(response_format=form, messages=said))
+    assert asked.options.json_form == JsonForm()
+
+
 # --- what is refused ----------------------------------------------------------------------------
 
 
@@ -164,6 +179,9 @@ def test_each_field_within_has_its_place(model: Any, params: Any) -> None:
             "tool_choice",
         ),
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"reasoning": {"max_tokens": 100}}, "reasoning.max_tokens"),
+        ({"reasoning": {"effort": "low", "exclude": True}}, "reasoning.exclude"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "critic", "content": "x"}]}, "messages[0]"),
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
