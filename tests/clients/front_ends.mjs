@@ -1,0 +1,86 @@
+// Libraries of JavaScript that front ends are built on, each as its pages say: a chat, a stream, a
+// call of a tool and its result, an answer by a schema, a picture. For the recorder, in a folder
+// beside whose node_modules it was copied: `front_ends.mjs ai-openai-compatible`.
+const [name] = process.argv.slice(2);
+const { BASE, KEY, MODEL } = process.env;
+const SKY = "Why is the sky blue?";
+const CITY = "How is the weather in Lima?";
+const PICTURE =
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==";
+
+// Opencode, Cherry Studio and many chats stand on Vercel's.
+async function runAi(model) {
+  const { generateText, streamText, generateObject, tool, stepCountIs } = await import("ai");
+  const { z } = await import("zod");
+  await generateText({ model, system: "You are careful.", prompt: SKY });
+  for await (const _ of streamText({ model, prompt: SKY }).textStream);
+  const get_weather = tool({
+    description: "Tells the weather of a city.",
+    inputSchema: z.object({ city: z.string() }),
+    execute: ({ city }) => `Rain in ${city}`,
+  });
+  await generateText({ model, prompt: CITY, tools: { get_weather }, stopWhen: stepCountIs(2) });
+  await generateObject({ model, schema: z.object({ city: z.string() }), prompt: "Lima" }).catch(console.error);
+  const image = { type: "file", mediaType: "image/png", data: PICTURE };
+  await generateText({ model, messages: [{ role: "user", content: [{ type: "text", text: SKY }, image] }] });
+}
+
+// n8n, Flowise and LibreChat's agents stand on LangChain's.
+async function runLangchain(model) {
+  const { HumanMessage, ToolMessage } = await import("@langchain/core/messages");
+  const { tool } = await import("@langchain/core/tools");
+  const { z } = await import("zod");
+  await model.invoke([["system", "You are careful."], ["human", SKY]]);
+  for await (const _ of await model.stream(SKY));
+  const get_weather = tool(({ city }) => `Rain in ${city}`, {
+    name: "get_weather",
+    description: "Tells the weather of a city.",
+    schema: z.object({ city: z.string() }),
+  });
+  const bound = model.bindTools([get_weather]);
+  const said = [new HumanMessage(CITY)];
+  const answer = await bound.invoke(said);
+  const result = new ToolMessage({ content: "Rain in Lima", tool_call_id: answer.tool_calls[0].id });
+  await bound.invoke([...said, answer, result]);
+  await model.withStructuredOutput(z.object({ city: z.string() })).invoke("Lima").catch(console.error);
+  const url = { url: `data:image/png;base64,${PICTURE}` };
+  await model.invoke([new HumanMessage({ content: [{ type: "text", text: SKY }, { type: "image_url", image_url: url }] })]);
+}
+
+const told = { apiKey: KEY, baseURL: `${BASE}/v1` };
+const runs = {
+  "ai-openai-compatible": async () =>
+    runAi((await import("@ai-sdk/openai-compatible")).createOpenAICompatible({ name: "mine", ...told })(MODEL)),
+  "ai-openai": async () => runAi((await import("@ai-sdk/openai")).createOpenAI(told).chat(MODEL)),
+  "ai-anthropic": async () => runAi((await import("@ai-sdk/anthropic")).createAnthropic(told)(MODEL)),
+  "openrouter-ai-sdk-provider": async () => {
+    const { createOpenRouter } = await import("@openrouter/ai-sdk-provider");
+    // As agents set it up, to be told what an answer cost and to see its thoughts.
+    await runAi(createOpenRouter(told)(MODEL, { usage: { include: true }, reasoning: { effort: "low" } }));
+  },
+  "langchain-openai-js": async () => {
+    const { ChatOpenAI } = await import("@langchain/openai");
+    await runLangchain(new ChatOpenAI({ model: MODEL, apiKey: KEY, configuration: { baseURL: told.baseURL } }));
+  },
+  "langchain-anthropic-js": async () => {
+    const { ChatAnthropic } = await import("@langchain/anthropic");
+    await runLangchain(new ChatAnthropic({ model: MODEL, apiKey: KEY, anthropicApiUrl: BASE, maxTokens: 1000 }));
+  },
+  "openai-agents-js": async () => {
+    const agents = await import("@openai/agents");
+    const { default: OpenAI } = await import("openai");
+    const { z } = await import("zod");
+    agents.setTracingDisabled(true);
+    const model = new agents.OpenAIChatCompletionsModel(new OpenAI(told), MODEL);
+    const weather = agents.tool({
+      name: "get_weather",
+      description: "Tells the weather of a city.",
+      parameters: z.object({ city: z.string() }),
+      execute: ({ city }) => `Rain in ${city}`,
+    });
+    await agents.run(new agents.Agent({ name: "one", instructions: "Be careful.", model }), SKY);
+    await agents.run(new agents.Agent({ name: "two", tools: [weather], model }), CITY);
+    for await (const _ of await agents.run(new agents.Agent({ name: "three", model }), SKY, { stream: true }));
+  },
+};
+await runs[name]();
