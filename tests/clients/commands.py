@@ -39,7 +39,7 @@ _SDK_ANSWERS = {
 #: tried twice again, but no stream that had begun.
 _SDK_TRIES = {"tools": 6, "time-out": 3, "down": 3}
 #: What CI runs of a program, and what it leaves out of the SDKs: each is long.
-_QUICK = frozenset(("chat", "tools", "401", "recovery"))
+_QUICK = frozenset(("tools", "401", "recovery"))
 _SLOW = frozenset(("402", "403", "down"))
 _SKY_IS_BLUE = "The sky is blue."
 

@@ -47,6 +47,25 @@ async function runLangchain(model) {
   await model.invoke([new HumanMessage({ content: [{ type: "text", text: SKY }, { type: "image_url", image_url: url }] })]);
 }
 
+// LibreChat's own agents: an answer and a tool's call, streamed, as its server runs them.
+async function runLibrechat(llmConfig) {
+  const { Run } = await import("@librechat/agents");
+  const { HumanMessage } = await import("@langchain/core/messages");
+  const { tool } = await import("@langchain/core/tools");
+  const { z } = await import("zod");
+  const get_weather = tool(({ city }) => `Rain in ${city}`, {
+    name: "get_weather",
+    description: "Tells the weather of a city.",
+    schema: z.object({ city: z.string() }),
+  });
+  for (const [asked, tools] of [[SKY, []], [CITY, [get_weather]]]) {
+    const graphConfig = { type: "standard", instructions: "You are careful.", tools, llmConfig };
+    const run = await Run.create({ runId: asked.length.toString(), graphConfig, returnContent: true });
+    const config = { runId: "1", streamMode: "values", version: "v2", configurable: { thread_id: "1" } };
+    await run.processStream({ messages: [new HumanMessage(asked)] }, config);
+  }
+}
+
 const told = { apiKey: KEY, baseURL: `${BASE}/v1` };
 const runs = {
   "ai-openai-compatible": async () =>
@@ -66,6 +85,26 @@ const runs = {
     const { ChatAnthropic } = await import("@langchain/anthropic");
     await runLangchain(new ChatAnthropic({ model: MODEL, apiKey: KEY, anthropicApiUrl: BASE, maxTokens: 1000 }));
   },
+  "librechat-agents-openai": () =>
+    runLibrechat({
+      provider: "openAI",
+      model: MODEL,
+      apiKey: KEY,
+      user: "somebody",
+      streaming: true,
+      streamUsage: true,
+      configuration: { baseURL: told.baseURL },
+    }),
+  "librechat-agents-anthropic": () =>
+    runLibrechat({
+      provider: "anthropic",
+      model: MODEL,
+      apiKey: KEY,
+      maxTokens: 4096,
+      promptCache: true,
+      thinking: { type: "enabled", budget_tokens: 2000 },
+      clientOptions: { baseURL: BASE, defaultHeaders: { "anthropic-beta": "prompt-caching-2024-07-31" } },
+    }),
   "openai-agents-js": async () => {
     const agents = await import("@openai/agents");
     const { default: OpenAI } = await import("openai");
