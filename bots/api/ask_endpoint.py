@@ -38,6 +38,7 @@ from bots.api.requests import ApiRequest, count_pictures, list_texts, read_pictu
 from core import ids
 from core.api_tokens.types import ApiToken
 from core.asks.api_calls import ApiCall, ReplyKey, TokenCap, decode_pieces
+from core.asks.drafts import count_call_texts
 from core.asks.types import AlreadyAsked, Question
 from core.attachments.reader import FileReader
 from core.attachments.types import PICTURE_SIDE_MAX, PictureSize
@@ -47,7 +48,6 @@ from core.pool.providers.message_parts import ThinkingPart
 from core.pool.thinking_seals import ThinkingSeals
 from core.pool.vault import Vault
 from core.pricing.catalogue import Model
-from core.pricing.token_counter import count_message_tokens
 
 #: What a longer prompt begins with is digested on a thread.
 _INLINE_CHARS_MAX: Final = 1 << 20
@@ -108,7 +108,7 @@ class AskEndpoint:
                 await self._replay(exchange, token, request, kept, digest)
 
     async def count_tokens(self, exchange: Exchange) -> None:
-        """Says what the messages of a request count as; no supplier is asked, and nothing is
+        """Says what a request counts as when it is held for; no supplier is asked, and nothing is
         charged."""
         token = await self._access.authenticate(exchange)
         self._access.counts.require(token.person)
@@ -116,7 +116,7 @@ class AskEndpoint:
             lambda body: parse_count_request(body, self._open(token))
         )
         model = self._offers.find_model(request.model, token)
-        counted = await count_message_tokens(model, list_texts(request))
+        counted = await count_call_texts(model, list_texts(request), request.options)
         # Nobody pays for this, so pictures aren't looked into: each as the largest there can be.
         sizes = [PictureSize(PICTURE_SIDE_MAX, PICTURE_SIDE_MAX)] * count_pictures(request)
         pictures = model.count_pictures(sizes) if sizes else None

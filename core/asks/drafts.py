@@ -3,7 +3,7 @@ as with the model that is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from core.asks.api_calls import SHRUNK_ANSWER_MIN, ApiCall
@@ -26,6 +26,7 @@ from core.attachments.types import SMALL_SIDE_MAX, Picture, PictureSize
 from core.db.writes import Companion
 from core.money import NO_TOKENS, Tokens
 from core.pool.prompt_caches import CACHEABLE_TOKENS_MIN, CacheScope
+from core.pool.providers.message_parts import CallOptions
 from core.pool.vault import DataKey
 from core.pricing.catalogue import Model
 from core.pricing.token_counter import CALL_OVERHEAD, count_message_tokens
@@ -122,14 +123,19 @@ async def count_prompt(
 TOOL_PROMPT = Tokens(530)
 
 
+async def count_call_texts(model: Model, texts: Iterable[str], options: CallOptions) -> Tokens:
+    """What the texts of a program's request count as when they are held for: its messages', its
+    tools', and what suppliers say of tools themselves."""
+    tokens = await count_message_tokens(model, texts)
+    return tokens + TOOL_PROMPT if options.tools else tokens
+
+
 async def count_call(question: Question, call: ApiCall, data_key: DataKey) -> AskDraft:
     """What a program asks, and what that counts as: all texts and tools, pictures by the dearest
     count of the model's routes. Raises `PicturesUnseen`."""
     model = question.model
     texts = [text for one in call.messages for text in one.list_texts()]
-    text_tokens = await count_message_tokens(model, [*texts, call.extra_text])
-    if call.options.tools:
-        text_tokens += TOOL_PROMPT
+    text_tokens = await count_call_texts(model, [*texts, call.extra_text], call.options)
     sizes = tuple(one.size for message in call.messages for one in message.list_pictures())
     picture_tokens = _count_pictures(model, sizes) if sizes else NO_TOKENS
     is_cacheable = bool(call.prefix) and text_tokens >= CACHEABLE_TOKENS_MIN

@@ -405,6 +405,16 @@ async def test_a_reader_who_takes_nothing_is_gone_and_pays_for_what_came(
     client.writer.transport.abort()
 
 
+@pytest.mark.parametrize("tools", [[], [{"name": "add", "input_schema": {"type": "object"}}]])
+async def test_what_is_counted_is_what_is_held(shop: Shop, tools: list[dict[str, Any]]) -> None:
+    shop.supplier.always(Answer(chunks=WORDS))
+    asked = {"tools": tools, "system": "Be short."}
+    counted = await shop.post(f"{MESSAGES}/count_tokens", shop.build_body("counted why?") | asked)
+    await shop.post(MESSAGES, shop.build_body("counted why?", **asked))
+    held = shop.runs["counted"].quote.prompt_tokens
+    assert counted.content.endswith(b'{"input_tokens":%d}' % held.units)
+
+
 # --- crowds ---------------------------------------------------------------------------------------
 
 CROWD = size(small=40, full=1_000)
