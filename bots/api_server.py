@@ -100,6 +100,7 @@ def _read_result(ask: str, kept: dict[str, Any]) -> AskResult:
         output_tokens=Tokens(kept["output_tokens"]),
         cached_tokens=Tokens(kept["cached_tokens"]),
         cache_written_tokens=Tokens(kept["cache_written_tokens"]),
+        reasoning_tokens=Tokens(kept["reasoning_tokens"]),
         charge=Credits(kept["charge"]),
         failure=AskFailure(kept["failure"]),
         finish_reason=kept["finish_reason"],

@@ -229,4 +229,6 @@ def _build_usage(uncached: int, cached: int, written: int, output: int) -> dict[
 def _build_final_usage(result: AskResult) -> dict[str, Any]:
     cached, written = result.cached_tokens.units, result.cache_written_tokens.units
     usage = _build_usage(calculate_uncached(result), cached, written, result.output_tokens.units)
+    if not result.reasoning_tokens.is_zero:
+        usage["output_tokens_details"] = {"thinking_tokens": result.reasoning_tokens.units}
     return {**usage, "credits": result.charge.units}

@@ -140,6 +140,7 @@ class AskSettler:
             else min(bill.usage.audio, run.quote.max_audio),
             cached_tokens=bill.usage.cached,
             cache_written_tokens=bill.usage.cache_written,
+            reasoning_tokens=bill.usage.reasoning,
             finish_reason="" if run.ending is None else run.ending.reason,
             stop_sequence="" if run.ending is None else run.ending.stop_sequence,
         )
@@ -234,6 +235,7 @@ def _plan_reply(run: AskRun, ending: AnswerEnding, bill: AskBill) -> Sequence[Co
         "output_tokens": bill.usage.output.units,
         "cached_tokens": bill.usage.cached.units,
         "cache_written_tokens": bill.usage.cache_written.units,
+        "reasoning_tokens": bill.usage.reasoning.units,
         "charge": bill.charge.units,
         "key": run.candidate.key,
         "pieces": encode_pieces(run.list_pieces()) if is_whole else [],

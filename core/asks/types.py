@@ -307,6 +307,8 @@ class AskResult:
     #: What of the prompt was read from a supplier's cache, and written to one.
     cached_tokens: Tokens = NO_TOKENS
     cache_written_tokens: Tokens = NO_TOKENS
+    #: What of the output were thoughts, where the supplier tells it.
+    reasoning_tokens: Tokens = NO_TOKENS
     #: How the answer to a program ended: the reason, and the stop sequence that it met.
     finish_reason: str = ""
     stop_sequence: str = ""

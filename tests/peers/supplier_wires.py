@@ -345,7 +345,7 @@ class Stream:
         """The finish, the usage, the end mark."""
         reason = _FINISH[self.wire].get(finish, finish)
         if self.wire == "anthropic":
-            usage = {"output_tokens": self.used.output} if self.used else {}
+            usage = self._anthropic_answer() if self.used else {}
             told = {"stop_reason": reason, "stop_sequence": None}
             if stop_sequence:
                 told = {"stop_reason": "stop_sequence", "stop_sequence": stop_sequence}
@@ -380,6 +380,8 @@ class Stream:
 
     def _usage(self) -> dict[str, Any]:
         assert self.used is not None
+        thought = self.used.thought
+        details = {"completion_tokens_details": {"reasoning_tokens": thought}}
         return {
             "prompt_tokens": self.used.input,
             "completion_tokens": self.used.output,
@@ -388,6 +390,7 @@ class Stream:
                 "cached_tokens": self.used.cached,
                 "cache_write_tokens": self.used.written,
             },
+            **({} if thought is None else details),
         }
 
     def _anthropic_prompt(self) -> dict[str, int]:
@@ -397,6 +400,12 @@ class Stream:
             "cache_read_input_tokens": self.used.cached,
             "cache_creation_input_tokens": self.used.written,
         }
+
+    def _anthropic_answer(self) -> dict[str, Any]:
+        assert self.used is not None
+        thought = self.used.thought
+        details = {"output_tokens_details": {"thinking_tokens": thought}}
+        return {"output_tokens": self.used.output, **({} if thought is None else details)}
 
 
 def _data(event: dict[str, Any]) -> bytes:

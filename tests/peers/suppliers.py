@@ -50,12 +50,14 @@ SAMPLING = (
 
 @dataclass(frozen=True)
 class Used:
-    """What an answer says that it used: the whole prompt, the answer, parts of the prompt."""
+    """What an answer says that it used: the whole prompt, the answer, parts of the prompt; what of
+    the answer were thoughts, where that is told."""
 
     input: int
     output: int
     cached: int = 0
     written: int = 0
+    thought: int | None = None
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ _COUNT_FIELDS = (
     "cache_creation_input_tokens",
     "output_tokens",
 )
+#: Stands among the answer's details.
+_THOUGHT_FIELD = "thinking_tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ class _MessageReading:
                 reported = (event.get("message") or {}).get("usage")
                 _update_counts(self._counts, reported, _COUNT_FIELDS[:-1])
             case "message_delta":
-                _update_counts(self._counts, event.get("usage"), _COUNT_FIELDS)
+                self._read_usage(event.get("usage"))
                 self._read_reason(event.get("delta") or {})
             case "message_stop":
                 self.is_over = True
@@ -192,7 +194,7 @@ class _MessageReading:
                 for block in event.get("content") or ():
                     yield from self._read_block(block)
                     yield from self._end_call()
-                _update_counts(self._counts, event.get("usage"), _COUNT_FIELDS)
+                self._read_usage(event.get("usage"))
                 self._read_reason({"stop_reason": "end_turn"} | _without_nulls(event))
             case "error" | None:
                 raise faults.fault_from_event(event)
@@ -226,6 +228,12 @@ class _MessageReading:
         if self._is_in_call and not self._has_arguments:
             yield ToolCallDelta(self._calls - 1, arguments="{}")
         self._is_in_call = False
+
+    def _read_usage(self, reported: Any) -> None:
+        _update_counts(self._counts, reported, _COUNT_FIELDS)
+        if isinstance(reported, dict):
+            details = reported.get("output_tokens_details")
+            _update_counts(self._counts, details, (_THOUGHT_FIELD,))
 
     def _read_reason(self, said: Mapping[str, Any]) -> None:
         if reason := said.get("stop_reason"):
@@ -268,6 +276,7 @@ def _to_usage(counts: Mapping[str, int]) -> Usage | None:
         output=Tokens(output),
         cached=Tokens(cached),
         cache_written=Tokens(written),
+        reasoning=Tokens(min(counts.get(_THOUGHT_FIELD, 0), output)),
     )
 
 

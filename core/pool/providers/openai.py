@@ -303,6 +303,7 @@ def _merge_usage(before: Usage, after: Usage) -> Usage:
         output=max(before.output, after.output),
         cached=max(before.cached, after.cached),
         cache_written=max(before.cache_written, after.cache_written),
+        reasoning=max(before.reasoning, after.reasoning),
     )
 
 
@@ -318,8 +319,10 @@ def parse_usage(reported: Mapping[str, Any]) -> Usage | None:
     )
     if prompt is None or answer is None or not prompt + answer:
         return None
-    details = reported.get("prompt_tokens_details")
-    details = details if isinstance(details, dict) else {}
+    details, told = (
+        one if isinstance(one := reported.get(name), dict) else {}
+        for name in ("prompt_tokens_details", "completion_tokens_details")
+    )
     cached = _parse_count(
         details.get("cached_tokens")
         or reported.get("prompt_cache_hit_tokens")
@@ -329,11 +332,13 @@ def parse_usage(reported: Mapping[str, Any]) -> Usage | None:
     cache_written = _parse_count(details.get("cache_write_tokens") or 0)
     cached = min(cached or 0, prompt)
     total = _parse_count(reported.get("total_tokens")) or 0
+    output = max(answer, total - prompt)
     return Usage(
         input=Tokens(prompt),
-        output=Tokens(max(answer, total - prompt)),
+        output=Tokens(output),
         cached=Tokens(cached),
         cache_written=Tokens(min(cache_written or 0, prompt - cached)),
+        reasoning=Tokens(min(_parse_count(told.get("reasoning_tokens")) or 0, output)),
     )
 
 

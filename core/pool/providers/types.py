@@ -75,13 +75,15 @@ class ChatMessage:
 @dataclass(frozen=True, slots=True)
 class Usage:
     """A call's usage is counted alike for every supplier: `input` is the whole prompt, with its
-    cached and cache-written parts; `output` includes reasoning; `audio` is what was transcribed."""
+    cached and cache-written parts; `output` includes `reasoning`, which is 0 where its supplier
+    doesn't tell it apart; `audio` is what was transcribed."""
 
     input: Tokens
     output: Tokens
     cached: Tokens = NO_TOKENS
     cache_written: Tokens = NO_TOKENS
     audio: Seconds = NO_AUDIO
+    reasoning: Tokens = NO_TOKENS
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from core.money import Credits, Tokens
 from core.pool.providers.types import Finish, TextDelta, Usage
 from core.pricing.token_counter import count_message_tokens, count_tokens
 from core.users.limits import Allowance
-from tests.bots.api.money_support import PATHS, WELCOME, Reply, Shop, selling
+from tests.bots.api.money_support import PATHS, WELCOME, Reply, Shop, Wire, selling
 from tests.peers.supplier_tools import Called
 from tests.peers.suppliers import Answer, Used
 from tests.support import service
@@ -413,6 +413,36 @@ async def test_what_is_counted_is_what_is_held(shop: Shop, tools: list[dict[str,
     await shop.post(MESSAGES, shop.build_body("counted why?", **asked))
     held = shop.runs["counted"].quote.prompt_tokens
     assert counted.content.endswith(b'{"input_tokens":%d}' % held.units)
+
+
+@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+async def test_thoughts_that_are_told_stand_in_the_usage_and_cost_no_more(
+    sqlite_url: str, clock: TestClock, monkeypatch: pytest.MonkeyPatch, wire: Wire
+) -> None:
+    async with selling(sqlite_url, clock, monkeypatch, wire) as shop:
+        for number, (path, streams) in enumerate(itertools.product(PATHS, (False, True))):
+            said = {CHAT: b'"reasoning_tokens":%d', MESSAGES: b'{"thinking_tokens":%d}'}[path]
+            fields: dict[str, Any] = {"stream": streams}
+            if streams and path == CHAT:
+                fields["stream_options"] = {"include_usage": True}
+            # Told, told impossibly, not told.
+            for thought, used in (
+                (30, Used(20, 40, thought=30)),
+                (0, Used(10**6, 10**6, thought=9)),
+                (0, Used(20, 40)),
+            ):
+                name = f"thoughts{number}x{used.thought}"
+                shop.supplier.script(Answer(chunks=WORDS, thoughts=("hm",), usage=used))
+                body = shop.build_body(f"{name} why?", **fields)
+                for one in (await shop.post(path, body, name), await shop.post(path, body, name)):
+                    if thought or path == CHAT:
+                        assert said % thought in one.content, (path, streams, one)
+                    else:
+                        assert b"thinking_tokens" not in one.content
+                assert one.is_replayed
+                if used.input == 20:
+                    assert await charge_of(shop, name) == 60
+        await shop.check_sums()
 
 
 # --- crowds ---------------------------------------------------------------------------------------

@@ -384,6 +384,19 @@ async def test_a_server_that_does_not_stream_is_understood(client: http.Supplier
         ),
         ({"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": None},
          Usage(Tokens(10), Tokens(5))),
+        (
+            {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 95,
+             "completion_tokens_details": {"reasoning_tokens": 80}},
+            Usage(Tokens(10), Tokens(85), reasoning=Tokens(80)),
+        ),
+        (
+            {"prompt_tokens": 10, "completion_tokens": 5,
+             "completion_tokens_details": {"reasoning_tokens": 6}},
+            Usage(Tokens(10), Tokens(5), reasoning=Tokens(5)),
+        ),
+        ({"prompt_tokens": 10, "completion_tokens": 5,
+          "completion_tokens_details": {"reasoning_tokens": "4"}},
+         Usage(Tokens(10), Tokens(5))),
         ({"prompt_tokens": -1, "completion_tokens": 5}, None),
         ({"prompt_tokens": 10, "completion_tokens": True}, None),
         ({"prompt_tokens": 10, "completion_tokens": 1 << 60}, None),
@@ -393,6 +406,17 @@ async def test_a_server_that_does_not_stream_is_understood(client: http.Supplier
 )  # fmt: skip
 def test_usage_has_one_meaning_whoever_tells_it(said: dict[str, Any], found: Usage | None) -> None:
     assert parse_usage(said) == found
+
+
+@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+@pytest.mark.parametrize(("thought", "found"), [(None, 0), (3, 3), (99, 7)])
+async def test_what_of_an_answer_were_thoughts_is_known_where_it_is_told(
+    client: http.SupplierClient, wire: Wire, thought: int | None, found: int
+) -> None:
+    async with FakeSupplier(wire) as fake:
+        fake.script(Answer("Hi there.", usage=Used(9, 7, thought=thought)))
+        finish = (await pieces(fake, client))[-1]
+        assert finish == Finish("stop", Usage(Tokens(9), Tokens(7), reasoning=Tokens(found)))
 
 
 CACHED = replace(CALL, cache=PromptCache("conversation-hash", is_reusable=True))
