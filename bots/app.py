@@ -255,6 +255,7 @@ def _list_jobs(services: Services, chat: Chat) -> Iterator[Job]:
     yield Job("forget buttons", 3_600.0, chat.buttons.delete_expired_buttons)
     yield Job("forget texts of files", 600.0, services.asks.file_repository.delete_expired)
     yield Job("forget replies", 3_600.0, services.api.replies.delete_expired)
+    yield Job("forget days of tokens", 3_600.0, services.api.tokens.delete_old_days)
     yield Job("forget prompts", 3_600.0, chat.forms.delete_expired_forms)
     yield Job("look out here", 30.0, admin.monitor.check_process, **every)
     platforms = chat.readiness.platform_states

@@ -15,6 +15,11 @@ from core.db.prepared import PreparedSelect
 from core.db.writes import Companion, Delete, Insert, Update, UpdateAll
 from core.money import Credits
 
+#: What was spent on a day is read on that day alone. It is kept some more, for whoever asks why a
+#: token was refused.
+DAYS_KEPT: Final = 30
+_OLD_DAYS_AT_ONCE: Final = 1_000
+
 _SELECT_BY_DIGEST: Final = PreparedSelect(
     sa.select(schema.api_token).where(
         schema.api_token.c.digest == sa.bindparam("digest"),
@@ -92,6 +97,19 @@ class TokenRepository:
         """What a token's asks of a UTC day (its number since 1970) were charged, and hold."""
         rows = await self._db.fetch(_SELECT_SPENDING, {"token": token, "day": day})
         return Credits(rows[0].credits if rows else 0)
+
+    async def plan_old_days_deletion(self, today: int) -> list[Delete]:
+        """Rows that delete what tokens spent on days long before `today` (its number since 1970),
+        some at a time. Tokens with an open ask keep theirs: its settlement gives back to the day on
+        which it was held, however long ago that was."""
+        table, ask = schema.api_spending, schema.ask
+        busy = sa.select(ask.c.api_token).where(ask.c.state == "open", ask.c.api_token.is_not(None))
+        rows = await self._db.fetch(
+            sa.select(table.c.token, table.c.day)
+            .where(table.c.day < today - DAYS_KEPT, table.c.token.not_in(busy))
+            .limit(_OLD_DAYS_AT_ONCE)
+        )
+        return [Delete(table, {"token": row.token, "day": row.day}) for row in rows]
 
 
 def plan_token_revocation(now_ms: int, *person_ids: str) -> list[Companion]:

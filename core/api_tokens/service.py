@@ -237,6 +237,12 @@ class ApiTokens:
         await self._ledger.record(Insert(schema.api_spending, row, ignore=True))
         self._prepared[token, day] = True
 
+    async def delete_old_days(self) -> None:
+        """A job: deletes what was spent on days that no cap reads any more."""
+        today = as_day_number(self._clock.now_ms())
+        if rows := await self._repository.plan_old_days_deletion(today):
+            await self._ledger.record(*rows)
+
     async def record_use(self, token: ApiToken, address: str) -> None:
         """Records a use, and has its person told of the first one, of one from another network, and
         that half of the day's cap is used. Most uses write nothing."""

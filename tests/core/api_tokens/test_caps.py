@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings, strategies as st
 
 from core.api_tokens.caps import as_day_number, build_cap_hold, build_cap_release
+from core.api_tokens.repository import DAYS_KEPT
 from core.api_tokens.service import ApiTokens
 from core.asks.api_calls import TokenCap
 from core.db import schema
@@ -18,6 +20,7 @@ from core.ledger.types import CompanionRefused, Submission
 from core.money import Credits
 from core.pool.vault import Vault
 from tests.core.ledger.accounts import give
+from tests.support.databases import TestClock
 
 CAP = TokenCap("tok_1", 20_000, Credits(1_000))
 
@@ -94,6 +97,24 @@ async def test_a_prepared_day_keeps_what_is_counted(ledger: Ledger) -> None:
     await ledger.submit(hold(1, CAP, 400))
     await second.prepare_day(CAP.token, CAP.day)
     assert await second.measure_day(CAP.token, CAP.day) == Credits(400)
+
+
+async def test_days_that_no_cap_reads_any_more_go(
+    ledger: Ledger, store: Database, clock: TestClock
+) -> None:
+    tokens = await make_tokens(ledger)
+    today = as_day_number(clock.now_ms())
+    days = [today - DAYS_KEPT - 5, today - DAYS_KEPT - 1, today - DAYS_KEPT, today - 1, today]
+    for day, token in itertools.product(days, ("a", "b")):
+        await tokens.prepare_day(token, day)
+        await ledger.submit(hold(day * 2 + (token == "b"), TokenCap(token, day, Credits(5)), 5))
+    await tokens.delete_old_days()
+    table = schema.api_spending.c
+    rows = await store.fetch(sa.select(table.token, table.day).order_by(table.day, table.token))
+    assert [(row.token, row.day) for row in rows] == [
+        (token, day) for day in days[2:] for token in ("a", "b")
+    ]
+    assert await tokens.measure_day("a") == Credits(5)
 
 
 @settings(max_examples=50)

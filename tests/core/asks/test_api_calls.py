@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from core import ids
+from core.api_tokens.repository import DAYS_KEPT
 from core.asks import api_calls
 from core.asks.api_calls import AnswerFeed, ApiCall, ReplyKey, TokenCap, TokenCapReached
 from core.asks.run import AskRun
@@ -229,6 +230,27 @@ async def test_an_ask_of_a_dead_process_is_free_and_frees_its_cap(
             assert await spent_today(other) == 0
             (row,) = await other.app.services.base.db.fetch(sa.select(schema.ask))
             assert (row.answer, row.outcome) == (None, "lost")
+        run.stop()
+
+
+async def test_a_day_stays_while_an_ask_that_counts_on_it_is_open(
+    database_url: str, clock: TestClock
+) -> None:
+    """As where the service was off for months: what it gives back needs the day's row."""
+    async with service.running(database_url, clock) as tom:
+        tom.openai.script(Says(chunks=CHUNKS, hangs_after=0))
+        run = await begin(tom)
+        await tom.openai.arrived(1)
+        assert await spent_today(tom) > 0
+        clock.advance(days=DAYS_KEPT + 1)
+        async with service.running(database_url, clock) as other:
+            services = other.app.services
+            await services.api.tokens.delete_old_days()
+            assert await services.asks.recovery.recover_lapsed_asks() == 1
+            (row,) = await services.base.db.fetch(sa.select(schema.api_spending.c.credits))
+            assert row.credits == 0
+            await services.api.tokens.delete_old_days()
+            assert not await services.base.db.fetch(sa.select(schema.api_spending.c.credits))
         run.stop()
 
 
