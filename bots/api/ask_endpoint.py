@@ -33,7 +33,7 @@ from bots.api.ports import (
     PeopleBalances,
 )
 from bots.api.refusals import refuse_empty_balance
-from bots.api.replies import ReplyFacts, ReplyWriter, find_failure
+from bots.api.replies import ReplyFacts, ReplyWriter, find_failure, may_ask_anew
 from bots.api.requests import ApiRequest, count_pictures, list_texts, read_pictures
 from core import ids
 from core.api_tokens.types import ApiToken
@@ -58,6 +58,8 @@ _RUNNING_SECONDS: Final = 2
 #: Who had Credits just now isn't looked up again: what an ask may cost is held all the same.
 _SOLVENT_SECONDS: Final = 5
 _SOLVENT_MAX: Final = 50_000
+#: So often a key may be used for what came to nothing; then its last failure is told again.
+_ATTEMPTS_MAX: Final = 100
 #: Of a body, this says how it is answered, not what is asked.
 _MANNER_FIELDS: Final = frozenset(("stream", "stream_options"))
 
@@ -92,8 +94,7 @@ class AskEndpoint:
         token = await self._access.authenticate(exchange)
         with self._access.hold_slot(token.person):
             key = exchange.read_idempotency_key()
-            exchange.request_id = self._name_ask(token, exchange.path, key)
-            kept = await self._ports.replies.find_reply(exchange.request_id) if key else None
+            kept, failed = await self._find_attempt(exchange, token, key)
             if kept is None:
                 await self._check_balance(token.person)
 
@@ -102,10 +103,13 @@ class AskEndpoint:
                 return request, self._digest_body(body) if key else b""
 
             request, digest = await exchange.read_json(parse)
+            for one in (kept, failed):
+                _check_digest(one, digest)
             if kept is None:
                 kept = await self._ask(exchange, token, request, digest)
+                _check_digest(kept, digest)
             if kept is not None:
-                await self._replay(exchange, token, request, kept, digest)
+                await self._replay(exchange, token, request, kept)
 
     async def count_tokens(self, exchange: Exchange) -> None:
         """Says what a request counts as when it is held for; no supplier is asked, and nothing is
@@ -123,12 +127,29 @@ class AskEndpoint:
         total = counted if pictures is None else counted + pictures
         await exchange.send_json({"input_tokens": total.units})
 
-    def _name_ask(self, token: ApiToken, path: str, key: str) -> str:
-        """An ask's id; the same request with the same key has the same, and nobody can tell by it
-        which key that was."""
+    async def _find_attempt(
+        self, exchange: Exchange, token: ApiToken, key: str
+    ) -> tuple[KeptReply | None, KeptReply | None]:
+        """Gives a request the id of its ask; what is kept of that, and of the attempt before with
+        the same key, which came to nothing. Whoever is named by an attempt first asks: ids of asks
+        are there once, for ever."""
         if not key:
-            return ids.new_id("ask", self._ports.clock.now_ms())
-        derived = self._ports.vault.derive_id("api ask", token.person, path, key)
+            exchange.request_id = ids.new_id("ask", self._ports.clock.now_ms())
+            return None, None
+        failed: KeptReply | None = None
+        for attempt in range(_ATTEMPTS_MAX):
+            exchange.request_id = self._name_attempt(token, exchange.path, key, attempt)
+            kept = await self._ports.replies.find_reply(exchange.request_id)
+            if kept is None or kept.result is None or not may_ask_anew(kept.result):
+                return kept, failed
+            failed = kept
+        return failed, None
+
+    def _name_attempt(self, token: ApiToken, path: str, key: str, attempt: int) -> str:
+        """An ask's id; the same request with the same key has the same, and nobody can tell by it
+        which key that was. Attempts are counted from 0."""
+        kind = ("api ask again", str(attempt)) if attempt else ("api ask",)
+        derived = self._ports.vault.derive_id(*kind, token.person, path, key)
         return f"ask_{derived[:_DERIVED_CHARS]}"
 
     async def _check_balance(self, person: str) -> None:
@@ -247,13 +268,9 @@ class AskEndpoint:
         token: ApiToken,
         request: ApiRequest,
         kept: KeptReply,
-        digest: bytes,
     ) -> None:
-        """Sends what was answered before; raises `ApiError` where something else was asked, or
-        where it isn't there yet."""
-        if kept.digest != digest:
-            text = "This Idempotency-Key was used with another body."
-            raise ApiError(422, text, code="idempotency_mismatch")
+        """Sends what was answered before; raises `ApiError` where that failed, or isn't there
+        yet."""
         if kept.result is None:
             text = "This request is being answered."
             raise ApiError(409, text, code="in_progress", retry_seconds=_RUNNING_SECONDS)
@@ -265,6 +282,13 @@ class AskEndpoint:
             exchange, token.person, request, kept.result.prompt_tokens, lambda: kept.key
         )
         await replay_answer(exchange, writer, pieces, kept.result, streams=request.streams)
+
+
+def _check_digest(kept: KeptReply | None, digest: bytes) -> None:
+    """Raises `ApiError` where something else was asked with the same key."""
+    if kept is not None and kept.digest != digest:
+        text = "This Idempotency-Key was used with another body."
+        raise ApiError(422, text, code="idempotency_mismatch")
 
 
 def _check_form(request: ApiRequest, model: Model) -> None:

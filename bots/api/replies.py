@@ -98,6 +98,17 @@ _ENDS = {
 }
 
 
+#: What the request itself caused: asked anew it would be refused anew.
+_OF_REQUEST = frozenset({AskFailure.TOO_LONG, AskFailure.CONTENT, AskFailure.UNSUPPORTED})
+
+
+def may_ask_anew(result: AskResult) -> bool:
+    """Whether the same request with the same key asks anew: it came to nothing by no doing of its
+    own, and nothing was charged. What was charged is told again, however it ended."""
+    is_charged = not result.charge.is_zero
+    return find_failure(result) is not None and not is_charged and result.failure not in _OF_REQUEST
+
+
 def name_call(ask: str, piece: ToolCallDelta) -> str:
     """The id of a tool's call: its supplier's, which clients send back; made up where it has
     none."""

@@ -209,27 +209,6 @@ async def test_midnight_within_admission_leaves_no_cap_behind_when_the_process_d
         await shop.check_sums()
 
 
-async def test_a_key_whose_process_died_is_told_so_and_asks_nothing(
-    database_url: str, clock: TestClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with selling(database_url, clock, monkeypatch) as shop:
-        shop.supplier.always(Answer(chunks=WORDS, hangs_after=3))
-        body = shop.build_body("died why?", stream=True)
-        client = Client(shop, *await shop.open())
-        client.writer.writelines(shop.encode(CHAT, body, "k"))
-        await client.read_until(b"word02")
-        assert (await shop.post(CHAT, body, "k")).status == 409
-        clock.advance(seconds=13)
-        async with service.running(database_url, clock, supplier=shop.supplier) as other:
-            assert await other.app.services.asks.recovery.recover_lapsed_asks() == 1
-        again = await shop.post(CHAT, body, "k")
-        assert (again.status, again.code) == (500, "broken_off")
-        assert len(shop.supplier.calls) == 1
-        client.writer.transport.abort()
-        await shop.settle()
-        await shop.check_sums()
-
-
 async def test_a_key_of_yesterday_asks_nothing(shop: Shop, clock: TestClock) -> None:
     body = shop.build_body("old why?")
     assert (await shop.post(CHAT, body, "k")).status == 200
