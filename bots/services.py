@@ -271,7 +271,7 @@ async def build(config: Config, *, db: Database, clock: Clock, externals: Extern
         repricing=repricing,
         earnings=earnings,
         payments=build_payments(base, externals, pricing, vault, users, is_trading=is_trading),
-        api=build_api(base, vault),
+        api=build_api(base, vault, users),
         asks=asks,
         admin=build_admin(base, pricing, pool, users, earnings, asks),
     )
@@ -459,11 +459,11 @@ def _payment_base(base: Foundation, pricing: PricingServices) -> PaymentBase:
     )
 
 
-def build_api(base: Foundation, vault: Vault) -> ApiServices:
+def build_api(base: Foundation, vault: Vault, users: UserServices) -> ApiServices:
     """Tokens of programs, and kept replies; there whether or not the API is served."""
-    return ApiServices(
-        tokens=ApiTokens(ledger=base.ledger, vault=vault), replies=ApiReplies(ledger=base.ledger)
-    )
+    tokens = ApiTokens(ledger=base.ledger, vault=vault)
+    users.users.add_memory(tokens.forget_verified)
+    return ApiServices(tokens=tokens, replies=ApiReplies(ledger=base.ledger))
 
 
 def build_asks(

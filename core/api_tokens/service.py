@@ -174,7 +174,7 @@ class ApiTokens:
         where = {"person": person, "revoked_at": None}
         ended = {"revoked_at": self._clock.now_ms()}
         await self._ledger.record(UpdateAll(schema.api_token, where, ended))
-        self._forget_verified()
+        self.forget_verified()
 
     async def revoke_found_token(self, token_id: str, finder: str) -> bool:
         """Ends a token whose secret somebody has come by; its person is told, unless they found it
@@ -189,7 +189,7 @@ class ApiTokens:
         if finder != uses.token.person:
             rows.append(self._build_notification(uses.token, API_PASTE_FOUND, "found", {}))
         is_revoked = await self._ledger.try_record(*rows)
-        self._forget_verified()
+        self.forget_verified()
         return is_revoked
 
     # --- what programs do ---------------------------------------------------------------------
@@ -248,6 +248,11 @@ class ApiTokens:
         that half of the day's cap is used. Most uses write nothing."""
         await self._uses.record_use(token, address)
 
+    def forget_verified(self) -> None:
+        """Believes nothing any more that was read before: tokens ended, or changed, here."""
+        self._generation += 1
+        self._verified.clear()
+
     # --- helpers --------------------------------------------------------------------------------
 
     async def _change_token(self, person: str, token: str, **change: int | str) -> ApiToken:
@@ -256,16 +261,12 @@ class ApiTokens:
         changed = await self._ledger.try_record(
             Update(schema.api_token, {"id": token}, change, own)
         )
-        self._forget_verified()
+        self.forget_verified()
         if not changed:
             raise UnknownToken
         if "revoked_at" in change:
             return before
         return await self.get_token(person, token)
-
-    def _forget_verified(self) -> None:
-        self._generation += 1
-        self._verified.clear()
 
     def _build_insert(self, token: ApiToken, secret: str) -> Insert:
         row = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -64,6 +64,8 @@ class Users:
         self._cache: TTLCache[tuple[str, str], Person] = TTLCache(
             maxsize=CACHED_PEOPLE_MAX, ttl=CACHE_SECONDS, timer=ledger.clock.monotonic
         )
+        #: What else here remembers something of people.
+        self._other_memories: list[Callable[[], None]] = []
         #: Data keys don't change while a person keeps the same wrapped one.
         self._data_keys: TTLCache[bytes, DataKey] = TTLCache(
             maxsize=CACHED_PEOPLE_MAX, ttl=3600.0, timer=ledger.clock.monotonic
@@ -106,9 +108,16 @@ class Users:
         )
         return [(row.platform, row.external_id) for row in rows]
 
+    def add_memory(self, forget: Callable[[], None]) -> None:
+        """Has somebody else's memory of people forgotten, too, when they are linked, parted or
+        erased here."""
+        self._other_memories.append(forget)
+
     def clear_cache(self) -> None:
-        """Clears the cache, so that every person is read again."""
+        """Clears the cache, and all else that remembers people, so that everyone is read again."""
         self._cache.clear()
+        for forget in self._other_memories:
+            forget()
 
     async def list_merged_ids(self, person: str) -> list[str]:
         """The ids of a person and of everyone who was merged into them."""
