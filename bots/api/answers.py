@@ -12,11 +12,10 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from bots.api.errors import ApiError, report_failure
 from bots.api.exchange import ClientGone, Exchange, Headers
 from bots.api.ports import ApiRun
 from bots.api.refusals import describe_refusal
-from bots.api.replies import ReplyWriter, UnorderedAnswer, find_failure
+from bots.api.replies import ReplyWriter, find_failure
 from core.asks.types import AskResult
 from core.errors import Refusal
 from core.pool.providers.types import AnswerPiece
@@ -50,16 +49,13 @@ class AnswerFollower:
     async def send_stream(self) -> None:
         """Sends the answer as it comes."""
         async with self._watch():
-            try:
-                self._set_alarm()
-                async for batch in self._feed.read_pieces():
-                    if batch or not self._measure_patience():
-                        await self._send_batch(batch)
-                    if not batch:
-                        self._set_alarm()
-                result = await self._wait_for_result()
-            except UnorderedAnswer:
-                raise report_failure() from None
+            self._set_alarm()
+            async for batch in self._feed.read_pieces():
+                if batch or not self._measure_patience():
+                    await self._send_batch(batch)
+                if not batch:
+                    self._set_alarm()
+            result = await self._wait_for_result()
             start = b"" if self._exchange.is_begun else await self._begin()
             await self._exchange.write(start + self._writer.end(result), is_last=True)
 
@@ -120,7 +116,7 @@ class AnswerFollower:
     async def _send_batch(self, batch: Sequence[AnswerPiece]) -> None:
         """Sends pieces, all in one; a sign of life where there are none."""
         content = self._writer.write_pieces(batch) if batch else self._writer.keep_alive()
-        if not content:  # thoughts of which nothing is told
+        if not content:  # thoughts of which nothing is told, or what waits for its turn
             return
         start = b"" if self._exchange.is_begun else await self._begin()
         self._spoke_at = self._loop.time()
@@ -157,9 +153,6 @@ async def replay_answer(
     if not streams:
         await exchange.send_json(writer.build_whole(pieces, result), headers=headers)
         return
-    try:
-        content = writer.begin() + writer.write_pieces(pieces) + writer.end(result)
-    except UnorderedAnswer:
-        raise ApiError(500, "The answer can't be streamed.") from None
+    content = writer.begin() + writer.write_pieces(pieces) + writer.end(result)
     await exchange.begin(200, _STREAM_TYPE, (*_STREAM_HEADERS, *headers))
     await exchange.write(content, is_last=True)

@@ -1,17 +1,17 @@
 """Answers as messages, whole and as events, as Anthropic's clients read them.
 
-An answer is blocks, one after the other: whatever comes of another kind ends the block before.
+An answer is blocks, one after the other: whatever comes of another kind ends the block before. A
+tool's call ends when its arguments are whole: suppliers may weave the pieces of several.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from bots.api.json_values import BadJson, dump_json, load_json
 from bots.api.replies import (
     ReplyFacts,
-    UnorderedAnswer,
     calculate_uncached,
     get_finish_reason,
     name_call,
@@ -37,6 +37,9 @@ class MessageReplyWriter:
         self._open: str | int | None = None
         self._ended_calls: set[int] = set()
         self._has_calls = False
+        #: The arguments of the call that is open so far, and what came before they were whole.
+        self._arguments: list[str] = []
+        self._waiting: list[AnswerPiece] = []
 
     def begin(self) -> bytes:
         """See `ReplyWriter`. The prompt is told by our own count until its supplier's is there."""
@@ -47,7 +50,10 @@ class MessageReplyWriter:
     def write_pieces(self, pieces: Sequence[AnswerPiece]) -> bytes:
         """See `ReplyWriter`."""
         return b"".join(
-            _write_event(event) for piece in pieces for event in self._list_events(piece)
+            _write_event(event)
+            for piece in pieces
+            if self._takes_now(piece)
+            for event in self._list_events(piece)
         )
 
     def keep_alive(self) -> bytes:
@@ -56,9 +62,11 @@ class MessageReplyWriter:
 
     def end(self, result: AskResult) -> bytes:
         """See `ReplyWriter`."""
+        waited = [event for piece in _unweave(self._waiting) for event in self._list_events(piece)]
         reason, sequence = self._find_stop(result, has_calls=self._has_calls)
         delta = {"stop_reason": reason, "stop_sequence": sequence}
         events = [
+            *waited,
             *self._end_block(),
             {"type": "message_delta", "delta": delta, "usage": _build_final_usage(result)},
             {"type": "message_stop"},
@@ -129,6 +137,22 @@ class MessageReplyWriter:
             "caller": {"type": "direct"},
         }
 
+    def _takes_now(self, piece: AnswerPiece) -> bool:
+        """Whether a piece is told as it comes. What comes before the open call is whole waits for
+        the answer's end, for nothing else ends that; what comes for a call after its end can be no
+        part of it."""
+        if isinstance(piece, ToolCallDelta):
+            if piece.index in self._ended_calls:
+                return False
+            if piece.index == self._open:
+                return True
+        if not isinstance(self._open, int) or _says_nothing(piece):
+            return True
+        if not self._waiting and _is_object("".join(self._arguments)):
+            return True
+        self._waiting.append(piece)
+        return False
+
     def _list_events(self, piece: AnswerPiece) -> list[dict[str, Any]]:
         match piece:
             case TextDelta(text):
@@ -139,10 +163,9 @@ class MessageReplyWriter:
             case ReasoningDelta():
                 return self._list_thought_events(piece)
             case ToolCallDelta():
-                if piece.index in self._ended_calls:
-                    raise UnorderedAnswer
                 self._has_calls = True
                 events = self._open_block(piece.index, self._build_call(piece))
+                self._arguments.append(piece.arguments)
                 if piece.arguments:
                     events.append(self._delta("input_json_delta", partial_json=piece.arguments))
                 return events
@@ -178,7 +201,7 @@ class MessageReplyWriter:
             return []
         if isinstance(self._open, int):
             self._ended_calls.add(self._open)
-        self._open = None
+        self._open, self._arguments = None, []
         self._index += 1
         return [{"type": "content_block_stop", "index": self._index - 1}]
 
@@ -201,11 +224,46 @@ def _write_event(event: dict[str, Any]) -> bytes:
 
 def _parse_input(arguments: str) -> dict[str, Any]:
     """A call's arguments as an object; an answer that was cut off may hold less than one."""
+    value = _read_object(arguments)
+    return {} if value is None else value
+
+
+def _is_object(arguments: str) -> bool:
+    """Whether a call's arguments are whole."""
+    return _read_object(arguments) is not None
+
+
+def _read_object(arguments: str) -> dict[str, Any] | None:
     try:
-        value = load_json(arguments or "{}")
+        value = load_json(arguments)
     except BadJson:
-        return {}
-    return value if isinstance(value, dict) else {}
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _says_nothing(piece: AnswerPiece) -> bool:
+    match piece:
+        case TextDelta(text):
+            return not text
+        case ReasoningDelta(text, signature, redacted):
+            return not (text or signature or redacted)
+    return False
+
+
+def _unweave(pieces: Sequence[AnswerPiece]) -> Iterator[AnswerPiece]:
+    """The same with the pieces of each call together, where its first one stands."""
+    calls: dict[int, list[AnswerPiece]] = {}
+    runs: list[list[AnswerPiece]] = []
+    for piece in pieces:
+        if not isinstance(piece, ToolCallDelta):
+            runs.append([piece])
+        elif piece.index in calls:
+            calls[piece.index].append(piece)
+        else:
+            calls[piece.index] = [piece]
+            runs.append(calls[piece.index])
+    for run in runs:
+        yield from run
 
 
 def _build_usage(uncached: int, cached: int, written: int, output: int) -> dict[str, Any]:

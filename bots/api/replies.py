@@ -43,7 +43,7 @@ class ReplyWriter(Protocol):
         ...
 
     def write_pieces(self, pieces: Sequence[AnswerPiece]) -> bytes:
-        """The next pieces; raises `UnorderedAnswer`."""
+        """The next pieces, or as many of them as can be told yet."""
         ...
 
     def keep_alive(self) -> bytes:
@@ -57,10 +57,6 @@ class ReplyWriter(Protocol):
     def build_whole(self, pieces: Sequence[AnswerPiece], result: AskResult) -> dict[str, Any]:
         """The answer that isn't streamed."""
         ...
-
-
-class UnorderedAnswer(Exception):
-    """A supplier went back to a tool's call that was over; a stream can't say that."""
 
 
 def get_finish_reason(result: AskResult, pieces_have_calls: bool) -> str:

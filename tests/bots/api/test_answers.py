@@ -9,11 +9,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from hypothesis import given, strategies as st
 
 from bots.api import answers
 from bots.api.answers import AnswerFollower
 from bots.api.chat_replies import ChatReplyWriter
 from bots.api.exchange import Exchange
+from bots.api.message_replies import MessageReplyWriter
 from bots.api.ports import KeptReply
 from bots.api.replies import ReplyFacts
 from core.asks.api_calls import TokenCapReached, encode_pieces
@@ -239,24 +241,106 @@ async def test_a_client_that_goes_while_the_last_byte_is_sent_has_read_all() -> 
     assert not run.stopped.is_set()
 
 
-async def test_calls_that_go_back_and_forth_break_a_stream_of_messages() -> None:
+def read_blocks(stream: str) -> list[dict[str, Any]]:
+    """The blocks of a message's events, each open alone and told to its end."""
+    blocks: list[dict[str, Any]] = []
+    told, is_open = [""], False
+    for line in stream.split("\n"):
+        event = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
+        match event.get("type"):
+            case "content_block_start":
+                assert not is_open
+                assert event["index"] == len(blocks)
+                blocks.append(event["content_block"])
+                told, is_open = [], True
+            case "content_block_delta":
+                assert is_open
+                assert event["index"] == len(blocks) - 1
+                told.append(event["delta"].get("text", event["delta"].get("partial_json")))
+            case "content_block_stop":
+                assert is_open
+                is_open, said = False, "".join(told)
+                if blocks[-1]["type"] == "text":
+                    blocks[-1]["text"] = said
+                else:
+                    blocks[-1]["input"] = json.loads(said)
+    assert not is_open
+    return blocks
+
+
+WOVEN = (
+    ToolCallDelta(0, "a", "f", "{"),
+    TextDelta("between"),
+    ToolCallDelta(1, "b", "g", '{"x":'),
+    ToolCallDelta(0, arguments='"y":'),
+    ToolCallDelta(2, "c", "h"),
+    ToolCallDelta(1, arguments="1}"),
+    ToolCallDelta(0, arguments="2}"),
+    ToolCallDelta(1, arguments=" "),
+    # So it is told where no arguments came.
+    ToolCallDelta(2, arguments="{}"),
+)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_calls_that_a_supplier_weaves_are_told_one_after_the_other(at_once: bool) -> None:
     async def weave(run: FakeRun) -> None:
-        await run.say(
-            ToolCallDelta(0, "a", "f", "{"),
-            ToolCallDelta(1, "b", "f", "{}"),
-            ToolCallDelta(0, arguments="}"),
-        )
+        for piece in WOVEN:
+            await run.say(piece)
+            if not at_once:
+                # Whoever reads takes each alone.
+                while run.feed is not None and run.feed._unread:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
         run.end(finish_reason="tool_calls")
 
     async with serving(weave) as api:
         whole = await api.post("/v1/messages", ask_message())
-        assert [one["input"] for one in whole.json()["content"]] == [{}, {}]
+        told = [(one["type"], one.get("input", one.get("text"))) for one in whole.json()["content"]]
+        assert told == [
+            ("tool_use", {"y": 2}),
+            ("text", "between"),
+            ("tool_use", {"x": 1}),
+            ("tool_use", {}),
+        ]
         chunks = await api.post("/v1/chat/completions", ask_chat(stream=True))
         assert "[DONE]" in chunks.text
-        broken = await api.post("/v1/messages", ask_message(stream=True))
-        assert broken.status_code == 500
-        assert api.run.stopped.is_set()
-        assert not api.run.is_stopped_by_asker
+        stream = await api.post("/v1/messages", ask_message(stream=True))
+        assert stream.status_code == 200
+        assert read_blocks(stream.text) == whole.json()["content"]
+        assert '"stop_reason":"tool_use"' in stream.text
+        assert not api.run.stopped.is_set()
+
+
+async def test_a_call_is_told_as_it_comes_once_the_one_before_is_whole() -> None:
+    facts = ReplyFacts("ask_1", MODEL, 0, 1, includes_usage=True, seal_thought=lambda *_: "")
+    writer = MessageReplyWriter(facts)
+    assert b"partial_json" in writer.write_pieces([ToolCallDelta(0, "a", "f", '{"x":1}')])
+    assert b"partial_json" in writer.write_pieces([ToolCallDelta(1, "b", "f", '{"x":')])
+    assert b"partial_json" in writer.write_pieces([ToolCallDelta(1, arguments="1}")])
+    # A call that was told to its end takes nothing more.
+    assert writer.write_pieces([ToolCallDelta(0, arguments="{}")]) == b""
+    assert b"waits" not in writer.write_pieces([ToolCallDelta(2, "c", "f"), TextDelta("waits")])
+    assert b"waits" in writer.end(make_result("ask_1"))
+
+
+@given(st.data())
+def test_however_calls_are_woven_a_stream_tells_what_the_whole_does(data: st.DataObject) -> None:
+    calls = [
+        [ToolCallDelta(at, f"id{at}", "f"), *(ToolCallDelta(at, arguments=one) for one in said)]
+        for at in range(data.draw(st.integers(1, 4)))
+        for said in [data.draw(st.sampled_from((list('{"a":{"b":"}"}}'), ["{}"], ["{", "}"])))]
+    ]
+    left: list[list[Any]] = [*calls, [TextDelta("x"), TextDelta(""), TextDelta("y")]]
+    pieces = []
+    while left:
+        one = data.draw(st.sampled_from(left))
+        pieces.append(one.pop(0))
+        left = [other for other in left if other]
+    facts = ReplyFacts("ask_1", MODEL, 0, 1, includes_usage=True, seal_thought=lambda *_: "")
+    writer, result = MessageReplyWriter(facts), make_result("ask_1")
+    stream = b"".join(writer.write_pieces([one]) for one in pieces) + writer.end(result)
+    whole = MessageReplyWriter(facts).build_whole(pieces, result)
+    assert read_blocks(stream.decode()) == whole["content"]
 
 
 async def test_hidden_thoughts_go_out_under_a_seal() -> None:
