@@ -39,7 +39,7 @@ from core import ids
 from core.api_tokens.types import ApiToken
 from core.asks.api_calls import ApiCall, ReplyKey, TokenCap, decode_pieces
 from core.asks.drafts import count_call_texts
-from core.asks.types import AlreadyAsked, Question
+from core.asks.types import AlreadyAsked, PicturesUnseen, Question
 from core.attachments.reader import FileReader
 from core.attachments.types import PICTURE_SIDE_MAX, PictureSize
 from core.clock import DAY_MS, Clock
@@ -121,8 +121,8 @@ class AskEndpoint:
         )
         model = self._offers.find_model(request.model, token)
         counted = await count_call_texts(model, list_texts(request), request.options)
-        # Nobody pays for this, so pictures aren't looked into: each as the largest there can be.
-        sizes = [PictureSize(PICTURE_SIDE_MAX, PICTURE_SIDE_MAX)] * count_pictures(request)
+        # Nobody pays for this, so pictures aren't looked into.
+        sizes = _list_largest(request)
         pictures = model.count_pictures(sizes) if sizes else None
         total = counted if pictures is None else counted + pictures
         await exchange.send_json({"input_tokens": total.units})
@@ -293,12 +293,22 @@ def _check_digest(kept: KeptReply | None, digest: bytes) -> None:
 
 def _check_form(request: ApiRequest, model: Model) -> None:
     """Raises `ApiError` where no supplier of a model keeps to the answer's form that is asked for:
-    Anthropic's wire knows forms by their schema alone."""
+    Anthropic's wire knows forms by their schema alone; `PicturesUnseen` where none sees so many
+    pictures."""
     form = request.options.json_form
     is_open = form is not None and form.schema is None
     if is_open and all(route.provider == "anthropic" for route in model.routes):
         text = f"{model.id} answers in JSON by a schema alone: give response_format a json_schema."
         raise refuse_request(text, param="response_format", code="unsupported_value")
+    # Before any picture is looked into: that takes its time.
+    sizes = _list_largest(request)
+    if model.count_pictures(sizes) is None:
+        raise PicturesUnseen(model, sizes)
+
+
+def _list_largest(request: ApiRequest) -> tuple[PictureSize, ...]:
+    """The sizes of a request's pictures: each as the largest there can be."""
+    return (PictureSize(PICTURE_SIDE_MAX, PICTURE_SIDE_MAX),) * count_pictures(request)
 
 
 def _list_prefix(request: ApiRequest) -> list[str]:

@@ -135,8 +135,11 @@ def _describe_request(refusal: Refusal) -> ApiError | None:
                 f" answer: {refusal.model.id} takes {refusal.context.units}."
             )
             return refuse_request(text, code="context_length_exceeded", param="messages")
-        case PicturesUnseen():
-            text = f"{refusal.model.id} doesn't see pictures, or not so many."
+        case PicturesUnseen(model=model, pictures=sizes):
+            counts = range(len(sizes))[::-1]
+            seen = next(n for n in counts if model.count_pictures(sizes[:n]) is not None)
+            most = f"sees {seen} of them at most" if seen else "doesn't see pictures"
+            text = f"A request holds {len(sizes)} pictures; {model.id} {most}."
             return refuse_request(text, code="unsupported_content", param="messages")
         case EmptyQuestion():
             return refuse_request("There is nothing to answer.", param="messages")

@@ -16,7 +16,13 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from bots.api.errors import ApiError, refuse_parameter, refuse_request
 from bots.api.json_values import BadJson, encode_text, load_json
 from core.attachments.reader import FileReader
-from core.attachments.types import FileProblem, FileUnreadable, Picture, PictureSize
+from core.attachments.types import (
+    PICTURES_MAX,
+    FileProblem,
+    FileUnreadable,
+    Picture,
+    PictureSize,
+)
 from core.money import Tokens
 from core.pool.providers.message_parts import (
     CallOptions,
@@ -34,7 +40,6 @@ from core.pool.providers.types import ChatMessage
 MESSAGES_MAX: Final = 2_000
 PARTS_MAX: Final = 1_000
 TOOLS_MAX: Final = 128
-PICTURES_MAX: Final = 20
 #: As both makers allow.
 PREFIX_ENDS_MAX: Final = 4
 #: More than any model writes.

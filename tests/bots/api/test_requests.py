@@ -282,7 +282,7 @@ def test_arguments_that_are_no_object_are_refused(arguments: str) -> None:
 def test_more_pictures_than_are_read_are_refused() -> None:
     parts = [{"type": "image_url", "image_url": {"url": PNG}}] * 21
     body = {"messages": [{"role": "user", "content": parts}]}
-    assert "20 pictures" in refuse(parse_chat_request, ask_chat() | body).message
+    assert "10 pictures" in refuse(parse_chat_request, ask_chat() | body).message
 
 
 # --- what is served -----------------------------------------------------------------------------
