@@ -61,6 +61,8 @@ _log = logging.getLogger(__name__)
 #: A platform may deliver the same update twice; cards are not repeated for this long.
 _REPEAT_WINDOW_SECONDS = 600.0
 _REPEATS_MAX = 20_000
+#: The name of the option that holds the words of a question.
+_QUESTION = "question"
 
 _ERASED = say("I deleted your message. One moment…")
 _KEPT = say(
@@ -263,8 +265,10 @@ class Dispatcher:
         elif not word:
             rest = request.text
         if request.audio is not None and word in {"", self._registry.ask_command.name}:
+            # Where options have names, what was written beside it stands in one.
+            beside = rest or incoming.options.get(_QUESTION, "").strip()
             async for output in self._perform(
-                self._registry.audio_action, replace(request, text=rest)
+                self._registry.audio_action, replace(request, text=beside)
             ):
                 yield output
             return

@@ -100,6 +100,8 @@ def read_command(
     item = next((each for each in menu if each.name == data.get("name")), None)
     if place is None or item is None:
         return None
+    files = _list_option_files(interaction)
+    audio = _find_audio_file(files)
     return IncomingMessage(
         place=place,
         sender=get_sender(interaction),
@@ -112,12 +114,13 @@ def read_command(
             for each in data.get("options", ())
             if each.get("type") != _ATTACHMENT_OPTION
         },
-        attachments=_find_option_files(interaction),
+        audio=audio,
+        attachments=() if audio is not None else tuple(map(_make_attachment, files)),
         way_back=make_way_back(interaction),
     )
 
 
-def _find_option_files(interaction: discord.Interaction) -> tuple[SentAttachment, ...]:
+def _list_option_files(interaction: discord.Interaction) -> list[discord.Attachment]:
     """The files that stand in a slash command's options."""
     data: Any = interaction.data or {}
     told = data.get("resolved", {}).get("attachments", {})
@@ -128,9 +131,7 @@ def _find_option_files(interaction: discord.Interaction) -> tuple[SentAttachment
     ]
     # As the library itself makes them: it has no public way.
     state = interaction._state  # noqa: SLF001
-    return tuple(
-        _make_attachment(discord.Attachment(data=one, state=state)) for one in chosen if one
-    )
+    return [discord.Attachment(data=one, state=state) for one in chosen if one]
 
 
 def read_press(interaction: discord.Interaction) -> ButtonPress | None:
@@ -309,7 +310,11 @@ def _without_mention(text: str, bot_user: discord.ClientUser) -> str:
 
 def find_audio(message: discord.Message) -> AudioAttachment | None:
     """The first audio that is attached."""
-    for attached in message.attachments:
+    return _find_audio_file(message.attachments)
+
+
+def _find_audio_file(files: Sequence[discord.Attachment]) -> AudioAttachment | None:
+    for attached in files:
         mime = attached.content_type or ""
         if attached.is_voice_message() or mime.startswith("audio/"):
             return _make_audio(attached, mime or "audio/ogg")

@@ -60,3 +60,28 @@ async def test_audio_of_a_message_is_written_down(discord: discord_support.World
     fake.opens_menu(ann, "Transcribe this", said, attachments=[told])
     answer = await discord.next(fake.text, "What was said.")
     assert "Whisper" in answer.content
+
+
+async def test_audio_in_a_commands_option_is_written_down_like_a_voice_message(
+    discord: discord_support.World,
+) -> None:
+    fake, ann = discord.discord, discord.discord.user(7)
+    told = fake.attachment_json(wav(2.0), name="v.wav", mime="audio/wav")
+    discord.service.openai.script(Heard("The sky is blue.", seconds=2, duration=2.0))
+    fake.slash(ann, "/ask", {"question": "is that so?"}, fake.text, files={"file": told})
+    answer = await discord.next(fake.text, "The sky is blue.")
+    assert "Whisper" in answer.content
+    calls = discord.service.openai.calls
+    assert [call.body.get("messages") for call in calls] == [None]
+    # What stood beside it goes with it as a question, as with a voice message.
+    fake.presses(ann, answer, "💬 Ask this")
+    await discord.next(fake.text, "An answer.")
+    assert calls[-1].body["messages"][-1]["content"] == "is that so?\n\nThe sky is blue."
+    # And without a word beside it.
+    discord.service.openai.script(Heard("Once more.", seconds=2, duration=2.0))
+    fake.slash(ann, "/ask", {}, fake.text, files={"file": told})
+    await discord.next(fake.text, "Once more.")
+    unread = told | {"filename": "v.mid", "content_type": "audio/midi"}
+    fake.slash(ann, "/ask", {"question": "and?"}, fake.text, files={"file": unread})
+    await discord.next(fake.text, "could not be fetched or read as audio", ann)
+    assert len(calls) == 3
