@@ -34,6 +34,7 @@ VARIABLE_WRITES: Mapping[str, str] = {
 }
 #: Modules that read tables of a room above them, and why.
 UPWARD_READS: Mapping[str, tuple[str, str]] = {
+    "core/api_tokens/repository.py": ("ask", "which days of tokens are still given back to"),
     "core/earnings/audit.py": ("usage", "compares everything"),
     "core/earnings/statistics.py": ("usage", "what keys were used for"),
     "core/earnings/valuation.py": ("usage", "what requests cost"),
