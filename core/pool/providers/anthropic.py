@@ -61,10 +61,10 @@ class AnthropicAdapter:
     ) -> AsyncGenerator[StreamEvent, None]:
         """See `SupplierAdapter`."""
         url = f"{target.base_url}/v1/messages"
-        async with http.post_json(self.client, url, _headers(target), _body(call)) as response:
-            if (limits := parse_rate_limit(response.headers)) is not None:
+        async with http.JsonPost(self.client, url, _headers(target), _body(call)) as answer:
+            if (limits := parse_rate_limit(answer.headers)) is not None:
                 yield limits
-            events = AnswerEvents(response)
+            events = AnswerEvents(answer)
             reading = _MessageReading(events)
             async with aclosing(events.read()) as stream:
                 async for _, data in stream:
@@ -74,7 +74,7 @@ class AnthropicAdapter:
                     if reading.is_over:
                         break
             require_end(events)
-            await http.drain_body(response)
+            await http.drain_body(answer)
             yield reading.build_finish()
 
     async def list_models(self, target: CallTarget) -> list[ListedModel]:

@@ -12,9 +12,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final, Literal
 
-import httpx
-
-from core.pool.providers import http, sse
+from core.pool.providers import sse
+from core.pool.providers.transport import BROKEN, SupplierAnswer
 from core.pool.providers.types import Fault, SupplierFault
 
 FinishReason = Literal["stop", "length", "filtered", "tool_calls"]
@@ -60,8 +59,8 @@ class AnswerEvents:
     """The events of one answer's response. After `mark_end` they go on for a moment only, and no
     fault of the connection is one any more. Events that bring nothing come to an end too."""
 
-    def __init__(self, response: httpx.Response) -> None:
-        self._response = response
+    def __init__(self, answer: SupplierAnswer) -> None:
+        self._answer = answer
         self._deadline: float | None = None
         #: How many came since the last one that brought something.
         self._empty = 0
@@ -89,7 +88,7 @@ class AnswerEvents:
     async def read(self) -> AsyncGenerator[tuple[bytes, bytes], None]:
         """(Name, data) of each event until the stream's end, or until enough was waited. Raises
         `SupplierFault` where too many bring nothing (`mark_progress`)."""
-        async with aclosing(sse.read_events(http.get_stream(self._response))) as events:
+        async with aclosing(sse.read_events(self._answer)) as events:
             try:
                 async for event in events:
                     self._count()
@@ -103,7 +102,7 @@ class AnswerEvents:
                     yield event
             except StopAsyncIteration:
                 return
-            except (httpx.TransportError, TimeoutError, SupplierFault):
+            except (*BROKEN, SupplierFault):
                 if not self.has_ended:
                     raise
 

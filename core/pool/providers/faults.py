@@ -16,9 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import aiohttp
 
 from core.money import Tokens
+from core.pool.providers.transport import BROKEN
 from core.pool.providers.types import Fault, MinuteExcess, SupplierFault
 
 #: A supplier that asks for more than a day is taken for one that asks for a day.
@@ -258,15 +259,25 @@ def translate_errors() -> Iterator[None]:
     """Turns what the HTTP client raises inside into `SupplierFault`; cancelling passes."""
     try:
         yield
-    except (TimeoutError, httpx.TimeoutException):
-        raise SupplierFault(Fault.TIMEOUT) from None
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-        raise SupplierFault(Fault.BAD_REQUEST) from None
-    except (httpx.TransportError, OSError):
-        raise SupplierFault(Fault.NETWORK) from None
-    except MALFORMED_ERRORS:
+    except Exception as error:
+        if (fault := find_fault(error)) is None:
+            raise
+        raise fault from None
+
+
+def find_fault(error: BaseException) -> SupplierFault | None:
+    """The fault that an error of the HTTP client means, or one of reading JSON; None for any
+    other."""
+    if isinstance(error, TimeoutError):
+        return SupplierFault(Fault.TIMEOUT)
+    if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
+        return SupplierFault(Fault.BAD_REQUEST)
+    if isinstance(error, BROKEN):
+        return SupplierFault(Fault.NETWORK)
+    if isinstance(error, MALFORMED_ERRORS):
         # A server answered in another shape; what it said must not get into a traceback.
-        raise SupplierFault(Fault.UNAVAILABLE, code="malformed") from None
+        return SupplierFault(Fault.UNAVAILABLE, code="malformed")
+    return None
 
 
 #: The code of a fault whose meaning isn't in the tables: it is counted, so that operators see it.

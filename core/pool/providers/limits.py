@@ -24,6 +24,7 @@ _RATE_LIMIT_HEADERS = (
         for what in ("requests", "tokens", "input-tokens", "output-tokens")
     ),
 )
+_PREFIXES = ("x-ratelimit-", "anthropic-", "openai-")
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 _SECONDS_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
@@ -31,8 +32,11 @@ _SECONDS_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400
 
 def parse_rate_limit(headers: Mapping[str, str]) -> RateLimitInfo | None:
     """What an answer's headers say of rate limits and the account; None when that is nothing."""
-    # Looked through a dozen times; httpx's own go through all of them each time.
-    headers = {name.lower(): value for name, value in headers.items()}
+    headers = {
+        name.lower(): value for name, value in headers.items() if name.lower().startswith(_PREFIXES)
+    }
+    if not headers:
+        return None
     organisation = next((headers[name] for name in _ORGANISATIONS if headers.get(name)), "")
     waits = [
         _parse_wait(headers.get(reset, ""))

@@ -129,10 +129,10 @@ class OpenAIAdapter:
         headers, body = _headers(target), self._build_body(call)
         if self.dialect.conversation_header and call.cache is not None:
             headers[self.dialect.conversation_header] = call.cache.key
-        async with http.post_json(self.client, url, headers, body) as response:
-            if (limits := parse_rate_limit(response.headers)) is not None:
+        async with http.JsonPost(self.client, url, headers, body) as answer:
+            if (limits := parse_rate_limit(answer.headers)) is not None:
                 yield limits
-            events = AnswerEvents(response)
+            events = AnswerEvents(answer)
             reading = _ChatReading(events)
             async with aclosing(events.read()) as stream:
                 async for _, data in stream:
@@ -143,7 +143,7 @@ class OpenAIAdapter:
                         events.mark_progress()
                         yield event
             require_end(events)
-            await http.drain_body(response)
+            await http.drain_body(answer)
             for event in reading.tool_calls.finish():
                 yield event
             yield reading.build_finish()

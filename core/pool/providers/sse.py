@@ -14,8 +14,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from typing import Final
 
-import httpx
-
+from core.pool.providers.transport import BROKEN
 from core.pool.providers.types import Fault, SupplierFault
 
 #: Far above any real event (reasoning of a whole answer may come in one): more is a broken or
@@ -54,7 +53,7 @@ async def read_events(body: AsyncIterable[bytes]) -> AsyncGenerator[Event, None]
                 if in_a_row >= _SLICE_BYTES:
                     in_a_row = 0
                     await asyncio.sleep(0)
-    except httpx.TransportError:
+    except BROKEN:
         # The connection broke behind what came, perhaps behind an event whose newline is missing.
         for name, data in parser.finish():
             if is_whole(data):

@@ -31,8 +31,8 @@ async def transcribe(
     # Only the Whisper family has the verbose format, which alone holds the length everywhere.
     fields = {"model": model, "response_format": "verbose_json" if "whisper" in model else "json"}
     file = (clip.name, clip.content)
-    async with http.post_form(client, url, headers, fields, file) as response:
-        body = http.parse_json(await http.read_body(response, _ANSWER_BYTES_MAX))
+    async with http.post_form(client, url, headers, fields, file) as answer:
+        body = http.parse_json(await http.read_body(answer, _ANSWER_BYTES_MAX))
     text = body.get("text") if isinstance(body, dict) else None
     if not isinstance(text, str):  # an error under 200, or nothing that can be read
         raise faults.fault_from_event(body)

@@ -76,9 +76,9 @@ class Sandbox:
         headers = {"Authorization": f"Bearer {SandboxSupplier.DEMO_KEY}"}
         url = f"{self._base}/{supplier}/v1/chat/completions"
         body = {"model": model, "messages": list(messages)}
-        sent = await self._client.send("POST", url, json=body, headers=headers)
-        async with aclosing(sent) as response:
-            return response.status_code, json.loads(await response.aread())
+        sent = await self._client.send("POST", url, body=json.dumps(body).encode(), headers=headers)
+        async with aclosing(sent) as answer:
+            return answer.status, json.loads(await http.read_body(answer))
 
     async def ask(self, *messages: object, **whom: str) -> tuple[str, int]:
         """The answer and the tokens of the prompt."""

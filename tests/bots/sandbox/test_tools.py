@@ -206,8 +206,9 @@ CLOCKS = [{"type": "function", "function": {"name": "clock"}}]
 async def post(client: http.SupplierClient, base: str, **body: Any) -> tuple[int, Any]:
     headers = {"Authorization": f"Bearer {SandboxSupplier.DEMO_KEY}"}
     url, whole = f"{base}/openai/v1/chat/completions", {"model": "gpt-6.1-sol", **body}
-    async with aclosing(await client.send("POST", url, json=whole, headers=headers)) as response:
-        return response.status_code, json.loads(await response.aread())
+    sent = json.dumps(whole).encode()
+    async with aclosing(await client.send("POST", url, body=sent, headers=headers)) as answer:
+        return answer.status, json.loads(await http.read_body(answer))
 
 
 async def test_a_call_may_come_at_once(client: http.SupplierClient, base: str) -> None:

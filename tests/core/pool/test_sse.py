@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 
-import httpx
+import aiohttp
 import pytest
 from hypothesis import given, strategies as st
 
@@ -24,11 +24,11 @@ async def test_events_before_a_broken_connection_are_given() -> None:
 
     async def broken() -> AsyncIterator[bytes]:
         yield b"data: 1\n\ndata: [DONE]"
-        raise httpx.RemoteProtocolError("cut")
+        raise aiohttp.ClientPayloadError("cut")
 
     events = sse.read_events(broken())
     assert [await anext(events), await anext(events)] == [(b"", b"1"), (b"", b"[DONE]")]
-    with pytest.raises(httpx.RemoteProtocolError):
+    with pytest.raises(aiohttp.ClientPayloadError):
         await anext(events)
 
 

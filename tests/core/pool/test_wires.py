@@ -25,7 +25,6 @@ from core.pool.providers.openai import (
     _parse_context,
     parse_usage,
 )
-from core.pool.providers.transport import AiohttpTransport
 from core.pool.providers.types import (
     CallTarget,
     ChatMessage,
@@ -223,7 +222,7 @@ async def test_a_connection_that_fails_or_says_nothing(
 ) -> None:
     dropped, _ = await fault(fake, client, Drop())
     assert dropped.kind is Fault.NETWORK
-    monkeypatch.setitem(http._TIMEOUT["timeout"], "read", 0.05)
+    monkeypatch.setattr(http, "READ_SECONDS", 0.05)
     silent, seen = await fault(fake, client, Answer(chunks=("a", "b"), hangs_after=1))
     assert (silent.kind, seen) == (Fault.TIMEOUT, [TextDelta("a")])
     await fake.stop()
@@ -284,10 +283,9 @@ async def test_one_connection_serves_call_after_call(
 
 
 def _get_connector(client: http.SupplierClient) -> aiohttp.TCPConnector:
-    transport = client._transport
-    assert isinstance(transport, AiohttpTransport)
-    assert transport._session is not None
-    connector = transport._session.connector
+    session = client._transport._session
+    assert session is not None
+    connector = session.connector
     assert isinstance(connector, aiohttp.TCPConnector)
     return connector
 
