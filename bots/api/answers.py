@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bots.api.exchange import ClientGone, Exchange, Headers
@@ -48,9 +48,9 @@ class AnswerFollower:
 
     async def send_stream(self) -> None:
         """Sends the answer as it comes."""
-        async with self._watch():
+        with self._watch():
             self._set_alarm()
-            async for batch in self._feed.read_pieces():
+            async for batch in self._feed:
                 if batch or not self._measure_patience():
                     await self._send_batch(batch)
                 if not batch:
@@ -61,14 +61,14 @@ class AnswerFollower:
 
     async def send_whole(self) -> None:
         """Sends the answer when it is complete."""
-        async with self._watch():
-            pieces = [piece async for batch in self._feed.read_pieces() for piece in batch]
+        with self._watch():
+            pieces = [piece async for batch in self._feed for piece in batch]
             result = await _get_result(self._run)
             body = self._writer.build_whole(pieces, result)
             await self._exchange.send_json(body, headers=self._headers)
 
-    @contextlib.asynccontextmanager
-    async def _watch(self) -> AsyncIterator[None]:
+    @contextlib.contextmanager
+    def _watch(self) -> Iterator[None]:
         """Stops the ask when its client goes, or when nobody follows it any more."""
         watcher = asyncio.create_task(self._stop_at_end(), name=f"client of {self._run.id}")
         try:

@@ -148,6 +148,8 @@ class Admission:
         """Submits the hold; raises `PromotionUsedUp` when the promotion has no place left, and what
         the ledger refuses."""
         question = draft.question
+        if quote.promotion is None:
+            return await self._ledger.submit(self._build_hold(draft, quote, candidate, ()))
         for _ in range(PROMOTION_ATTEMPTS):
             async with self._deals.promotions.reserve_use(
                 quote.promotion, question.person.id, question.id

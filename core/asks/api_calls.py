@@ -8,10 +8,9 @@ slows its supplier down.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 from core.asks.types import AskRefusal
 from core.money import Credits, Tokens
@@ -91,7 +90,7 @@ class AnswerFeed:
     """The pieces of one answer, from the task that serves it to the one reader."""
 
     def __init__(self) -> None:
-        self._unread: deque[AnswerPiece] = deque()
+        self._unread: list[AnswerPiece] = []
         self._unread_bytes = 0
         self._came, self._taken = asyncio.Event(), asyncio.Event()
         self._is_closed, self._is_interrupted = False, False
@@ -128,23 +127,23 @@ class AnswerFeed:
         self._is_interrupted = True
         self._came.set()
 
-    async def read_pieces(self) -> AsyncIterator[Sequence[AnswerPiece]]:
-        """Yields what came since the last time, all at once, until the end."""
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Sequence[AnswerPiece]:
+        """What came since the last time, all at once, until the end."""
         while True:
             if self._unread:
-                pieces = tuple(self._unread)
-                self._unread.clear()
-                self._unread_bytes = 0
+                pieces, self._unread, self._unread_bytes = self._unread, [], 0
                 self._taken.set()
-                yield pieces
-            elif self._is_closed:
-                return
-            elif self._is_interrupted:
+                return pieces
+            if self._is_closed:
+                raise StopAsyncIteration
+            if self._is_interrupted:
                 self._is_interrupted = False
-                yield ()
-            else:
-                self._came.clear()
-                await self._came.wait()
+                return ()
+            self._came.clear()
+            await self._came.wait()
 
 
 def merge_pieces(pieces: Sequence[AnswerPiece]) -> list[AnswerPiece]:

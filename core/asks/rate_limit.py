@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from typing import ClassVar
 
 import sqlalchemy as sa
@@ -79,26 +79,31 @@ class RateLimiter:
         self._admission_times: dict[str, deque[float]] = {}
         self._running_counts: Counter[str] = Counter()
 
-    @contextlib.asynccontextmanager
-    async def admit(self, question: Question) -> AsyncIterator[Question]:
-        """Counts an ask that is admitted inside, until `release`, unless it is refused there; gives
-        the question as it may be asked. Raises `FeaturePaused`, `PersonBlocked`, `RateLimited`,
-        `TooManyConcurrentAsks`, `DailyLimitReached`, `OwnDailyLimitReached`, `UnpaidWorkSpent`,
-        `PicturesPaused`, `NoOwnKeyAvailable`."""
+    async def admit(self, question: Question) -> Question:
+        """Counts an ask until `release`; gives the question as it may be asked. What is done with
+        that until it runs stands inside `release_refused`. Raises `FeaturePaused`,
+        `PersonBlocked`, `RateLimited`, `TooManyConcurrentAsks`, `DailyLimitReached`,
+        `OwnDailyLimitReached`, `UnpaidWorkSpent`, `PicturesPaused`, `NoOwnKeyAvailable`."""
         await self._deals.load_person(question.person.id)
         self._check_limits(question)
         self._record_start(question)
         try:
             await self._check_daily_limits(question)
-            allowed = await self._unpaid_work.restrict_question(question)
-            try:
-                yield allowed
-            except NoKeyAvailable:
-                if allowed.person is question.person:
-                    raise
-                raise NoOwnKeyAvailable(question.model) from None
+            return await self._unpaid_work.restrict_question(question)
         except BaseException:
             self.release(question)
+            raise
+
+    @contextlib.contextmanager
+    def release_refused(self, question: Question, allowed: Question) -> Iterator[None]:
+        """A context that counts the ask no more where it is refused inside; raises
+        `NoOwnKeyAvailable` where that is for what `admit` allowed."""
+        try:
+            yield
+        except BaseException as refusal:
+            self.release(question)
+            if isinstance(refusal, NoKeyAvailable) and allowed.person is not question.person:
+                raise NoOwnKeyAvailable(question.model) from None
             raise
 
     def _check_limits(self, question: Question) -> None:

@@ -120,7 +120,8 @@ class AskService:
         elif self._recording_count >= RECORDINGS_MAX:
             raise TooManyAsks
         try:
-            async with self._rate_limiter.admit(question) as allowed:
+            allowed = await self._rate_limiter.admit(question)
+            with self._rate_limiter.release_refused(question, allowed):
                 run = await self._admission.admit(allowed)
         except (AskRefusal, FeaturePaused, PersonBlocked):
             if await self._repository.has_ask(question.id):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,13 +65,12 @@ class AnthropicAdapter:
                 yield limits
             events = AnswerEvents(answer)
             reading = _MessageReading(events)
-            async with aclosing(events.read()) as stream:
-                async for _, data in stream:
-                    for stream_event in reading.read_event(data):
-                        events.mark_progress()
-                        yield stream_event
-                    if reading.is_over:
-                        break
+            async for _, data in events:
+                for stream_event in reading.read_event(data):
+                    events.mark_progress()
+                    yield stream_event
+                if reading.is_over:
+                    break
             require_end(events)
             await http.drain_body(answer)
             yield reading.build_finish()

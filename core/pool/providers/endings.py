@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from core.pool.providers import sse
 from core.pool.providers.transport import BROKEN, SupplierAnswer
@@ -60,7 +58,7 @@ class AnswerEvents:
     fault of the connection is one any more. Events that bring nothing come to an end too."""
 
     def __init__(self, answer: SupplierAnswer) -> None:
-        self._answer = answer
+        self._events = sse.EventReader(answer)
         self._deadline: float | None = None
         #: How many came since the last one that brought something.
         self._empty = 0
@@ -85,26 +83,26 @@ class AnswerEvents:
         if self._empty > EMPTY_EVENTS_MAX:
             raise SupplierFault(Fault.UNAVAILABLE, code="empty")
 
-    async def read(self) -> AsyncGenerator[tuple[bytes, bytes], None]:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> sse.Event:
         """(Name, data) of each event until the stream's end, or until enough was waited. Raises
         `SupplierFault` where too many bring nothing (`mark_progress`)."""
-        async with aclosing(sse.read_events(self._answer)) as events:
-            try:
-                async for event in events:
-                    self._count()
-                    yield event
-                    if self.has_ended:
-                        break
-                while self.has_ended:
-                    async with asyncio.timeout_at(self._deadline):
-                        event = await anext(events)
-                    self._count()
-                    yield event
-            except StopAsyncIteration:
-                return
-            except (*BROKEN, SupplierFault):
-                if not self.has_ended:
-                    raise
+        try:
+            event = self._events.take_parsed() or await self._wait_for_event()
+            self._count()
+        except (*BROKEN, SupplierFault):
+            if self.has_ended:
+                raise StopAsyncIteration from None
+            raise
+        return event
+
+    async def _wait_for_event(self) -> sse.Event:
+        if self._deadline is None:
+            return await anext(self._events)
+        async with asyncio.timeout_at(self._deadline):
+            return await anext(self._events)
 
 
 def require_end(events: AnswerEvents) -> None:

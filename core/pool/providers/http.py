@@ -161,6 +161,8 @@ async def read_body(answer: SupplierAnswer, max_bytes: int = _LIST_BYTES_MAX) ->
 async def drain_body(answer: SupplierAnswer) -> None:
     """Reads the few bytes after a stream's last event, so that its connection can be used again;
     how it ends does not matter any more."""
+    if answer.is_read:
+        return
     with contextlib.suppress(*BROKEN):
         async with asyncio.timeout(_DRAIN_SECONDS):
             async for _ in answer:

@@ -6,7 +6,6 @@ What they vary is an `OpenAIDialect`.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -134,14 +133,13 @@ class OpenAIAdapter:
                 yield limits
             events = AnswerEvents(answer)
             reading = _ChatReading(events)
-            async with aclosing(events.read()) as stream:
-                async for _, data in stream:
-                    if data.strip() == b"[DONE]":
-                        events.mark_end(has_usage=True)
-                        break
-                    for event in reading.read_chunk(data):
-                        events.mark_progress()
-                        yield event
+            async for _, data in events:
+                if data.strip() == b"[DONE]":
+                    events.mark_end(has_usage=True)
+                    break
+                for event in reading.read_chunk(data):
+                    events.mark_progress()
+                    yield event
             require_end(events)
             await http.drain_body(answer)
             for event in reading.tool_calls.finish():

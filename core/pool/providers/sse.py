@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator
-from typing import Final
+from collections.abc import AsyncIterable, Iterator
+from typing import Final, Self
 
 from core.pool.providers.transport import BROKEN
 from core.pool.providers.types import Fault, SupplierFault
@@ -30,37 +30,62 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 #: Fields that an event may begin with.
 _FIELDS: Final = frozenset((b"data", b"event", b"error"))
 
+_PLAIN: Final = b"data: "
+
 Event = tuple[bytes, bytes]
 
 
-async def read_events(body: AsyncIterable[bytes]) -> AsyncGenerator[Event, None]:
-    """Yields (event name, data) of each event that has data; raises `SupplierFault` past a bound.
+class EventReader:
+    """Reads a body: gives (event name, data) of each event that has data; raises `SupplierFault`
+    past a bound. The name is empty where the server gives none."""
 
-    The name is empty where the server gives none.
-    """
-    parser, total, in_a_row = EventParser(), 0, 0
-    try:
-        async for chunk in body:
-            total += len(chunk)
-            if total > STREAM_BYTES_MAX:
+    def __init__(self, body: AsyncIterable[bytes]) -> None:
+        self._chunks, self._parser = aiter(body), EventParser()
+        #: Events of what was read last; and what of that wasn't parsed yet.
+        self._parsed: Iterator[Event] = iter(())
+        self._unparsed = b""
+        self._total = self._in_a_row = 0
+        self._is_over = False
+        self._fault: Exception | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while (event := self.take_parsed()) is None:
+            if self._is_over:
+                raise self._fault or StopAsyncIteration
+            await self._read_on()
+        return event
+
+    def take_parsed(self) -> Event | None:
+        """The next event that takes no reading; None where there is none."""
+        return next(self._parsed, None)
+
+    async def _read_on(self) -> None:
+        # What has come already is read without waiting: others wait then.
+        if self._in_a_row >= _SLICE_BYTES:
+            self._in_a_row = 0
+            await asyncio.sleep(0)
+        if not self._unparsed:
+            try:
+                chunk = await anext(self._chunks)
+            except StopAsyncIteration:
+                self._is_over, self._parsed = True, self._parser.finish()
+                return
+            except BROKEN as error:
+                # The connection broke behind what came, perhaps behind an event whose newline is
+                # missing.
+                self._is_over, self._fault = True, error
+                self._parsed = (one for one in self._parser.finish() if is_whole(one[1]))
+                return
+            self._total += len(chunk)
+            if self._total > STREAM_BYTES_MAX:
                 raise SupplierFault(Fault.UNAVAILABLE, code="oversize")
-            for at in range(0, len(chunk), _SLICE_BYTES):
-                piece = chunk[at : at + _SLICE_BYTES]
-                for event in parser.feed(piece):
-                    yield event
-                # What has come already is read without waiting: others wait then.
-                in_a_row += len(piece)
-                if in_a_row >= _SLICE_BYTES:
-                    in_a_row = 0
-                    await asyncio.sleep(0)
-    except BROKEN:
-        # The connection broke behind what came, perhaps behind an event whose newline is missing.
-        for name, data in parser.finish():
-            if is_whole(data):
-                yield name, data
-        raise
-    for event in parser.finish():
-        yield event
+            self._unparsed = chunk
+        piece, self._unparsed = self._unparsed[:_SLICE_BYTES], self._unparsed[_SLICE_BYTES:]
+        self._in_a_row += len(piece)
+        self._parsed = self._parser.feed(piece)
 
 
 class EventParser:
@@ -85,16 +110,31 @@ class EventParser:
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """Events that `chunk` completes; raises `SupplierFault` past a bound."""
-        for event in self._feed(chunk):
+        if self._head is not None:
+            chunk = self._read_head(chunk)
+        for event in self._split_plainly(chunk) or self._feed(chunk):
             self._silent_bytes = self._silent_lines = 0
             yield event
         self._silent_bytes += len(chunk)
         if self._silent_bytes > SILENT_BYTES_MAX:
             raise SupplierFault(Fault.UNAVAILABLE, code="silent")
 
+    def _split_plainly(self, chunk: bytes) -> list[Event] | None:
+        """The events of bytes that are nothing but whole events of one line of data each, as nearly
+        all come; None where they may be anything else."""
+        is_midway = self._pending or self._data or self._name or self._ended_by_cr
+        if is_midway or self._is_bare or self._is_narrow:
+            return None
+        if not chunk.endswith(b"\n\n") or b"\r" in chunk:
+            return None
+        events = []
+        for block in chunk[:-2].split(b"\n\n"):
+            if len(block) <= len(_PLAIN) or not block.startswith(_PLAIN) or b"\n" in block:
+                return None
+            events.append((b"", block[len(_PLAIN) :]))
+        return events
+
     def _feed(self, chunk: bytes) -> Iterator[Event]:
-        if self._head is not None:
-            chunk = self._read_head(chunk)
         if self._is_bare:
             self._keep(self._pending, chunk)
             return

@@ -80,6 +80,11 @@ class SupplierAnswer:
             raise StopAsyncIteration
         return chunk
 
+    @property
+    def is_read(self) -> bool:
+        """Whether its end was read."""
+        return self._response.content.at_eof()
+
     async def aclose(self) -> None:
         """Leaves the connection to other calls, or closes it where the answer isn't over."""
         self._response.release()

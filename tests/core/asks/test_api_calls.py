@@ -57,9 +57,7 @@ async def begin(tom: Service, *, per_day: int = 1_000, id_: str = "", **call: ob
 
 async def read_all(run: AskRun) -> str:
     assert run.feed is not None
-    return "".join(
-        [api_calls.read_text(one) async for pieces in run.feed.read_pieces() for one in pieces]
-    )
+    return "".join([api_calls.read_text(one) async for pieces in run.feed for one in pieces])
 
 
 async def spent_today(tom: Service) -> int:
@@ -99,7 +97,7 @@ async def test_a_caller_who_goes_pays_for_what_came(
         await tom.openai.arrived(1)
         assert run.feed is not None
         if shown:
-            async for _ in run.feed.read_pieces():
+            async for _ in run.feed:
                 if run.text == "".join(CHUNKS[:shown]):
                     break
         run.stop()
@@ -206,7 +204,7 @@ async def test_a_feed_hands_over_everything_in_order_and_waits_when_full() -> No
         feed.close()
 
     task = asyncio.create_task(fill())
-    seen: list[Sequence[object]] = [batch async for batch in feed.read_pieces()]
+    seen: list[Sequence[object]] = [batch async for batch in feed]
     await task
     assert list(itertools.chain(*seen)) == pieces
     assert max(map(len, seen)) <= api_calls.UNREAD_BYTES_MAX // 10_000 + 1
@@ -219,7 +217,7 @@ async def test_an_ask_of_a_dead_process_is_free_and_frees_its_cap(
         tom.openai.script(Says(chunks=CHUNKS, hangs_after=10))
         run = await begin(tom)
         assert run.feed is not None
-        async for _ in run.feed.read_pieces():
+        async for _ in run.feed:
             if run.text == "".join(CHUNKS[:10]):
                 break
         await tom.app.services.asks.asks._heartbeat.record([run])

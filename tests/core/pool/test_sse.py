@@ -26,14 +26,14 @@ async def test_events_before_a_broken_connection_are_given() -> None:
         yield b"data: 1\n\ndata: [DONE]"
         raise aiohttp.ClientPayloadError("cut")
 
-    events = sse.read_events(broken())
+    events = sse.EventReader(broken())
     assert [await anext(events), await anext(events)] == [(b"", b"1"), (b"", b"[DONE]")]
     with pytest.raises(aiohttp.ClientPayloadError):
         await anext(events)
 
 
 async def parsed(*chunks: bytes) -> list[tuple[bytes, bytes]]:
-    return [event async for event in sse.read_events(_body(*chunks))]
+    return [event async for event in sse.EventReader(_body(*chunks))]
 
 
 async def test_the_forms_that_servers_use() -> None:
@@ -96,7 +96,7 @@ async def test_others_have_their_turn_while_much_is_there_at_once() -> None:
             await asyncio.sleep(0)
 
     others = asyncio.create_task(count())
-    async for _ in sse.read_events(_body(*[b'data: {"x":1}\n\n' * 20_000] * 2)):
+    async for _ in sse.EventReader(_body(*[b'data: {"x":1}\n\n' * 20_000] * 2)):
         read += 1
     others.cancel()
     assert read == 40_000
@@ -107,3 +107,22 @@ async def test_an_endless_stream_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sse, "STREAM_BYTES_MAX", 1_000)
     with pytest.raises(SupplierFault, match="oversize"):
         await parsed(*[b"data: x\n\n"] * 1_000)
+
+
+@given(
+    blocks=st.lists(
+        st.sampled_from(
+            ["data: 1", "data: {}", "data:2", "data: ", "data", ": x", "event: e\ndata: 3", "", "\n",
+             "data: 4\ndata: 5", "data: [DONE]", "id: 1", "data: 6\r", "\r", "error: no"]
+        ),
+        max_size=8,
+    ),
+    end=st.sampled_from(["\n\n", "\n", "", "\r\n\r\n"]),
+)  # fmt: skip
+async def test_whole_events_are_what_their_bytes_are_one_by_one(
+    blocks: list[str], end: str
+) -> None:
+    """What comes as nothing but whole events is read in one go, and to the same."""
+    stream = ("\n\n".join(blocks) + end).encode()
+    one_by_one = [bytes([byte]) for byte in stream]
+    assert await parsed(b"data: 0\n\n", stream) == await parsed(b"data: 0\n\n", *one_by_one)

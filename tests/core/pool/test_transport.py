@@ -178,6 +178,10 @@ async def test_an_adapter_can_be_tried_without_a_server() -> None:
                 raise StopAsyncIteration
             return self._unread.pop()
 
+        @property
+        def is_read(self) -> bool:
+            return not self._unread
+
         async def aclose(self) -> None: ...
 
     client = http.SupplierClient(Served())
