@@ -23,16 +23,15 @@ class ChatReplyWriter:
 
     def __init__(self, facts: ReplyFacts) -> None:
         self._facts = facts
-        usage: dict[str, None] = {"usage": None} if facts.includes_usage else {}
+        # What stands around each delta is made once, and put together as text.
         head = dump_json({**self._name("chat.completion.chunk"), "choices": []})
         self._head = b"data: " + head.removesuffix(b"[]}") + b'[{"index":0,"delta":'
-        self._tail = dump_json({"logprobs": None, "finish_reason": None})[1:] + b"]"
-        self._tail = b"," + self._tail + (b"," + dump_json(usage)[1:] if usage else b"}") + b"\n\n"
+        self._tail = b'}],"usage":null}\n\n' if facts.includes_usage else b"}]}\n\n"
         self._begun_calls: set[int] = set()
 
     def begin(self) -> bytes:
         """See `ReplyWriter`."""
-        return self._write_chunk({"role": "assistant", "content": ""})
+        return self._write_chunk(b'{"role":"assistant","content":""}')
 
     def write_pieces(self, pieces: Sequence[AnswerPiece]) -> bytes:
         """See `ReplyWriter`."""
@@ -47,13 +46,12 @@ class ChatReplyWriter:
     def end(self, result: AskResult) -> bytes:
         """See `ReplyWriter`."""
         finish = self._name_finish(result, bool(self._begun_calls))
-        usage: dict[str, None] = {"usage": None} if self._facts.includes_usage else {}
-        choice = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": finish}
+        last = self._write_chunk(b"{}", dump_json(finish))
+        if not self._facts.includes_usage:
+            return last + _DONE
         named = self._name("chat.completion.chunk")
-        events = [{**named, "choices": [choice], **usage}]
-        if self._facts.includes_usage:
-            events.append({**named, "choices": [], "usage": _build_usage(result)})
-        return b"".join(b"data: %s\n\n" % dump_json(one) for one in events) + _DONE
+        told = dump_json({**named, "choices": [], "usage": _build_usage(result)})
+        return b"%sdata: %s\n\n%s" % (last, told, _DONE)
 
     def build_whole(self, pieces: Sequence[AnswerPiece], result: AskResult) -> dict[str, Any]:
         """See `ReplyWriter`."""
@@ -91,15 +89,20 @@ class ChatReplyWriter:
             "model": facts.model,
         }
 
-    def _write_chunk(self, delta: dict[str, Any]) -> bytes:
-        return self._head + dump_json(delta) + self._tail
+    def _write_chunk(self, delta: bytes, finish: bytes = b"null") -> bytes:
+        return b'%s%s,"logprobs":null,"finish_reason":%s%s' % (
+            self._head,
+            delta,
+            finish,
+            self._tail,
+        )
 
-    def _list_deltas(self, piece: AnswerPiece) -> list[dict[str, Any]]:
+    def _list_deltas(self, piece: AnswerPiece) -> list[bytes]:
         match piece:
             case TextDelta(text):
-                return [{"content": text}] if text else []
+                return [b'{"content":%s}' % dump_json(text)] if text else []
             case ReasoningDelta(text=text):
-                return [{"reasoning_content": text}] if text else []
+                return [b'{"reasoning_content":%s}' % dump_json(text)] if text else []
             case ToolCallDelta(index=index, name=name, arguments=arguments):
                 deltas: list[dict[str, Any]] = []
                 if index not in self._begun_calls:
@@ -109,7 +112,7 @@ class ChatReplyWriter:
                     deltas.append({**call, "type": "function", "function": function})
                 if arguments:
                     deltas.append({"index": index, "function": {"arguments": arguments}})
-                return [{"tool_calls": [one]} for one in deltas]
+                return [b'{"tool_calls":[%s]}' % dump_json(one) for one in deltas]
 
     def _gather_calls(self, pieces: Sequence[AnswerPiece]) -> list[dict[str, Any]]:
         """The calls of tools in their order, each whole."""

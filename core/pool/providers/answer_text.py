@@ -30,6 +30,9 @@ _BLANKS_MAX: Final = 256
 #: of which one long token may be the most: a server that sends more doesn't heed the limit.
 _BYTES_PER_TOKEN, _BYTES_LEAST = 16, 4_096
 
+#: How an answer ends that is longer than its limit can have made.
+_CUT: Final = Finish("length", None)
+
 
 def max_answer_bytes(limit: Tokens) -> int:
     """The most bytes of text that are taken of an answer of so many tokens at most."""
@@ -60,17 +63,17 @@ class AnswerText:
         """What a supplier's event comes to: its text, made fit to be shown; before its `Finish`, or
         a tool's call, what was kept. What is beyond the bound ends the answer by its length, a stop
         sequence as the model's own end does."""
-        shown: tuple[StreamEvent, ...]
-        end = Finish("length", None)
+        shown: Iterable[StreamEvent]
+        end = _CUT
         match event:
             case TextDelta():
-                shown = tuple(self.add_piece(event.text))
+                shown = self.add_piece(event.text)
             case ToolCallDelta() | ReasoningDelta() if not self._tells_all:
                 return (ReasoningDelta(),) if isinstance(event, ReasoningDelta) else ()
             case ToolCallDelta():
                 shown = (*self.finish(), *self._take_call(event))
             case ReasoningDelta():
-                shown = tuple(self._take_thoughts(event))
+                shown = self._take_thoughts(event)
             case Finish():
                 shown, end = tuple(self.finish()), event
                 if not self.is_cut:
@@ -87,7 +90,7 @@ class AnswerText:
         """The events of a piece."""
         text = self._joiner.add_piece(piece)
         if self._is_at_start or self._is_thinking:
-            return self._read(text)
+            return tuple(self._read(text))
         return self._show(text)
 
     def finish(self) -> Iterator[StreamEvent]:
@@ -147,7 +150,9 @@ class AnswerText:
             return False
         if self._room is None:
             return True
-        size = sum(len(one) if one.isascii() else len(one.encode()) for one in texts)
+        size = 0
+        for one in texts:
+            size += len(one) if one.isascii() else len(one.encode())
         self.is_cut = size > self._room
         self._room = max(0, self._room - size)
         return not self.is_cut

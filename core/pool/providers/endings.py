@@ -78,11 +78,6 @@ class AnswerEvents:
         """The event at hand brought a piece of the answer."""
         self._empty = 0
 
-    def _count(self) -> None:
-        self._empty += 1
-        if self._empty > EMPTY_EVENTS_MAX:
-            raise SupplierFault(Fault.UNAVAILABLE, code="empty")
-
     def __aiter__(self) -> Self:
         return self
 
@@ -91,11 +86,15 @@ class AnswerEvents:
         `SupplierFault` where too many bring nothing (`mark_progress`)."""
         try:
             event = self._events.take_parsed() or await self._wait_for_event()
-            self._count()
         except (*BROKEN, SupplierFault):
             if self.has_ended:
                 raise StopAsyncIteration from None
             raise
+        self._empty += 1
+        if self._empty > EMPTY_EVENTS_MAX:
+            if self.has_ended:
+                raise StopAsyncIteration
+            raise SupplierFault(Fault.UNAVAILABLE, code="empty")
         return event
 
     async def _wait_for_event(self) -> sse.Event:

@@ -35,6 +35,7 @@ _LIST_BYTES_MAX = 8 << 20
 
 _HEADERS = {"User-Agent": "creditbot", "Accept": "application/json, text/event-stream"}
 
+_decode = json.JSONDecoder().raw_decode
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -172,6 +173,11 @@ async def drain_body(answer: SupplierAnswer) -> None:
 def parse_json(content: bytes) -> Any:
     """The JSON of a body; raises `SupplierFault` when it is none."""
     try:
+        if content.startswith(b'{"'):  # UTF-8 for sure, as nearly all is
+            text = content.decode("utf-8", "surrogatepass")
+            value, end = _decode(text)
+            if end == len(text):
+                return value
         return json.loads(content)
     except (ValueError, RecursionError):
         raise SupplierFault(Fault.UNAVAILABLE, code="not_json") from None

@@ -237,9 +237,9 @@ class _ChatReading:
         yield from _to_stream_events(said)
         yield from self.tool_calls.read(said.get("tool_calls"))
         reason = choice.get("finish_reason")
-        if is_failure(reason):
-            raise faults.fault_from_event(chunk)
         if reason:
+            if is_failure(reason):
+                raise faults.fault_from_event(chunk)
             self._reason = read_finish_reason(reason)
         if reason or whole:
             self._events.mark_end(has_usage=self._usage is not None)

@@ -6,7 +6,7 @@ raised; a call whose idle connection the server had just closed is sent once mor
 
 from __future__ import annotations
 
-import functools
+import asyncio
 import io
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextvars import ContextVar
@@ -58,24 +58,32 @@ class SupplierAnswer:
     """An answer whose headers came. Its bytes are read as they come, and may be read on after they
     were left; to be closed by whoever asked."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+    def __init__(self, response: aiohttp.ClientResponse, read_seconds: float) -> None:
+        """A read may take `read_seconds` at most."""
+        self._response, self._read_seconds = response, read_seconds
         self.status: int = response.status
         #: By their names, whatever their case.
         self.headers: Mapping[str, str] = response.headers
+        self._loop = asyncio.get_running_loop()
+        #: Since when a read waits; None while none does.
+        self._waits_since: float | None = None
+        # Looked at from time to time: an alarm for each read would cost more than the read.
+        self._alarm = self._loop.call_later(read_seconds, self._break_silence)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
         """The next bytes; raises one of `BROKEN` once those are read that came before."""
-        reader = self._response.content
+        reader, self._waits_since = self._response.content, self._loop.time()
         try:
             chunk = await reader.readany()
         except BROKEN:
             chunk = _read_rest(reader)
             if not chunk:
                 raise
+        finally:
+            self._waits_since = None
         if not chunk:
             raise StopAsyncIteration
         return chunk
@@ -87,8 +95,17 @@ class SupplierAnswer:
 
     async def aclose(self) -> None:
         """Leaves the connection to other calls, or closes it where the answer isn't over."""
+        self._alarm.cancel()
         self._response.release()
         await self._response.wait_for_close()
+
+    def _break_silence(self) -> None:
+        since, now = self._waits_since, self._loop.time()
+        left = self._read_seconds - (0.0 if since is None else now - since)
+        if left > 0:
+            self._alarm = self._loop.call_later(left, self._break_silence)
+        else:
+            self._response.content.set_exception(aiohttp.SocketTimeoutError("silent"))
 
 
 class Transport:
@@ -106,9 +123,9 @@ class Transport:
         body: bytes | AsyncIterable[bytes] | None,
         read_seconds: float,
     ) -> SupplierAnswer:
-        """Sends a request and waits for the answer's headers; `read_seconds` at most between two
-        reads. Where a server closed a connection while it was idle, at the very moment at which it
-        was used again, nothing was read of the call: it is sent once more. Raises one of
+        """Sends a request and waits for the answer's headers, `read_seconds` at most, as later for
+        each read. Where a server closed a connection while it was idle, at the very moment at which
+        it was used again, nothing was read of the call: it is sent once more. Raises one of
         `BROKEN`."""
         if not url.isprintable():  # aiohttp would leave out the rest in silence
             raise aiohttp.InvalidURL(url)
@@ -118,19 +135,15 @@ class Transport:
         for is_last in (False, True):
             _was_reused.set(False)
             try:
-                response = await self._session.request(
-                    method,
-                    url,
-                    data=_wrap_body(body),
-                    headers=headers,
-                    timeout=_build_timeout(read_seconds),
-                    allow_redirects=False,
-                )
+                async with asyncio.timeout(read_seconds):
+                    response = await self._session.request(
+                        method, url, data=_wrap_body(body), headers=headers, allow_redirects=False
+                    )
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 if is_last or not _was_reused.get() or not is_repeatable:
                     raise
             else:
-                return SupplierAnswer(response)
+                return SupplierAnswer(response, read_seconds)
         raise AssertionError
 
     async def aclose(self) -> None:
@@ -144,17 +157,11 @@ def _create_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=_Connector(limit=0, ttl_dns_cache=300, keepalive_timeout=_KEEP_ALIVE_SECONDS),
         cookie_jar=aiohttp.DummyCookieJar(),
+        # How long reads may take is measured here: aiohttp sets two alarms for each.
+        timeout=aiohttp.ClientTimeout(
+            total=None, connect=_CONNECT_SECONDS, sock_connect=_CONNECT_SECONDS
+        ),
         trust_env=False,
-    )
-
-
-@functools.cache
-def _build_timeout(read_seconds: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(
-        total=None,
-        connect=_CONNECT_SECONDS,
-        sock_connect=_CONNECT_SECONDS,
-        sock_read=read_seconds,
     )
 
 

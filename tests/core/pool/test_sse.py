@@ -112,8 +112,8 @@ async def test_an_endless_stream_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
 @given(
     blocks=st.lists(
         st.sampled_from(
-            ["data: 1", "data: {}", "data:2", "data: ", "data", ": x", "event: e\ndata: 3", "", "\n",
-             "data: 4\ndata: 5", "data: [DONE]", "id: 1", "data: 6\r", "\r", "error: no"]
+            ["data: 1", "data: {}", "data:2", "data: ", "data", ": x", "event: e\ndata: 3", "",
+             "\n", "data: 4\ndata: 5", "data: [DONE]", "id: 1", "data: 6\r", "\r", "error: no"]
         ),
         max_size=8,
     ),

@@ -60,14 +60,22 @@ async def server() -> AsyncIterator[str]:
         request.transport.close()
         return response
 
+    async def hang(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"half")
+        await asyncio.Event().wait()
+        return response
+
     async def move(_: web.Request) -> web.Response:
         raise web.HTTPFound("/echo")
 
     app = web.Application(client_max_size=4 << 20)
     app.router.add_route("*", "/echo", echo)
     app.router.add_route("*", "/cut", cut)
+    app.router.add_route("*", "/hang", hang)
     app.router.add_route("*", "/move", move)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -99,6 +107,14 @@ async def test_what_came_before_the_end_is_given(client: http.SupplierClient, se
     async with aclosing(await client.send("GET", f"{server}/cut", headers={})) as answer:
         assert await anext(answer) == b"half"
         with pytest.raises(aiohttp.ClientPayloadError):
+            await anext(answer)
+
+
+async def test_a_read_that_brings_nothing_ends(client: http.SupplierClient, server: str) -> None:
+    sent = await client.send("GET", f"{server}/hang", headers={}, read_seconds=0.2)
+    async with aclosing(sent) as answer:
+        assert await anext(answer) == b"half"
+        with pytest.raises(aiohttp.SocketTimeoutError):
             await anext(answer)
 
 
