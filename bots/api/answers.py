@@ -56,7 +56,7 @@ class AnswerFollower:
                 if not batch:
                     self._set_alarm()
             result = await self._wait_for_result()
-            start = b"" if self._exchange.is_begun else await self._begin()
+            start = b"" if self._exchange.is_begun else self._begin()
             await self._exchange.write(start + self._writer.end(result), is_last=True)
 
     async def send_whole(self) -> None:
@@ -118,13 +118,13 @@ class AnswerFollower:
         content = self._writer.write_pieces(batch) if batch else self._writer.keep_alive()
         if not content:  # thoughts of which nothing is told, or what waits for its turn
             return
-        start = b"" if self._exchange.is_begun else await self._begin()
+        start = b"" if self._exchange.is_begun else self._begin()
         self._spoke_at = self._loop.time()
         await self._exchange.write(start + content)
 
-    async def _begin(self) -> bytes:
-        """Sends the head; what the answer begins with is to be sent with what follows."""
-        await self._exchange.begin(200, _STREAM_TYPE, (*_STREAM_HEADERS, *self._headers))
+    def _begin(self) -> bytes:
+        """Makes the head; what the answer begins with is to be sent with what follows."""
+        self._exchange.begin(200, _STREAM_TYPE, (*_STREAM_HEADERS, *self._headers))
         return self._writer.begin()
 
 
@@ -154,5 +154,5 @@ async def replay_answer(
         await exchange.send_json(writer.build_whole(pieces, result), headers=headers)
         return
     content = writer.begin() + writer.write_pieces(pieces) + writer.end(result)
-    await exchange.begin(200, _STREAM_TYPE, (*_STREAM_HEADERS, *headers))
+    exchange.begin(200, _STREAM_TYPE, (*_STREAM_HEADERS, *headers))
     await exchange.write(content, is_last=True)

@@ -225,7 +225,7 @@ class AskEndpoint:
         self, cap: TokenCap, model: Model, request: ApiRequest, prefix: str, digest: bytes
     ) -> ApiCall:
         options = request.options
-        if not model.thinking:
+        if not model.thinking and (options.effort or options.thinking):
             options = replace(options, effort="", thinking="")
         return ApiCall(
             cap=cap,

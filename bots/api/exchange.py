@@ -42,6 +42,7 @@ class Exchange:
         self.request_id = request_id
         #: Whether the head of the answer, and its last byte, are out.
         self.is_begun, self.is_finished = False, False
+        self._head: Message | None = None
 
     def get_header(self, name: bytes) -> str:
         """A header's value, of several the first; empty where there is none."""
@@ -97,8 +98,8 @@ class Exchange:
             pass
         return not self.is_finished
 
-    async def begin(self, status: int, type_: bytes, headers: Headers = ()) -> None:
-        """Sends the head of the answer."""
+    def begin(self, status: int, type_: bytes, headers: Headers = ()) -> None:
+        """Makes the head of the answer, which is sent with what is written first."""
         self.is_begun = True
         request = self.request_id.encode()
         told = [
@@ -108,22 +109,22 @@ class Exchange:
             (b"request-id", request),
             *headers,
         ]
-        await self._send_message({"type": "http.response.start", "status": status, "headers": told})
+        self._head = {"type": "http.response.start", "status": status, "headers": told}
 
     async def write(self, content: bytes, *, is_last: bool = False) -> None:
         """Sends a part of the answer; the last one together with its end, for clients hang up when
         they have read what says that all was said. Raises `ClientGone` for one that reads no
         more."""
         self.is_finished = is_last
-        await self._send_message(
-            {"type": "http.response.body", "body": content, "more_body": not is_last}
-        )
-
-    async def _send_message(self, message: Message) -> None:
-        """An answer before on the same connection may not have been read either."""
         try:
             async with asyncio.timeout(READER_SECONDS):
-                await self._send(message)
+                # An answer before on the same connection may not have been read either.
+                if self._head is not None:
+                    head, self._head = self._head, None
+                    await self._send(head)
+                await self._send(
+                    {"type": "http.response.body", "body": content, "more_body": not is_last}
+                )
         except TimeoutError:
             raise ClientGone from None
 
@@ -131,7 +132,7 @@ class Exchange:
         """Sends a whole answer."""
         body = dump_json(value)
         length = (b"content-length", str(len(body)).encode())
-        await self.begin(status, b"application/json", (length, *headers))
+        self.begin(status, b"application/json", (length, *headers))
         await self.write(b"" if self.method == "HEAD" else body, is_last=True)
 
     async def send_error(self, error: ApiError) -> None:

@@ -106,7 +106,7 @@ class TokenUseRecorder:
 
     async def _tell_half_spent(self, token: ApiToken) -> None:
         day = as_day_number(self._clock.now_ms())
-        if (token.id, day) in self._half_told or (token.id, day) in self._half_left:
+        if (token.id, day) in self._half_left or (token.id, day) in self._half_told:
             return
         used = await self._repository.measure_spending(token.id, day)
         if used.units * 2 < token.per_day.units:

@@ -291,6 +291,8 @@ class Admission:
         if deal is None:
             raise _no_key_refusal(draft.question)
         quote = await self._quote_price(draft, deal.price)
+        if not deal.tier and deal.promotion is None:
+            return quote
         return replace(quote, tier=deal.tier, promotion=deal.promotion)
 
     async def _quote_price(self, draft: AskDraft, price: Price) -> Quote:
@@ -317,7 +319,7 @@ class Admission:
             asked_limit=None if call is None else call.answer_limit,
             min_limit=draft.min_limit,
         )
-        if call is not None:
+        if call is not None and draft.pictures:
             return replace(quote, pictures=draft.pictures, picture_tokens=draft.picture_tokens)
         if not (history.branched or draft.has_files):
             return quote

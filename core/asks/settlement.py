@@ -22,7 +22,7 @@ contributed one at most what was held. How much more that is than what was held 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from core import chart
 from core.api_tokens.caps import build_cap_release
@@ -268,7 +268,7 @@ def raise_low_counts(told: Usage, ours: Usage, text: str) -> Usage:
     is_text_long = len(text) >= _COUNTABLE_CHARACTERS
     if told.output.is_zero or (is_text_long and 4 * told.output.units < ours.output.units):
         output_tokens = ours.output
-    return replace(told, input=input_tokens, output=output_tokens)
+    return Usage(input_tokens, output_tokens, told.cached, told.cache_written, told.audio)
 
 
 def calculate_bill(
@@ -299,15 +299,15 @@ def calculate_bill(
     if not is_true:
         seen = Usage(min(told.input, ours.input), min(told.output, ours.output))
     # A picture may count as far less than it counts as at most.
-    billed = raise_low_counts(told, replace(ours, input=quote.text_tokens), text)
+    billed = raise_low_counts(told, Usage(quote.text_tokens, delivered_tokens), text)
     context = model.context
     most = max(context, ours.input)
-    possible = replace(
-        billed,
+    possible = Usage(
         input=min(billed.input, most),
         output=min(billed.output, max(context, quote.answer_limit)),
         cached=min(billed.cached, most),
         cache_written=min(billed.cache_written, most - min(billed.cached, most)),
+        audio=billed.audio,
     )
     cost = _cap_cost(costs.calculate_call_cost(candidate.route, possible, at_ms), candidate)
     pictures = _limit_pictures(quote, candidate, seen)
