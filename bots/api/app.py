@@ -89,8 +89,7 @@ class _ApiApp:
         """Answers one request, whatever happens."""
         if scope["type"] != "http":
             return
-        request = ids.new_id("req", self._clock.now_ms())
-        exchange = Exchange(scope, receive, send, request)
+        exchange = Exchange(scope, receive, send, lambda: ids.new_id("req", self._clock.now_ms()))
         try:
             await self._answer(exchange)
         except ClientGone:

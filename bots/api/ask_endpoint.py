@@ -50,7 +50,7 @@ from core.pool.vault import Vault
 from core.pricing.catalogue import Model
 
 #: What a longer prompt begins with is digested on a thread.
-_INLINE_CHARS_MAX: Final = 1 << 20
+_INLINE_CHARS_MAX: Final = 1 << 17
 #: A derived id has as many characters after its prefix as any other.
 _DERIVED_CHARS: Final = 26
 #: An ask that runs is asked about again then.

@@ -28,10 +28,12 @@ class ClientGone(Exception):
 
 
 class Exchange:
-    """A request that is being answered. Its `request_id` names it to its client; for an ask it is
-    the ask's id."""
+    """A request that is being answered."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, make_id: Callable[[], str]
+    ) -> None:
+        """`make_id` makes an id for a request that gets no other."""
         self._receive, self._send = receive, send
         self.path: str = scope["path"]
         self.method: str = scope["method"]
@@ -39,10 +41,21 @@ class Exchange:
         client = scope.get("client")
         self.peer: str = client[0] if client else ""
         self.headers: list[tuple[bytes, bytes]] = list(scope["headers"])
-        self.request_id = request_id
+        self._make_id, self._request_id = make_id, ""
         #: Whether the head of the answer, and its last byte, are out.
         self.is_begun, self.is_finished = False, False
         self._head: Message | None = None
+
+    @property
+    def request_id(self) -> str:
+        """The id that names it to its client; for an ask it is the ask's."""
+        if not self._request_id:
+            self._request_id = self._make_id()
+        return self._request_id
+
+    @request_id.setter
+    def request_id(self, ask: str) -> None:
+        self._request_id = ask
 
     def get_header(self, name: bytes) -> str:
         """A header's value, of several the first; empty where there is none."""

@@ -92,7 +92,9 @@ class AnswerFeed:
     def __init__(self) -> None:
         self._unread: list[AnswerPiece] = []
         self._unread_bytes = 0
-        self._came, self._taken = asyncio.Event(), asyncio.Event()
+        self._came = asyncio.Event()
+        #: Tells whoever waits until there is less to read; None while nobody does.
+        self._taken: asyncio.Event | None = None
         self._is_closed, self._is_interrupted = False, False
         #: How long pieces waited for their reader, in seconds.
         self.held_up_seconds = 0.0
@@ -109,7 +111,7 @@ class AnswerFeed:
         try:
             async with asyncio.timeout(READER_SECONDS):
                 while self._unread_bytes > UNREAD_BYTES_MAX:
-                    self._taken.clear()
+                    self._taken = asyncio.Event()
                     await self._taken.wait()
         except TimeoutError:
             return False
@@ -135,7 +137,8 @@ class AnswerFeed:
         while True:
             if self._unread:
                 pieces, self._unread, self._unread_bytes = self._unread, [], 0
-                self._taken.set()
+                if self._taken is not None:
+                    self._taken.set()
                 return pieces
             if self._is_closed:
                 raise StopAsyncIteration

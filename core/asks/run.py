@@ -61,8 +61,8 @@ class AskRun:
         #: How the supplier said that the answer ended.
         self.ending: Finish | None = None
         self._pieces: list[AnswerPiece] = []
-        self._may_serve = asyncio.Event()
-        self._may_serve.set()
+        #: Says that its supplier may be asked; None where it may from the beginning.
+        self._may_serve: asyncio.Event | None = None
         self._parts: list[str] = []
         self._changed = asyncio.Event()
         self._deadline: asyncio.Timeout | None = None
@@ -114,16 +114,17 @@ class AskRun:
     def delay_serving(self) -> None:
         """Its supplier isn't asked before `begin_serving`: it is seen first whether its answer can
         be shown. To be called before the event loop goes on."""
-        self._may_serve.clear()
+        self._may_serve = asyncio.Event()
 
     def begin_serving(self) -> None:
         """Its supplier may be asked."""
-        self._may_serve.set()
+        if self._may_serve is not None:
+            self._may_serve.set()
 
     async def wait_to_serve(self) -> None:
         """Returns when its supplier may be asked, it is stopped, or a chat was waited for too
         long."""
-        if not self._may_serve.is_set():
+        if self._may_serve is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_DELAY_SECONDS_MAX):
                     await self._may_serve.wait()
@@ -166,7 +167,7 @@ class AskRun:
         """Ends the ask soon; what was delivered is billed. A second time does nothing."""
         self.was_interrupted = not (by_asker or self.is_stopping)
         self.is_stopping = True
-        self._may_serve.set()
+        self.begin_serving()
         if self._deadline is not None and not self._deadline.expired():
             self._deadline.reschedule(0)
 

@@ -211,7 +211,8 @@ class _ChatReading:
             chunk = http.parse_json(data)
             if not isinstance(chunk, dict) or chunk.get("error") or _is_minimax_error(chunk):
                 raise faults.fault_from_event(chunk)
-            self._read_usage(chunk)
+            if (found := _find_usage(chunk)) is not None:
+                self._take_usage(found)
             if choices := chunk.get("choices"):
                 yield from self._read_choice(choices[0], chunk)
             elif "choices" not in chunk and "usage" not in chunk and _is_error(chunk):
@@ -235,7 +236,8 @@ class _ChatReading:
         whole = choice.get("message") if "delta" not in choice else None
         said = choice.get("delta") or whole or {}
         yield from _to_stream_events(said)
-        yield from self.tool_calls.read(said.get("tool_calls"))
+        if calls := said.get("tool_calls"):
+            yield from self.tool_calls.read(calls)
         reason = choice.get("finish_reason")
         if reason:
             if is_failure(reason):
@@ -244,9 +246,7 @@ class _ChatReading:
         if reason or whole:
             self._events.mark_end(has_usage=self._usage is not None)
 
-    def _read_usage(self, chunk: Mapping[str, Any]) -> None:
-        if (found := _find_usage(chunk)) is None:
-            return
+    def _take_usage(self, found: Usage) -> None:
         self._usage = found if self._usage is None else _merge_usage(self._usage, found)
         if self._events.has_ended:
             self._events.mark_end(has_usage=True)
@@ -268,6 +268,8 @@ def _headers(target: CallTarget) -> dict[str, str]:
 
 def _to_stream_events(delta: Mapping[str, Any]) -> list[StreamEvent]:
     content = delta.get("content") or delta.get("refusal")
+    if content and len(delta) == 1 and isinstance(content, str):  # as nearly all come
+        return [TextDelta(content)]
     events: list[StreamEvent] = []
     if thought := (delta.get("reasoning_content") or delta.get("reasoning")):
         events.append(ReasoningDelta(thought if isinstance(thought, str) else ""))

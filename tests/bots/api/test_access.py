@@ -122,7 +122,7 @@ def test_addresses_are_believed_from_proxies_alone(
         "headers": [(b"x-forwarded-for", one.encode()) for one in forwarded],
     }
     nothing = cast("Any", None)
-    assert control.find_address(Exchange(scope, nothing, nothing, "req_1")) == found
+    assert control.find_address(Exchange(scope, nothing, nothing, lambda: "req_1")) == found
 
 
 async def test_nobody_on_this_machine_is_believed_unasked() -> None:
@@ -230,7 +230,7 @@ async def test_two_words_about_where_a_body_ends_are_one_too_many() -> None:
         "method": "POST",
         "headers": [(b"content-length", b"2"), (b"transfer-encoding", b"chunked")],
     }
-    exchange = Exchange(scope, receive, send, "req_1")
+    exchange = Exchange(scope, receive, send, lambda: "req_1")
     with pytest.raises(Exception, match="400"):
         exchange.check_framing()
     await exchange.send_json({"a": 1})

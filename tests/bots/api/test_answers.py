@@ -231,7 +231,7 @@ async def test_a_client_that_goes_while_the_last_byte_is_sent_has_read_all() -> 
         return {"type": "http.disconnect"}
 
     scope = {"path": "/v1/chat/completions", "method": "POST", "headers": []}
-    exchange = Exchange(scope, receive, send, "ask_1")
+    exchange = Exchange(scope, receive, send, lambda: "ask_1")
     run = FakeRun(cast("Any", SimpleNamespace(id="ask_1")))
     facts = ReplyFacts("ask_1", MODEL, 0, 1, includes_usage=True, seal_thought=lambda *_: "")
     await run.say(TextDelta("all"))
