@@ -33,10 +33,11 @@ import aiohttp
 
 from benchmarks import peers, scale, supplier
 from benchmarks.ask import new_database
+from bots.api.access import REQUESTS_AT_ONCE
 
-#: As many of one person's as may run at once make all the slow streams.
-PEOPLE = 64
 SLOW_STREAMS = 500
+#: As many of one person's as may run at once make all the slow streams.
+PEOPLE = -(-SLOW_STREAMS // REQUESTS_AT_ONCE)
 _LONG_CHARS = 400_000
 _LONG_CALLS = 30
 _SENTENCE = "Why is the sky blue, and what of it changes when the sun goes down on a clear day? "
