@@ -7,6 +7,7 @@ import os
 import shutil
 import ssl
 import tempfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from tests.support.databases import (
     sqlite_url,
     store,
 )
+from tests.support.size import size
 
 __all__ = [
     "clock",
@@ -58,10 +60,14 @@ ssl.create_default_context = functools.cache(ssl.create_default_context)
 _DATABASES = frozenset(__all__) - {"clock"}
 #: Whoever reads files starts the processes that read them.
 _PROCESSES = frozenset(("files",))
-_SYSTEM = Path(__file__).parent / "system"
+_TESTS = Path(__file__).parent
+_SYSTEM = _TESTS / "system"
+#: Where statements differ between the two kinds of database, or processes die.
+_ON_BOTH = (_TESTS / "core" / "ledger", _TESTS / "core" / "db", _SYSTEM)
+_KINDS = ("sqlite", "postgresql")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks each test by what it needs: whole processes or a database (where its folder or its
     fixtures show it), or neither; others say so themselves. Orders them backwards: tests of the
     whole system are the longest, and a long one that begins last is waited for while other
@@ -77,3 +83,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         else:
             item.add_marker("unit")
     items.sort(key=lambda item: item.path, reverse=True)
+    if config.args == config.getini("testpaths") and size(small=1, full=2) == 1:
+        left_out = [item for item in items if not _runs_at_small_size(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if _runs_at_small_size(item)]
+
+
+def _runs_at_small_size(item: pytest.Item) -> bool:
+    """Above the store one kind of database a test will do, by its name; `make soak`, and tests that
+    are named on the command line, run on both."""
+    spec = getattr(item, "callspec", None)
+    kind = spec.params.get("database_url") if spec else None
+    if kind not in _KINDS or any(item.path.is_relative_to(folder) for folder in _ON_BOTH):
+        return True
+    name = item.nodeid.replace(kind, "")
+    return kind == _KINDS[zlib.crc32(name.encode()) % 2]

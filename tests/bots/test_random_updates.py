@@ -28,7 +28,7 @@ from tests.support.size import size
 pytestmark = pytest.mark.slow
 
 #: On each platform half of them; the talk goes on after so many.
-COUNT, ROUND = size(small=10_000, full=500_000), 500
+COUNT, ROUND = size(small=4_000, full=500_000), 500
 #: What may stay of them, in bytes: the same tables are filled and emptied all the time.
 GROWTH_MAX = 40_000_000
 

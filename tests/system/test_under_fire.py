@@ -194,7 +194,7 @@ async def test_every_ask_ends_honestly_and_no_key_is_drawn_too_far(
     database_url: str, clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streaming, "FIRST_TEXT_SECONDS", PATIENCE_S)
-    monkeypatch.setitem(http._TIMEOUT["timeout"], "read", PATIENCE_S)
+    monkeypatch.setattr(http, "READ_SECONDS", PATIENCE_S)
     async with fire(database_url, clock, seed=6) as made:
         await under_fire(made)
         cards, openai = await made.cards(), made.bobs.service.openai
