@@ -6,8 +6,8 @@ that `tests/bots/api/test_transcripts.py` replays.
 The command, of whole paths, runs in an empty folder and finds a server on loopback at `BASE`
 (before /v1), with `KEY` and `MODEL`. It is answered as the API does: by a thought and a call of its
 first tool, or of the one that `TOOL` names; after a tool's result by a sentence; and where it wants
-JSON by what its schema allows. What is kept has no long text, no tools after the eighth, and
-nothing of the machine.
+JSON by what its schema allows. What is kept is the form of what was sent: no text of theirs, no
+tools after the eighth, and nothing of the machine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ _SAID: Final = "Sunny, 21 degrees."
 #: What comes back of an answer is told by its next turn.
 _THOUGHT: Final = "Let me see."
 _SECONDS: Final = 90
-_TEXT_CHARS, _TOOLS_KEPT = 200, 8
+_TEXT_CHARS, _TOOLS_KEPT = 24, 8
+#: What stands for texts: some, and some that speak of JSON, on which answers by a form depend.
+_WORDS: Final = ("Words of theirs.", "Words of theirs on JSON.")
+#: Of a schema, what is written for a reader.
+_PROSE: Final = frozenset(("description", "title", "examples", "default", "const"))
 #: The only headers of which anything depends.
 _HEADERS: Final = ("accept", "anthropic-version", "anthropic-beta", "idempotency-key")
 _PATHS: Final = ("/v1/chat/completions", "/v1/messages", "/v1/messages/count_tokens")
@@ -174,19 +178,63 @@ def _delta(kind: str, **fields: Any) -> dict[str, Any]:
     return {"type": f"{kind}_delta", **fields}
 
 
-def shrink(value: Any, name: str = "") -> Any:
-    """The same with long texts cut, tools after the eighth left out."""
+def shrink(body: dict[str, Any]) -> dict[str, Any]:
+    """A body of the same form, of which no sentence is somebody else's: words stand for its texts,
+    and its tools have names of their own only where those are called."""
+    rest = _shrink_value({name: one for name, one in body.items() if name != "tools"})
+    told = json.dumps(rest)
+    tools = [
+        _shrink_tool(tool, number, told)
+        for number, tool in enumerate(body.get("tools", ())[:_TOOLS_KEPT], 1)
+    ]
+    return {name: tools if name == "tools" else rest[name] for name in body}
+
+
+def _shrink_value(value: Any, name: str = "") -> Any:
     if name == "user_id":
         return "somebody"
+    if name in {"schema", "parameters", "input_schema"} and isinstance(value, dict):
+        return _shrink_schema(value)
     if isinstance(value, str):
         is_data = name in {"url", "data"} or value.startswith("{")
-        return value if is_data or len(value) <= _TEXT_CHARS else value[:_TEXT_CHARS] + " …"
+        is_words = name == "description" or (len(value) > _TEXT_CHARS and " " in value)
+        return value if is_data or not is_words else _WORDS["json" in value.lower()]
     if isinstance(value, dict):
-        return {key: shrink(one, key) for key, one in value.items()}
+        return {key: _shrink_value(one, key) for key, one in value.items()}
     if isinstance(value, list):
-        kept = value[:_TOOLS_KEPT] if name == "tools" else value
-        return [shrink(one, name) for one in kept]
+        return [_shrink_value(one, name) for one in value]
     return value
+
+
+def _shrink_tool(tool: dict[str, Any], number: int, told: str) -> dict[str, Any]:
+    named = tool.get("function", tool)
+    shrunk: dict[str, Any] = _shrink_value(named)
+    if "name" in named and f'"{named["name"]}"' not in told:
+        shrunk["name"] = f"tool_{number}"
+    return {**_shrink_value(tool), "function": shrunk} if "function" in tool else shrunk
+
+
+def _shrink_schema(schema: Any) -> Any:
+    """The same with fields and choices numbered; the rest of a schema is its form."""
+    if isinstance(schema, list):
+        return [_shrink_schema(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    fields = {name: f"field_{number}" for number, name in enumerate(schema.get("properties", ()))}
+    shrunk: dict[str, Any] = {}
+    for name, value in schema.items():
+        match name:
+            case "properties" | "$defs" | "definitions":
+                shrunk[name] = {fields.get(k, k): _shrink_schema(one) for k, one in value.items()}
+            case "required":
+                shrunk[name] = [fields.get(field, field) for field in value]
+            case "enum":
+                shrunk[name] = [f"choice {number}" for number in range(len(value))]
+            case _ if name in _PROSE and isinstance(value, str):
+                shrunk[name] = _WORDS[False]
+            case _:
+                shrunk[name] = _shrink_schema(value)
+    return shrunk
 
 
 async def _record(name: str, version: str, command: Sequence[str]) -> None:
@@ -205,7 +253,8 @@ async def _record(name: str, version: str, command: Sequence[str]) -> None:
             process.kill()
             await process.wait()
         await recorder.stop()
-        text = json.dumps(shrink(recorder.requests), ensure_ascii=False)
+        shrunk = [one | {"body": shrink(one["body"])} for one in recorder.requests]
+        text = json.dumps(shrunk, ensure_ascii=False)
         text = text.replace(folder, "/home/me").replace(base, "http://localhost")
     file = TRANSCRIPTS / f"{name}.jsonl"
     lines = [{"client": f"{name} {version}", "source": "recorded"}, *json.loads(text)]
