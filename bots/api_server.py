@@ -100,7 +100,8 @@ def _read_result(ask: str, kept: dict[str, Any]) -> AskResult:
         output_tokens=Tokens(kept["output_tokens"]),
         cached_tokens=Tokens(kept["cached_tokens"]),
         cache_written_tokens=Tokens(kept["cache_written_tokens"]),
-        reasoning_tokens=Tokens(kept["reasoning_tokens"]),
+        # Answers that were kept by the version before say nothing of it.
+        reasoning_tokens=Tokens(kept.get("reasoning_tokens", 0)),
         charge=Credits(kept["charge"]),
         failure=AskFailure(kept["failure"]),
         finish_reason=kept["finish_reason"],

@@ -22,7 +22,7 @@ contributed one at most what was held. How much more that is than what was held 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core import chart
 from core.api_tokens.caps import build_cap_release
@@ -268,7 +268,9 @@ def raise_low_counts(told: Usage, ours: Usage, text: str) -> Usage:
     is_text_long = len(text) >= _COUNTABLE_CHARACTERS
     if told.output.is_zero or (is_text_long and 4 * told.output.units < ours.output.units):
         output_tokens = ours.output
-    return Usage(input_tokens, output_tokens, told.cached, told.cache_written, told.audio)
+    if (input_tokens, output_tokens) == (told.input, told.output):
+        return told
+    return replace(told, input=input_tokens, output=output_tokens)
 
 
 def calculate_bill(

@@ -207,3 +207,22 @@ def test_a_model_that_thinks_is_not_asked_below_a_useful_limit(
     assert quote(has_more_room=True).answer_limit.units == (
         16_000 if limit == 8_000 else quote().answer_limit.units
     )
+
+
+def test_thoughts_that_are_told_apart_make_no_estimate() -> None:
+    model, text = MODELS[0], "Because. " * 40
+    quote = make_quote(100, 2_000)
+    route = model.routes[0]
+    held = COSTS.calculate_max_cost(route, quote.prompt_tokens, quote.answer_limit, AT_MS)
+    told = Usage(quote.prompt_tokens, Tokens(300), reasoning=Tokens(200))
+    bill = calculate_bill(
+        AnswerEnding(Outcome.DONE, usage=told, was_reasoning=True),
+        model=model,
+        quote=quote,
+        candidate=Candidate("key_1", route.provider, route, held),
+        costs=COSTS,
+        at_ms=AT_MS,
+        text=text,
+        delivered_tokens=Tokens(90),
+    )
+    assert (bill.usage, bill.is_estimated) == (told, False)
