@@ -1,13 +1,16 @@
 """What nine people wait while a tenth repeats questions that suppliers refuse, against the same
 nine beside a tenth whose questions are answered.
 
-    python -m benchmarks.shared_harm [--times 25] [--rounds 3]
+    python -m benchmarks.shared_harm [--times 15] [--rounds 8]
 
 The whole service on SQLite in this process, its supplier on loopback: an answer takes 30 ms there,
 a refusal comes at once. Nine people ask one question after the other; the tenth asks `times`
 questions: with each kind of refusal, and with answers before and after, on three keys, one key, and
-two contributed ones. A wait is the time from the message to the settled answer. Goal (issue): the
-95th percentile beside refusals ≤ 1.1 × that beside answers; nobody of the nine goes without.
+two contributed ones. A wait is the time from the message to the settled answer. A round is answers,
+refusals twice, answers; its ratio is the 95th percentile beside refusals ÷ that beside answers, and
+its yardstick the second answers' ÷ the first answers'. Printed is the median over the rounds, and
+between which two rounds the true median lies nineteen times in twenty. Goal (issue): ≤ 1.1; nobody
+of the nine goes without.
 Commits wait for the disk: `TMPDIR` may name a folder in memory, where other work shares it.
 """
 
@@ -17,11 +20,12 @@ import argparse
 import asyncio
 import itertools
 import logging
+import math
 import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvloop
 
@@ -60,13 +64,17 @@ class _Rounds:
         is_harmful = "HARM" in body["messages"][-1]["content"]
         return REFUSALS[self._kind] if is_harmful and self._kind != ANSWERED else _answer()
 
-    async def play(self, kind: str, times: int) -> list[float]:
-        """The waits of the nine, in seconds, while the tenth asks; all are people who never asked
-        before."""
-        self._kind = kind
-        people = [self._one.someone(str(next(self._numbers))) for _ in range(_PEOPLE + 1)]
+    async def welcome(self, count: int) -> list[service.Service]:
+        """People who never asked before, warm."""
+        people = [self._one.someone(str(next(self._numbers))) for _ in range(count)]
         for someone in people:
             assert await someone.answer(f"/ask gpt-4{_WORDS}"), "all are warm"
+        return people
+
+    async def play(self, nine: list[service.Service], kind: str, times: int) -> list[float]:
+        """The waits of the nine, in seconds, while a tenth asks whom nothing has limited yet."""
+        self._kind = kind
+        (tenth,) = await self.welcome(1)
         ended, waits = asyncio.Event(), list[float]()
 
         async def ask_on(someone: service.Service) -> None:
@@ -77,18 +85,41 @@ class _Rounds:
                 assert isinstance(answer, Answer), answer
                 assert answer.text == "Because.", answer
 
-        others = [asyncio.create_task(ask_on(one)) for one in people[:_PEOPLE]]
+        others = [asyncio.create_task(ask_on(one)) for one in nine]
         for _ in range(times):
-            await people[-1].says(f"/ask gpt-4 HARM{_WORDS}")
+            await tenth.says(f"/ask gpt-4 HARM{_WORDS}")
             await asyncio.sleep(_ANSWER_SECONDS)
         ended.set()
         await asyncio.gather(*others)
         return waits
 
 
-async def _measure(keys: int, times: int, rounds: int) -> dict[str, tuple[float, float]]:
-    """For each kind the 95th percentiles beside answers and beside it, in seconds."""
-    found: dict[str, tuple[float, float]] = {}
+class Case(NamedTuple):
+    """What one kind of refusal did to the nine: ratios, one a round."""
+
+    beside_refusals: list[float]
+    beside_answers: list[float]
+
+
+def _ninety_fifth(waits: list[float]) -> float:
+    return statistics.quantiles(waits, n=20)[-1]
+
+
+async def _compare(played: _Rounds, kind: str, times: int, rounds: int) -> Case:
+    case = Case([], [])
+    for _ in range(rounds):
+        nine = await played.welcome(_PEOPLE)
+        first, *refused, last = [
+            await played.play(nine, turn, times) for turn in (ANSWERED, kind, kind, ANSWERED)
+        ]
+        p95 = _ninety_fifth(list(itertools.chain(*refused)))
+        case.beside_refusals.append(p95 / _ninety_fifth(first + last))
+        case.beside_answers.append(_ninety_fifth(last) / _ninety_fifth(first))
+    return case
+
+
+async def _measure(keys: int, times: int, rounds: int) -> dict[str, Case]:
+    """A case for each kind of refusal, on one pool."""
     clock, policy = SystemClock(), EarningPolicy(TAKES_OPENAI)
     with tempfile.TemporaryDirectory() as folder:
         database = f"sqlite:///{Path(folder) / 'bench.db'}"
@@ -100,31 +131,37 @@ async def _measure(keys: int, times: int, rounds: int) -> dict[str, tuple[float,
                 for owner in ("ann", "bob"):
                     await Market(one, clock).contributes(owner, f"sk-of-{owner}-000000000", "1000")
             played = _Rounds(one)
-            for kind in REFUSALS:
-                waits: dict[str, list[float]] = {ANSWERED: [], kind: []}
-                for _ in range(rounds):
-                    for turn in (ANSWERED, kind, kind, ANSWERED):
-                        waits[turn] += await played.play(turn, times)
-                beside_answers, beside_refusals = (
-                    statistics.quantiles(each, n=20)[-1] for each in waits.values()
-                )
-                found[kind] = beside_answers, beside_refusals
-    return found
+            return {kind: await _compare(played, kind, times, rounds) for kind in REFUSALS}
+
+
+def _interval(ratios: list[float]) -> tuple[float, float]:
+    """Between which two of them their true median lies with 95 % at least: by ranks, so nothing is
+    assumed of how they are spread. The least and the greatest where there are fewer than six."""
+    ordered, outside = sorted(ratios), 0
+    rank, total = 0, 2 ** len(ordered)
+    while 40 * (outside := outside + math.comb(len(ordered), rank)) <= total:
+        rank += 1
+    return ordered[max(rank - 1, 0)], ordered[-max(rank, 1)]
+
+
+def _line(ratios: list[float]) -> str:
+    low, high = _interval(ratios)
+    return f"{statistics.median(ratios):.2f} ({low:.2f} to {high:.2f})"
 
 
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--times", type=int, default=25)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--times", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=8)
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     for pool, keys in POOLS.items():
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             found = runner.run(_measure(keys, arguments.times, arguments.rounds))
-        for kind, (beside_answers, p95) in found.items():
-            figures = f"{p95 * 1e3:6.1f} ÷ {beside_answers * 1e3:6.1f} ms"
-            print(f"{pool:16} {kind:24} {figures} = {p95 / beside_answers:.2f}")
+        for kind, case in found.items():
+            beside = f"{_line(case.beside_refusals)}; answers beside answers"
+            print(f"{pool:16} {kind:24} {beside} {_line(case.beside_answers)}", flush=True)
 
 
 if __name__ == "__main__":
