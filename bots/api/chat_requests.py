@@ -72,7 +72,9 @@ _HARMLESS: Final[dict[str, tuple[Any, ...]]] = {
     "moderation": (),
     "web_search_options": (),
 }
-FIELD_RULES: Final = FieldRules(_SERVED, _IGNORED, _HARMLESS)
+#: Some editors send that API's requests here, by the model's name.
+_REASONS: Final = {"input": "it is of the Responses API, which isn't served; messages are"}
+FIELD_RULES: Final = FieldRules(_SERVED, _IGNORED, _HARMLESS, _REASONS)
 
 
 def _as_list(value: object) -> object:

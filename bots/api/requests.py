@@ -111,6 +111,8 @@ class FieldRules:
     ignored: frozenset[str]
     #: Refused, but for these values, which say what holds anyway.
     harmless: Mapping[str, Collection[Any]]
+    #: Fields of another API, by which it is known, and what to say of it.
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_fields(body: object, rules: FieldRules, kind: type[WireModelT]) -> WireModelT:
@@ -118,6 +120,8 @@ def read_fields(body: object, rules: FieldRules, kind: type[WireModelT]) -> Wire
     isn't as it must be. What is null at the top is as if it weren't there."""
     if not isinstance(body, dict):
         raise refuse_request("The body must be a JSON object.")
+    for name in rules.reasons.keys() & body.keys():
+        raise refuse_parameter(name, rules.reasons[name])
     served = {}
     for name, value in body.items():
         if name in rules.served:

@@ -144,6 +144,13 @@ def test_openrouters_words_ask_for_the_same() -> None:
     assert parse_chat_request(plain) == parse_chat_request(ask_chat())
 
 
+def test_a_request_of_the_other_api_is_told_as_that() -> None:
+    body = {"model": "m", "include": [], "input": "why?"}
+    refused = refuse(chat_requests.parse_chat_request, body)
+    assert (refused.param, refused.status) == ("input", 400)
+    assert "Responses API" in refused.message
+
+
 def test_json_without_a_schema_is_asked_for_in_words_too() -> None:
     form = {"type": "json_object"}
     said = [{"role": "system", "content": "Answer in Json."}, *ask_chat()["messages"]]

@@ -35,9 +35,10 @@ from tests.support.service import Service, World
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.jsonl"))
 MODELS = {"openai": "gpt-6.1-sol", "anthropic": "claude-sonnet-5-5"}
 WELCOME = 1_000_000
-#: What is refused, by the name of which field, before whose suppliers: JSON without a schema is
-#: wanted where nobody says so in words, or of a maker that doesn't know it.
+#: What is refused, by the name of which field, before whose suppliers: another API's form, and JSON
+#: without a schema where nobody says so in words, or of a maker that doesn't know it.
 REFUSED = {
+    "cursor[2]": ("input", {"openai", "anthropic"}),
     "ai-openai-compatible[4]": ("response_format", {"openai", "anthropic"}),
     "instructor[2]": ("response_format", {"anthropic"}),
 }
