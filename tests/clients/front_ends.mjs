@@ -66,6 +66,56 @@ async function runLibrechat(llmConfig) {
   }
 }
 
+// LobeChat's runtime of models, with what its page sends of a new assistant. BUNDLE: esbuild's of the
+// two providers in its package, whose other packages it finds in a node_modules beside.
+async function runLobe(provider) {
+  const runtimes = await import(process.env.BUNDLE);
+  const openai = provider === "LobeOpenAI";
+  const runtime = new runtimes[provider]({ apiKey: KEY, baseURL: openai ? `${BASE}/v1` : BASE });
+  const usual = { model: MODEL, temperature: 1, top_p: 1, frequency_penalty: 0, presence_penalty: 0, stream: true };
+  const say = async (more) => (await runtime.chat({ ...usual, ...more }, { user: "somebody" })).text();
+  const careful = { role: "system", content: "You are careful." };
+  const sky = { role: "user", content: SKY };
+  const parameters = { type: "object", properties: { query: { type: "string" } }, required: ["query"] };
+  const named = { name: "web____search____builtin", description: "Searches the web.", parameters };
+  const tools = [{ type: "function", function: named }];
+  const call = { id: "call_1", type: "function", function: { name: named.name, arguments: '{"query": "sky"}' } };
+  const called = { role: "assistant", content: "", tool_calls: [call] };
+  const found = { role: "tool", name: named.name, tool_call_id: "call_1", content: "It scatters." };
+  const shown = { type: "image_url", image_url: { url: `data:image/png;base64,${PICTURE}`, detail: "auto" } };
+  await say({ messages: [careful, sky] });
+  await say({ messages: [sky], tools });
+  await say({ messages: [sky, called, found], tools });
+  await say({ messages: [{ role: "user", content: [{ type: "text", text: SKY }, shown] }] });
+  const thinking = { thinking: { type: "enabled", budget_tokens: 1024 }, enabledContextCaching: true };
+  await say({ messages: [careful, sky], max_tokens: 4000, ...(openai ? { reasoning_effort: "low" } : thinking) });
+  const schema = { name: "city", strict: true, schema: { ...parameters, additionalProperties: false } };
+  await runtime.generateObject({ model: MODEL, messages: [sky], schema }, { user: "somebody" });
+}
+
+// Cherry Studio's core, as its chats stream.
+async function runCherry(provider, settings, providerOptions) {
+  const { createExecutor } = await import("@cherrystudio/ai-core");
+  const { tool, stepCountIs } = await import("ai");
+  const { z } = await import("zod");
+  const executor = await createExecutor(provider, settings);
+  const say = async (content, more) => {
+    const run = await executor.streamText({ model: MODEL, messages: [{ role: "user", content }], ...more });
+    for await (const _ of run.fullStream);
+  };
+  const get_weather = tool({
+    description: "Tells the weather of a city.",
+    inputSchema: z.object({ city: z.string() }),
+    execute: ({ city }) => `Rain in ${city}`,
+  });
+  const image = { type: "image", image: PICTURE, mediaType: "image/png" };
+  await say(SKY, { system: "You are careful.", temperature: 1, topP: 1 });
+  await say(CITY, { tools: { get_weather }, stopWhen: stepCountIs(2) });
+  await say([{ type: "text", text: SKY }, image], { maxOutputTokens: 4096 });
+  await say(SKY, { maxOutputTokens: 3000, providerOptions });
+  await executor.generateText({ model: MODEL, messages: [{ role: "user", content: "hi" }] });
+}
+
 const told = { apiKey: KEY, baseURL: `${BASE}/v1` };
 const runs = {
   "ai-openai-compatible": async () =>
@@ -85,6 +135,12 @@ const runs = {
     const { ChatAnthropic } = await import("@langchain/anthropic");
     await runLangchain(new ChatAnthropic({ model: MODEL, apiKey: KEY, anthropicApiUrl: BASE, maxTokens: 1000 }));
   },
+  "lobe-chat-openai": () => runLobe("LobeOpenAI"),
+  "lobe-chat-anthropic": () => runLobe("LobeAnthropicAI"),
+  "cherry-openai-compatible": () =>
+    runCherry("openai-compatible", { ...told, name: "mine", includeUsage: true }, { mine: { reasoningEffort: "low" } }),
+  "cherry-anthropic": () =>
+    runCherry("anthropic", told, { anthropic: { thinking: { type: "enabled", budgetTokens: 1024 } } }),
   "librechat-agents-openai": () =>
     runLibrechat({
       provider: "openAI",

@@ -29,7 +29,7 @@ _KEY: Final = "a-key"
 _SAID: Final = "Sunny, 21 degrees."
 #: What comes back of an answer is told by its next turn.
 _THOUGHT: Final = "Let me see."
-_SECONDS: Final = 90
+_SECONDS: Final = 400
 _TEXT_CHARS, _TOOLS_KEPT = 24, 8
 #: What stands for texts: some, and some that speak of JSON, on which answers by a form depend.
 _WORDS: Final = ("Words of theirs.", "Words of theirs on JSON.")
