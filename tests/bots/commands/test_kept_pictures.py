@@ -39,6 +39,8 @@ from tests.support.service import Service
 GROUP = Place("telegram", "-5", private=False)
 GONE = "What was in the file is kept for a day and is gone"
 WHOLE, SMALL = (1_568, 1_176), (768, 576)
+#: Where only their number counts.
+THUMB = (64, 48)
 
 
 @pytest.fixture
@@ -48,10 +50,17 @@ async def tom(database_url: str, clock: TestClock) -> AsyncIterator[Service]:
         yield tom
 
 
-async def send(tom: Service, text: str = "why?", *, pictures: int = 1, **how: Any) -> Answer:
-    """A question about large pictures."""
+async def send(
+    tom: Service,
+    text: str = "why?",
+    *,
+    pictures: int = 1,
+    sides: tuple[int, int] = (1_600, 1_200),
+    **how: Any,
+) -> Answer:
+    """A question about pictures, large ones unless told otherwise."""
     tom.clock.advance(seconds=1)  # type: ignore[attr-defined]
-    sent = [sent_picture(make_jpeg(1_600, 1_200, colour=(20 * n, 0, 0))) for n in range(pictures)]
+    sent = [sent_picture(make_jpeg(*sides, colour=(20 * n, 0, 0))) for n in range(pictures)]
     return await tom.answer(text, attachments=sent, **how)
 
 
@@ -153,16 +162,16 @@ async def test_it_is_gone_after_a_day_and_its_mark_stays(tom: Service, clock: Te
 
 
 async def test_ten_are_kept_of_a_person(tom: Service) -> None:
-    first = await send(tom, pictures=3)
+    first = await send(tom, pictures=3, sides=THUMB)
     for _ in range(2):
-        await send(tom, pictures=3)
+        await send(tom, pictures=3, sides=THUMB)
     assert len(await export(tom)) == 9
-    await send(tom, pictures=2)
+    await send(tom, pictures=2, sides=THUMB)
     assert len(await export(tom)) == 8, "all of the oldest question go"
     again = await press(tom, first, "Again")
     assert isinstance(again, Answer)
     assert GONE in again.note
-    await send(tom, pictures=FILES_KEPT_MAX)
+    await send(tom, pictures=FILES_KEPT_MAX, sides=THUMB)
     assert len(await export(tom)) == FILES_KEPT_MAX
 
 

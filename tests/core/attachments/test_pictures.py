@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
+from core.attachments import reader
 from core.attachments.pictures import pack_picture, read_picture
 from core.attachments.reader import FileReader
 from core.attachments.types import (
@@ -53,6 +54,7 @@ from tests.support.pictures import (
 )
 from tests.support.random_pictures import make_random_picture
 from tests.support.size import size
+from tests.support.waiting_readers import WAITING
 
 #: What packing changes of a colour at most, of 255.
 _NEAR = 6
@@ -357,6 +359,7 @@ def _read_peak_kb() -> int:
 async def test_who_reads_a_picture_knows_nothing_of_the_service(
     files: FileReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reader, "_WARM", WAITING)
     monkeypatch.setenv("CREDITBOT_MASTER_KEY", "canary-of-the-environment")
     held = os.open(os.devnull, os.O_RDONLY)
     os.set_inheritable(held, True)

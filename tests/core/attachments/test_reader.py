@@ -36,6 +36,7 @@ from tests.support.documents import (
     make_xlsx,
 )
 from tests.support.inherited import list_inherited
+from tests.support.waiting_readers import WAITING
 
 #: Nearly all of them start processes.
 pytestmark = pytest.mark.system
@@ -48,6 +49,12 @@ async def files() -> AsyncIterator[FileReader]:
     made = FileReader()
     yield made
     await made.close()
+
+
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many processes wait for files as in the service."""
+    monkeypatch.setattr(module, "_WARM", WAITING)
 
 
 async def test_a_pdf_is_read_page_by_page(files: FileReader) -> None:
@@ -141,6 +148,7 @@ async def test_what_cannot_be_read_is_named(
     assert (await files.read_document(make_pdf(["Next."]))).text == "Next."
 
 
+@pytest.mark.usefixtures("waiting")
 async def test_damaged_files_end_nothing(files: FileReader) -> None:
     """Bytes of good files, changed at random."""
     chance = random.Random(2)
@@ -178,6 +186,7 @@ async def test_a_process_whose_words_nobody_takes_is_ended() -> None:
     assert not process.is_running
 
 
+@pytest.mark.usefixtures("waiting")
 async def test_readers_know_nothing_of_the_service(
     files: FileReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,6 +282,7 @@ def _ignore_file_size_signal() -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
 
+@pytest.mark.usefixtures("waiting")
 async def test_many_files_at_once_share_two_processes(files: FileReader) -> None:
     contents = [make_pdf([f"Page of {number}."]) for number in range(6)]
     found = await asyncio.gather(*map(files.read_document, contents))

@@ -182,7 +182,6 @@ def test_no_more_pages_come_than_were_asked_for() -> None:
 async def test_an_answer_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     script = "import sys\nwhile True: sys.stdout.buffer.write(bytes(1 << 20))"
     monkeypatch.setattr(module, "_COMMAND", (module.sys.executable, "-c", script))
-    monkeypatch.setattr(module, "_WARM", 0)
     files = FileReader()
     with pytest.raises(FileUnreadable) as raised:
         await files.read_picture(JPEG)
