@@ -176,9 +176,7 @@ def make_blank_png(width: int, height: int, *, colour_type: int = 0) -> bytes:
     """A PNG with all its pixels, black, in as few bytes as there are for them: grey of 1 bit, or
     of `colour_type` 2 (RGB) and 6 (RGBA) with 8."""
     bits = {0: 1, 2: 24, 6: 32}[colour_type]
-    row = bytes(1 + (width * bits + 7) // 8)
-    packer = zlib.compressobj(9)
-    data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    data = _pack_zeros((1 + (width * bits + 7) // 8) * height)
     return make_raw_png(width, height, data, depth=1 if bits == 1 else 8, colour_type=colour_type)
 
 
@@ -219,9 +217,21 @@ def make_vast_webp(width: int, height: int, *, kind: str = "VP8X") -> bytes:
 
 def make_text_bomb_png(megabytes: int) -> bytes:
     """A PNG of one pixel with words that unpack to so many megabytes."""
-    words = b"Comment\0\0" + zlib.compress(bytes(megabytes << 20), 9)
+    words = b"Comment\0\0" + _pack_zeros(megabytes << 20)
     data = zlib.compress(b"\0\xff\0\0")
     return make_raw_png(1, 1, data, more=[(b"zTXt", words)])
+
+
+def _pack_zeros(count: int) -> bytes:
+    """So many zeros as zlib packs them, at the cost of a megabyte: each begins anew, and so looks
+    like the one before."""
+    size, header = 1 << 20, b"\x78\xda"
+    packer = zlib.compressobj(9, wbits=-15)
+    megabyte = packer.compress(bytes(size)) + packer.flush(zlib.Z_FULL_FLUSH)
+    packer = zlib.compressobj(9, wbits=-15)
+    rest = packer.compress(bytes(count % size)) + packer.flush()
+    checksum = struct.pack(">I", count % 65_521 << 16 | 1)
+    return header + megabyte * (count // size) + rest + checksum
 
 
 def _make_chunk(kind: bytes, data: bytes) -> bytes:

@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator
 from importlib import resources
 
-import matplotlib.image
 import pytest
 from fontTools.ttLib import TTFont
 
@@ -57,6 +56,8 @@ def report_data(language: str) -> ReportChartData:
 @pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_no_sign_is_missing_in_any_chart(language: str, fonts: None) -> None:
+    import matplotlib.image
+
     # A sign that no font has is a warning of the library's, and warnings fail tests.
     pictures = [
         await draw_report_chart(report_data(language)),
