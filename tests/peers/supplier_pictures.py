@@ -89,13 +89,14 @@ class _Wrong(Exception):
 def build_jpeg(width: int, height: int, bytes_more: int = 0) -> bytes:
     """A JPEG of these sides with nothing in it, and as many bytes more in comments."""
     frame = struct.pack(">BHHBBBB", 8, height, width, 1, 1, 0x11, 0)
-    comments = b""
-    while bytes_more > 0:
-        length = min(bytes_more, 65_000)
-        comments += b"\xff\xfe" + struct.pack(">H", length + 2) + b"x" * length
-        bytes_more -= length
+    whole, rest = divmod(bytes_more, 65_000)
+    comments = _make_comment(65_000) * whole + (_make_comment(rest) if rest else b"")
     start = b"\xff\xc0" + struct.pack(">H", len(frame) + 2) + frame
     return b"\xff\xd8" + comments + start + b"\xff\xd9"
+
+
+def _make_comment(length: int) -> bytes:
+    return b"\xff\xfe" + struct.pack(">H", length + 2) + b"x" * length
 
 
 def read_picture(content: bytes) -> tuple[str, int, int]:
