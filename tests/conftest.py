@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.compiled_statements import share_built_statements
 from tests.support.databases import (
     clock,
     database_url,
@@ -57,6 +58,7 @@ def _use_memory() -> None:
 
 _use_memory()
 start_without_waiting()
+share_built_statements()
 # Whom certificates are to be from takes 30 ms to read, for each client of each test anew.
 ssl.create_default_context = functools.cache(ssl.create_default_context)
 #: Whoever needs one of these needs a database.
