@@ -1,7 +1,7 @@
 """The database as the rest of the program reads it.
 
-Reads run on a few threads, in transactions that end with them; on SQLite prepared ones have
-connections of their own. Writes are not here: every row is written by `core.ledger`.
+Reads run on a few threads, in transactions that end with them; prepared ones have connections of
+their own. Writes are not here: every row is written by `core.ledger`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -21,6 +21,9 @@ from core.db.migrate import DatabaseKind
 from core.db.prepared import PreparedSelect
 from core.db.readers import READER_THREADS, ReaderPool
 from core.db.sqlite_reads import SqliteReads
+
+if TYPE_CHECKING:
+    from core.db.postgres_reads import PostgresReads
 
 T = TypeVar("T")
 
@@ -35,7 +38,7 @@ class Database:
         self.dialect: Dialect = address.dialect
         self.kind = kind
         self._reader_pool = ReaderPool(engine, address.display_name)
-        self._sqlite_reads = SqliteReads(address) if address.dialect == "sqlite" else None
+        self._prepared_reads = _create_prepared_reads(address)
 
     @classmethod
     async def open(
@@ -82,9 +85,7 @@ class Database:
         """All rows of `statement`, as of now; `values` fill its bound parameters. Raises
         DatabaseUnavailable when it can't be read."""
         if isinstance(statement, PreparedSelect):
-            if self._sqlite_reads is not None:
-                return await self._sqlite_reads.fetch(statement, values or {})
-            statement = statement.statement
+            return await self._prepared_reads.fetch(statement, values or {})
         return await self._reader_pool.run(
             lambda connection: connection.execute(statement, values).all(),
             batchable=True,
@@ -102,6 +103,14 @@ class Database:
 
     async def close(self) -> None:
         """Waits for the reads that run, and closes every connection."""
-        if self._sqlite_reads is not None:
-            await self._sqlite_reads.close()
+        await self._prepared_reads.close()
         await asyncio.to_thread(self._reader_pool.close)
+
+
+def _create_prepared_reads(address: DatabaseAddress) -> SqliteReads | PostgresReads:
+    if address.dialect == "sqlite":
+        return SqliteReads(address)
+    # It loads PostgreSQL's driver, for whoever has such a database.
+    from core.db.postgres_reads import PostgresReads
+
+    return PostgresReads(address)

@@ -1,13 +1,13 @@
 """Statements that are built and compiled once, for the reads that every question needs.
 
-SQLAlchemy takes longer to build a small statement than SQLite to answer it. A prepared one is its
-text, the order of its parameters, and what its columns need to become Python's values.
+SQLAlchemy takes longer to build a small statement than a database to answer it. A prepared one is
+its text, the order of its parameters, and what its columns need to become Python's values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,16 +25,22 @@ class PreparedSelect:
         self.statement = statement
 
     @cached_property
-    def sqlite(self) -> SqliteText:
+    def sqlite(self) -> PreparedText:
         """The statement as SQLite reads it; compiled when it is first asked for."""
-        return SqliteText(self.statement)
+        return PreparedText(self.statement, _SQLITE)
+
+    @cached_property
+    def postgres(self) -> PreparedText:
+        """The same as PostgreSQL reads it."""
+        return PreparedText(self.statement, _get_postgres_dialect())
 
 
-class SqliteText:
-    """A statement's text for SQLite, with how to bind its parameters and read its rows."""
+class PreparedText:
+    """A statement's text for one kind of database, with how to bind its parameters and read its
+    rows."""
 
-    def __init__(self, statement: sa.Select[*tuple[Any, ...]]) -> None:
-        compiled = statement.compile(dialect=_SQLITE)
+    def __init__(self, statement: sa.Select[*tuple[Any, ...]], dialect: sa.Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
         if compiled.post_compile_params:
             raise ValueError("a list of unknown length can't be bound in a prepared statement")
         self.text = str(compiled)
@@ -49,7 +55,7 @@ class SqliteText:
         self._processors = [
             (at, processor)
             for at, column in enumerate(columns)
-            if (processor := _find_processor(column.type)) is not None
+            if (processor := _find_processor(column.type, dialect)) is not None
         ]
 
     def bind(self, values: Mapping[str, object]) -> list[object]:
@@ -71,5 +77,14 @@ class SqliteText:
         return tuple(values)
 
 
-def _find_processor(type_: sa.types.TypeEngine[Any]) -> Callable[[Any], Any] | None:
-    return type_.dialect_impl(_SQLITE).result_processor(_SQLITE, None)
+def _find_processor(
+    type_: sa.types.TypeEngine[Any], dialect: sa.Dialect
+) -> Callable[[Any], Any] | None:
+    return type_.dialect_impl(dialect).result_processor(dialect, None)
+
+
+@cache
+def _get_postgres_dialect() -> sa.Dialect:
+    """With parameters as the server itself numbers them. Loaded for whoever has such a database."""
+    make: Callable[..., sa.Dialect] = sa.make_url("postgresql+psycopg://").get_dialect()
+    return make(paramstyle="numeric_dollar")

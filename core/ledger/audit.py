@@ -40,7 +40,7 @@ class AuditResult:
 
 async def check_ledger(db: Database) -> AuditResult:
     """Audits the ledger in `db`. Raises DatabaseUnavailable when it can't be read."""
-    return await db.read_snapshot(audit_snapshot)
+    return await db.read_snapshot(audit_snapshot, retry=True)
 
 
 def audit_snapshot(connection: sa.Connection) -> AuditResult:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from core.clock import Clock
 from core.db import schema
 from core.db.database import Database
+from core.db.prepared import PreparedSelect
 from core.db.writes import Companion
 from core.ledger import prepare
 from core.ledger.batch import PhaseHook
@@ -35,6 +36,17 @@ from core.ledger.writer import BalanceRead, DayCorrection, WorkItem, Writer
 
 QUEUE_MAX = 8_192
 BATCH_MAX = 512
+
+#: On PostgreSQL, which takes a list as one parameter; on SQLite the writer knows the balances.
+_SELECT_BALANCES: Final = PreparedSelect(
+    sa.select(
+        schema.account.c.code,
+        schema.account.c.debits_pending,
+        schema.account.c.debits_posted,
+        schema.account.c.credits_pending,
+        schema.account.c.credits_posted,
+    ).where(schema.account.c.code == sa.any_(sa.bindparam("codes", type_=sa.ARRAY(sa.Text))))
+)
 
 
 def _ignore_phase(_phase: str) -> None:
@@ -152,16 +164,7 @@ class Ledger:
         )
 
     async def _fetch_balances(self, codes: list[str]) -> dict[str, Balance]:
-        account = schema.account.c
-        rows = await self.db.fetch(
-            sa.select(
-                account.code,
-                account.debits_pending,
-                account.debits_posted,
-                account.credits_pending,
-                account.credits_posted,
-            ).where(account.code.in_(codes))
-        )
+        rows = await self.db.fetch(_SELECT_BALANCES, {"codes": codes})
         return {row.code: Balance(*row[1:]) for row in rows}
 
     def _create_session(self) -> LedgerSession:

@@ -84,6 +84,8 @@ def test_a_list_of_unknown_length_is_refused() -> None:
     )
     with pytest.raises(ValueError, match="length"):
         _ = PreparedSelect(statement).sqlite
+    with pytest.raises(ValueError, match="length"):
+        _ = PreparedSelect(statement).postgres
 
 
 async def test_a_parameter_that_is_missing_is_a_fault_of_the_caller(store: Database) -> None:
