@@ -135,13 +135,22 @@ def create_engine(address: DatabaseAddress, *, write: bool, size: int) -> sa.Eng
         sa.event.listen(new_engine, "begin", lambda conn: conn.exec_driver_sql(mode))
         return new_engine
     return sa.create_engine(
-        "postgresql+psycopg://", creator=lambda: _open_postgres_for_engine(address), **options
+        "postgresql+psycopg://",
+        creator=lambda: _open_postgres_for_engine(address, write=write),
+        **options,
     )
 
 
-def _open_postgres_for_engine(address: DatabaseAddress) -> psycopg.Connection[Any]:
+def _open_postgres_for_engine(address: DatabaseAddress, *, write: bool) -> psycopg.Connection[Any]:
+    """Whoever only reads has a snapshot that stands still in each transaction: set here once, it
+    goes along with each `BEGIN`."""
+    import psycopg
+
     connection = open_postgres(address)
     connection.autocommit = False
+    if not write:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
     return connection
 
 

@@ -44,7 +44,6 @@ class ReaderPool:
     def __init__(self, engine: sa.Engine, display_name: str) -> None:
         """`engine` only reads; `display_name` is its database's name in errors."""
         self._engine, self._display_name = engine, display_name
-        self._is_postgres = engine.dialect.name == "postgresql"
         self._queue: queue.SimpleQueue[_PendingRead | None] = queue.SimpleQueue()
         self._closed = False
         self._threads = [
@@ -133,13 +132,8 @@ class ReaderPool:
             return error
 
     def _run_in_transaction(self, work: Work) -> Any:
-        with self._engine.connect() as connection:
-            if self._is_postgres:
-                connection.execution_options(
-                    isolation_level="REPEATABLE READ", postgresql_readonly=True
-                )
-            with connection.begin():
-                return work(connection)
+        with self._engine.connect() as connection, connection.begin():
+            return work(connection)
 
 
 def _post_results(reads: Sequence[_PendingRead], results: Sequence[Any]) -> None:
