@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain, groupby
+from itertools import chain
 from operator import itemgetter
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from psycopg import errors
 
 from core.db import connections, schema
 from core.db.connections import DatabaseAddress
+from core.db.postgres_pipeline import PostgresPipeline, Statement
 from core.ledger import day_correction
 from core.ledger.book_day import BookDay
 from core.ledger.companion_sql import PreparedStatement
@@ -132,6 +133,7 @@ class PostgresSession:
     def __init__(self, address: DatabaseAddress) -> None:
         self._address = address
         self._db: _Connection | None = None
+        self._pipeline: PostgresPipeline | None = None
         self._ledger_state: LedgerState | None = None
         #: An account's id and code never change; its unit and limit do until its first transfer.
         self._ids: dict[str, int] = {}
@@ -237,20 +239,17 @@ class PostgresSession:
     ) -> Mapping[str, WrittenSubmission] | None:
         """Locks accounts, then reads, in one round trip: the submissions that were written before.
         None when a hold has an account that isn't locked."""
-        with db.pipeline():
-            db.execute("BEGIN")
-            db.execute(_HOLD_DAY, prepare=True)
-            locked = db.execute(_LOCK_ACCOUNTS, (_integer_array(account_ids),), prepare=True)
-            found = db.execute(
-                _SELECT_UNDER_LOCKS,
-                (_text_array(submission_ids), _text_array(hold_names)),
-                prepare=True,
+        named = (_text_array(submission_ids), _text_array(hold_names))
+        _, _, locked, ((_, _, first, *opened), *rest) = self._get_pipeline(db).run(
+            (
+                *(("BEGIN", ()), (_HOLD_DAY, ())),
+                *((_LOCK_ACCOUNTS, (_integer_array(account_ids),)), (_SELECT_UNDER_LOCKS, named)),
             )
-        (_, _, first, *opened), *rest = found.fetchall()
+        )
         ledger_state = LedgerState(next_submission=first, next_transfer=first)
         if opened[0] is not None:
             ledger_state.book_day = BookDay._make(opened)
-        for row in locked.fetchall():
+        for row in locked:
             code = self._codes[row[0]]
             state = AccountState(row[0], code, UNITS[row[7]], _LIMITS[row[8]])
             state.debits_pending, state.debits_posted = row[1], row[2]
@@ -360,28 +359,27 @@ class PostgresSession:
         too."""
         db, write_set = self._connect(), self._write_set
         assert write_set is not None
-        with db.pipeline():
-            if write_set.submissions or write_set.changed_accounts:
-                columns = (
-                    *_array_literals("itbiiib", write_set.submissions),
-                    *_array_literals("iitiiiiiiii", write_set.transfers),
-                    *_array_literals("itiii", _hold_rows(write_set.opened_holds.values())),
-                    _integer_array(write_set.closed_holds),
-                    *_array_literals("iiiiiii", _account_rows(write_set.changed_accounts)),
-                )
-                db.execute(_WRITE_ROWS, columns, prepare=True)
-            if write_set.closings:
-                db.execute(
-                    _INSERT_CLOSINGS, _array_literals("itiii", write_set.closings), prepare=True
-                )
-            for (sql, must_change), group in groupby(
-                self._statements, lambda one: (one.sql, one.must_change)
-            ):
-                checked = _MUST_CHANGE.format(sql) if must_change else sql
-                db.cursor().executemany(cast("Any", checked), [one.values for one in group])
-            db.execute("COMMIT")
-        write_set = self._write_set
-        assert write_set is not None
+        sent: list[Statement] = []
+        if write_set.submissions or write_set.changed_accounts:
+            columns = (
+                *_array_literals("itbiiib", write_set.submissions),
+                *_array_literals("iitiiiiiiii", write_set.transfers),
+                *_array_literals("itiii", _hold_rows(write_set.opened_holds.values())),
+                _integer_array(write_set.closed_holds),
+                *_array_literals("iiiiiii", _account_rows(write_set.changed_accounts)),
+            )
+            sent.append((_WRITE_ROWS, columns))
+        if write_set.closings:
+            sent.append((_INSERT_CLOSINGS, _array_literals("itiii", write_set.closings)))
+        for _table, _key, sql, values, must_change in self._statements:
+            sent.append((_MUST_CHANGE.format(sql) if must_change else sql, values))
+        sent.append(("COMMIT", ()))
+        self._get_pipeline(db).run(sent)
+        self._remember_holds(write_set)
+        self._ledger_state = None
+
+    def _remember_holds(self, write_set: WriteSet) -> None:
+        """Which accounts the holds have that were committed, for whoever settles them."""
         if len(self._hold_accounts) > _CACHED_MAX:
             self._hold_accounts.clear()
         for hold in write_set.opened_holds.values():
@@ -390,7 +388,6 @@ class PostgresSession:
         for name in self._settled_holds:
             if not self.ledger_state.holds.get(name):
                 self._hold_accounts.pop(name, None)
-        self._ledger_state = None
 
     def rollback(self) -> None:
         """See `LedgerSession`."""
@@ -425,7 +422,7 @@ class PostgresSession:
         if self._db is not None:
             with contextlib.suppress(psycopg.Error):
                 self._db.close()
-            self._db = None
+            self._db, self._pipeline = None, None
 
     def classify_error(self, error: Exception) -> FailureKind:
         """See `LedgerSession`."""
@@ -442,6 +439,11 @@ class PostgresSession:
         if self._db is None:
             self._db = connections.open_postgres(self._address)
         return self._db
+
+    def _get_pipeline(self, db: _Connection) -> PostgresPipeline:
+        if self._pipeline is None:
+            self._pipeline = PostgresPipeline(db)
+        return self._pipeline
 
 
 def _array_literals(kinds: str, rows: list[Any]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -14,6 +15,7 @@ from core.db.writes import Add, Companion, Delete, Insert, Update
 from core.ledger.ledger import Ledger
 from core.ledger.types import Balance, CompanionRefused, Submission
 from tests.core.ledger.accounts import GIFT, give
+from tests.support.databases import TestClock
 
 
 def chore(name: str, owner: str = "nobody", *, ignore: bool = False) -> Insert:
@@ -37,6 +39,37 @@ async def owners(store: Database) -> dict[str, str]:
 async def test_rows_are_written_with_the_transfers(ledger: Ledger, store: Database) -> None:
     await ledger.submit(with_rows(give("g", 5), chore("sweep"), take("sweep", "me")))
     assert await owners(store) == {"sweep": "me"}
+
+
+async def test_on_postgresql_a_submission_with_its_rows_is_two_round_trips(
+    postgres_url: str, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.db.postgres_pipeline import PostgresPipeline
+
+    store = await Database.open(postgres_url, kind=None, clock=clock)
+    ledger = Ledger(store, clock)
+    await ledger.start()
+    await ledger.submit(give("g0", 5))
+    trips: list[str] = []
+    run, execute = PostgresPipeline.run, psycopg.Connection.execute
+
+    def run_and_note(self: PostgresPipeline, statements: Any) -> Any:
+        trips.append("together")
+        return run(self, statements)
+
+    def execute_and_note(self: psycopg.Connection[Any], *arguments: Any, **options: Any) -> Any:
+        trips.append("alone")
+        return execute(self, *arguments, **options)
+
+    monkeypatch.setattr(PostgresPipeline, "run", run_and_note)
+    monkeypatch.setattr(psycopg.Connection, "execute", execute_and_note)
+    rows = (chore("a"), chore("b"), take("a", "me"), Delete(schema.chore, {"name": "b"}))
+    await ledger.submit(with_rows(give("g1", 5), *rows))
+    assert trips == ["together", "together"]
+    monkeypatch.undo()
+    assert await owners(store) == {"a": "me"}
+    await ledger.stop()
+    await store.close()
 
 
 async def test_a_refused_row_refuses_its_submission(ledger: Ledger, store: Database) -> None:
