@@ -227,6 +227,8 @@ class AskEndpoint:
         options = request.options
         if not model.thinking and (options.effort or options.thinking):
             options = replace(options, effort="", thinking="")
+        if request.extra_text:
+            options = replace(options, tools_chars=len(request.extra_text))
         return ApiCall(
             cap=cap,
             messages=request.messages,

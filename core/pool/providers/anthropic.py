@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from core.money import Tokens
@@ -59,8 +60,9 @@ class AnthropicAdapter:
         self, target: CallTarget, call: ModelCall
     ) -> AsyncGenerator[StreamEvent, None]:
         """See `SupplierAdapter`."""
-        url = f"{target.base_url}/v1/messages"
-        async with http.JsonPost(self.client, url, _headers(target), _body(call)) as answer:
+        url, build = f"{target.base_url}/v1/messages", partial(_body, call)
+        post = http.JsonPost(self.client, url, _headers(target), build, call.measure_size())
+        async with post as answer:
             if (limits := parse_rate_limit(answer.headers)) is not None:
                 yield limits
             events = AnswerEvents(answer)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import io
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
@@ -30,6 +30,8 @@ LIST_SECONDS = 20.0
 #: The most for the end of a body whose last event has come; after it the connection is closed.
 _DRAIN_SECONDS = 0.5
 
+#: What is larger is written as JSON on a thread.
+_INLINE_BYTES_MAX = 256 << 10
 _ERROR_BYTES_MAX = 64 << 10
 _LIST_BYTES_MAX = 8 << 20
 
@@ -69,19 +71,30 @@ class JsonPost:
     generator takes the event loop 20 µs more.)"""
 
     def __init__(
-        self, client: SupplierClient, url: str, headers: Mapping[str, str], body: Mapping[str, Any]
+        self,
+        client: SupplierClient,
+        url: str,
+        headers: Mapping[str, str],
+        build: Callable[[], Mapping[str, Any]],
+        size: int,
     ) -> None:
-        self._client, self._url, self._body = client, url, body
+        """`build` gives what is sent, of some `size` in bytes: much is built and written on a
+        thread."""
+        self._client, self._url, self._build, self._size = client, url, build, size
         self._headers = {"Content-Type": "application/json", **headers}
         self._answer: SupplierAnswer | None = None
 
     async def __aenter__(self) -> SupplierAnswer:
+        if self._size > _INLINE_BYTES_MAX:
+            body = await asyncio.to_thread(_write_json, self._build)
+        else:
+            body = _write_json(self._build)
         with faults.translate_errors():
             answer = await self._client.send(
                 "POST",
                 self._url,
                 headers=self._headers,
-                body=_encode(self._body).encode(),
+                body=body,
                 read_seconds=READ_SECONDS,
             )
             try:
@@ -168,6 +181,10 @@ async def drain_body(answer: SupplierAnswer) -> None:
         async with asyncio.timeout(_DRAIN_SECONDS):
             async for _ in answer:
                 pass
+
+
+def _write_json(build: Callable[[], Mapping[str, Any]]) -> bytes:
+    return _encode(build()).encode()
 
 
 def parse_json(content: bytes) -> Any:

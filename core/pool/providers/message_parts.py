@@ -69,6 +69,21 @@ class ThinkingPart:
 MessagePart = TextPart | PicturePart | ToolCallPart | ToolResultPart | ThinkingPart
 
 
+def measure_part(part: MessagePart) -> int:
+    """How many characters it holds, without pictures."""
+    match part:
+        case TextPart(text=text):
+            return len(text)
+        case ToolCallPart(arguments=arguments):
+            return len(arguments)
+        case ToolResultPart(content=content):
+            return sum(len(one.text) for one in content if isinstance(one, TextPart))
+        case ThinkingPart(text=text, signature=signature, redacted=redacted):
+            return len(text) + len(signature) + len(redacted)
+        case PicturePart():
+            return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A tool that the model may call; `schema` is the JSON schema of its arguments, an object."""
@@ -119,6 +134,8 @@ class CallOptions:
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     seed: int | None = None
+    #: How long its tools and form are as JSON, where that is known.
+    tools_chars: int = field(default=0, compare=False)
 
     def without_sampling(self) -> Self:
         """The same for a model that refuses sampling parameters, as all current ones do."""

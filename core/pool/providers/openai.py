@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, Self
 
 from core.money import Tokens
@@ -125,10 +126,11 @@ class OpenAIAdapter:
         self, target: CallTarget, call: ModelCall
     ) -> AsyncGenerator[StreamEvent, None]:
         url = f"{target.base_url}/chat/completions"
-        headers, body = _headers(target), self._build_body(call)
+        headers = _headers(target)
         if self.dialect.conversation_header and call.cache is not None:
             headers[self.dialect.conversation_header] = call.cache.key
-        async with http.JsonPost(self.client, url, headers, body) as answer:
+        build = partial(self._build_body, call)
+        async with http.JsonPost(self.client, url, headers, build, call.measure_size()) as answer:
             if (limits := parse_rate_limit(answer.headers)) is not None:
                 yield limits
             events = AnswerEvents(answer)

@@ -23,6 +23,7 @@ from core.pool.providers.message_parts import (
     TextPart,
     ToolCallPart,
     ToolResultPart,
+    measure_part,
 )
 
 NO_AUDIO = Seconds(0)
@@ -124,6 +125,17 @@ class ModelCall:
     cache: PromptCache | None = None
     #: None for a question of a chat, which asks for nothing but an answer.
     options: CallOptions | None = None
+
+    def measure_size(self) -> int:
+        """How large it is as JSON, roughly, in bytes: counted where counting costs nothing."""
+        size = 0 if self.options is None else self.options.tools_chars
+        for message in self.messages:
+            size += len(message.text)
+            for part in message.parts:
+                size += measure_part(part)
+            for picture in message.list_pictures():
+                size += len(picture.content)
+        return size
 
 
 @dataclass(frozen=True, slots=True)

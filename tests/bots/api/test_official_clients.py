@@ -83,6 +83,10 @@ async def test_openai_reads_a_whole_answer(api: Api) -> None:
     ]
     assert message.reasoning_content == "Let me think."
     assert (answer.choices[0].finish_reason, answer.model) == ("tool_calls", MODEL)
+    # How large the request is, its tools too, says where it is written.
+    call = api.run.question.api_call
+    assert call is not None
+    assert call.options.tools_chars == len(call.extra_text) > len("add")
     assert answer.id == f"chatcmpl-{api.run.id}"
     assert answer.usage.model_dump(exclude_none=True)["credits"] == 3
     assert (answer.usage.prompt_tokens, answer.usage.total_tokens) == (20, 27)

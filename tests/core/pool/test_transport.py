@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -16,8 +18,11 @@ from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
 from pydantic import SecretStr
 
+from core.attachments.types import Picture, PictureSize
 from core.money import Tokens
 from core.pool.providers import faults, http
+from core.pool.providers.anthropic import AnthropicAdapter
+from core.pool.providers.message_parts import CallOptions, TextPart, ToolResultPart
 from core.pool.providers.openai import OpenAIAdapter
 from core.pool.providers.transport import SupplierAnswer, Transport, _read_rest
 from core.pool.providers.types import (
@@ -97,10 +102,53 @@ async def test_a_compressed_answer_is_undone_once(client: http.SupplierClient, s
 async def test_a_body_of_any_size_arrives(
     client: http.SupplierClient, server: str, size: int
 ) -> None:
-    async with http.JsonPost(client, f"{server}/echo", {}, {"text": "x" * size}) as answer:
+    async with http.JsonPost(
+        client, f"{server}/echo", {}, lambda: {"text": "x" * size}, size
+    ) as answer:
         told = http.parse_json(await http.read_body(answer))
     assert told["size"] == size + len('{"text":""}')
     assert told["headers"]["content-type"] == "application/json"
+
+
+_LARGE = "x" * (300 << 10)
+
+
+@pytest.mark.parametrize("adapter", [OpenAIAdapter, AnthropicAdapter])
+@pytest.mark.parametrize(
+    ("message", "options", "is_large"),
+    [
+        (ChatMessage("user", "Why?"), None, False),
+        (ChatMessage("user", _LARGE), None, True),
+        (ChatMessage("user", "", (Picture(_LARGE.encode(), PictureSize(8, 8)),)), None, True),
+        (ChatMessage("user", "", parts=(TextPart(_LARGE),)), None, True),
+        (ChatMessage("user", "", parts=(ToolResultPart("1", (TextPart(_LARGE),)),)), None, True),
+        (ChatMessage("user", "", parts=(TextPart("Why?"),)), CallOptions(), False),
+        (ChatMessage("user", "Why?"), CallOptions(tools_chars=len(_LARGE)), True),
+    ],
+)
+async def test_much_is_written_off_the_event_loop(
+    client: http.SupplierClient,
+    server: str,
+    monkeypatch: pytest.MonkeyPatch,
+    adapter: type[OpenAIAdapter] | type[AnthropicAdapter],
+    message: ChatMessage,
+    options: CallOptions | None,
+    is_large: bool,
+) -> None:
+    threads: list[threading.Thread] = []
+    encode = http._encode
+
+    def encode_and_note(value: Any) -> str:
+        threads.append(threading.current_thread())
+        return encode(value)
+
+    monkeypatch.setattr(http, "_encode", encode_and_note)
+    call = replace(CALL, messages=(message,), options=options)
+    target = CallTarget(server, SecretStr("sk-test"))
+    with pytest.raises(SupplierFault):  # it is no supplier
+        await anext(adapter(client).stream(target, call))
+    (thread,) = threads
+    assert (thread is not threading.main_thread()) == is_large
 
 
 async def test_what_came_before_the_end_is_given(client: http.SupplierClient, server: str) -> None:
