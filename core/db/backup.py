@@ -87,7 +87,8 @@ def _copy(source: DatabaseAddress, target: DatabaseAddress) -> None:
 
 
 def _copy_pages(partial: DatabaseAddress, source_connection: Any, source: DatabaseAddress) -> None:
-    with contextlib.closing(connections.open_sqlite(partial, write=True)) as target_connection:
+    target = connections.open_sqlite(partial, write=True, create=True)
+    with contextlib.closing(target) as target_connection:
         source_connection.backup(target_connection, pages=_STEP_PAGES)
         # One file, nothing beside it: the copy may be moved anywhere.
         target_connection.execute("PRAGMA journal_mode=DELETE").close()

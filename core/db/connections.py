@@ -65,10 +65,11 @@ def get_unavailable_errors() -> tuple[type[Exception], ...]:
     return (*get_driver_errors(), DatabaseRefusal)
 
 
-def open_sqlite(address: DatabaseAddress, *, write: bool) -> Any:
-    """A connection in autocommit mode: `BEGIN` is a statement. For one thread at a time."""
+def open_sqlite(address: DatabaseAddress, *, write: bool, create: bool = False) -> Any:
+    """A connection in autocommit mode: `BEGIN` is a statement. For one thread at a time. A file
+    that isn't there is made if `create` says so: whoever had one and lost it gets no empty one."""
     if write:
-        _make_private(address)
+        _make_private(address, create=create)
     connection = None
     try:
         connection = sqlite.connect(
@@ -128,7 +129,7 @@ def create_engine(address: DatabaseAddress, *, write: bool, size: int) -> sa.Eng
         new_engine = sa.create_engine(
             "sqlite://",
             module=sqlite,
-            creator=lambda: open_sqlite(address, write=write),
+            creator=lambda: open_sqlite(address, write=write, create=write),
             **options,
         )
         mode = "BEGIN IMMEDIATE" if write else "BEGIN"
@@ -154,12 +155,13 @@ def _open_postgres_for_engine(address: DatabaseAddress, *, write: bool) -> psyco
     return connection
 
 
-def _make_private(address: DatabaseAddress) -> None:
-    """Creates the file with mode 0600; SQLite gives its WAL the same mode."""
+def _make_private(address: DatabaseAddress, *, create: bool) -> None:
+    """Gives the file mode 0600, and makes it so where it is new; SQLite gives its WAL the same
+    mode."""
     try:
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(address.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            return
+        if create:
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(address.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         if address.file.stat().st_mode & 0o077:
             address.file.chmod(0o600)
     except OSError as error:
