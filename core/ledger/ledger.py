@@ -182,8 +182,7 @@ class Ledger:
 
     def _enqueue(self, item: WorkItem) -> asyncio.Future[Any]:
         """Queues an item for the writer; answers with its future."""
-        if self._writer is None:
-            raise LedgerUnavailable
+        assert self._writer is not None  # or there would be no future
         if self._queued >= self._queue_max:
             raise LedgerBusy
         self._queued += 1

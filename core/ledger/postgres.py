@@ -33,7 +33,7 @@ from core.ledger.state import (
     WriteSet,
     account_seal,
 )
-from core.ledger.types import UNITS, Balance, BalanceLimit, CompanionRefused, Transfer, TransferKind
+from core.ledger.types import UNITS, BalanceLimit, CompanionRefused, Transfer, TransferKind
 
 #: What is cached of accounts never changes; past this many the cache starts over: about 40 MB.
 _CACHED_MAX = 100_000
@@ -92,10 +92,6 @@ _SELECT_TRANSFERS = (
     "SELECT t.seq, s.id, t.entry, t.n, t.kind, d.code, c.code, t.amount FROM transfer t"
     " JOIN submission s ON s.seq = t.submission JOIN account d ON d.id = t.debit"
     " JOIN account c ON c.id = t.credit WHERE t.seq >= %s AND t.seq < %s ORDER BY t.seq"
-)
-_SELECT_BALANCES = (
-    "SELECT code, debits_pending, debits_posted, credits_pending, credits_posted"
-    " FROM account WHERE code = ANY(%s::text[])"
 )
 #: Everything that a batch writes to the ledger's own tables, in one statement: a statement costs
 #: the client and the server as much as a dozen rows.
@@ -271,7 +267,6 @@ class PostgresSession:
                 ledger_state.accounts_by_id[credit],
                 amount,
             )
-            hold.is_stored = True
             ledger_state.holds[hold_name] = (*ledger_state.holds.get(hold_name, ()), hold)
         self._ledger_state, self._statements, self._write_set = ledger_state, [], None
         return {submission.id: submission for submission in written}
@@ -404,13 +399,6 @@ class PostgresSession:
         self.close()
         rows = self._connect().execute(_SELECT_SUBMISSIONS, (list(ids),)).fetchall()
         return {row[0]: WrittenSubmission(*row) for row in rows}
-
-    def read_balances(self, code_lists: Sequence[Sequence[str]]) -> list[dict[str, Balance]]:
-        """See `LedgerSession`."""
-        all_codes = [code for codes in code_lists for code in codes]
-        rows = self._connect().execute(_SELECT_BALANCES, (all_codes,)).fetchall()
-        found = {row[0]: Balance(*row[1:]) for row in rows}
-        return [{code: found[code] for code in codes if code in found} for codes in code_lists]
 
     def tidy_up(self) -> None:
         """See `LedgerSession`. The server does its maintenance by itself."""

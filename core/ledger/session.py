@@ -14,7 +14,7 @@ from core.ledger.book_day import BookDay
 from core.ledger.companion_sql import PreparedStatement
 from core.ledger.prepare import PreparedSubmission
 from core.ledger.state import LedgerState, WriteSet
-from core.ledger.types import Balance, Transfer
+from core.ledger.types import Transfer
 
 #: conflict: a row is not as it must be, or another writer was in the way; nothing was written.
 #: unavailable: the database can't write now, or it isn't known whether it did.
@@ -95,11 +95,6 @@ class LedgerSession(Protocol):
 
     def recover_written(self, ids: Sequence[str]) -> Mapping[str, WrittenSubmission]:
         """After a commit of unknown outcome: which submissions a new connection finds written."""
-        ...
-
-    def read_balances(self, code_lists: Sequence[Sequence[str]]) -> list[dict[str, Balance]]:
-        """For each list of codes the accounts' balances, all of one moment; accounts that don't
-        exist are left out."""
         ...
 
     def tidy_up(self) -> None:

@@ -256,12 +256,11 @@ class SqliteSession:
 
     def commit(self) -> None:
         """See `LedgerSession`."""
+        write_set = self._write_set
+        assert write_set is not None
         self._db.execute("COMMIT")
-        if self._write_set is not None:
-            for account in self._write_set.changed_accounts:
-                account.is_stored, account.is_dirty = True, False
-            for hold in self._write_set.opened_holds.values():
-                hold.is_stored = True
+        for account in write_set.changed_accounts:
+            account.is_stored, account.is_dirty = True, False
         self._write_set = None
         self._batches_since_checkpoint += 1
 
@@ -284,7 +283,8 @@ class SqliteSession:
         return self._find_written(db, ids)
 
     def read_balances(self, code_lists: Sequence[Sequence[str]]) -> list[dict[str, Balance]]:
-        """See `LedgerSession`."""
+        """For each list of codes the accounts' balances, all of one moment; accounts that don't
+        exist are left out."""
         db = self._connect()
         db.execute("BEGIN")
         try:
@@ -362,19 +362,20 @@ class SqliteSession:
         return state
 
     def _load_holds(self, db: Any, name: str) -> None:
-        holds = []
-        for seq, debit, credit, amount in db.execute(_SELECT_HOLDS, (name,)).fetchall():
-            hold = HoldState(
-                seq,
-                name,
-                self._get_account_by_id(db, debit),
-                self._get_account_by_id(db, credit),
-                amount,
-            )
-            hold.is_stored = True
-            holds.append(hold)
+        holds = tuple(
+            [
+                HoldState(
+                    seq,
+                    name,
+                    self._get_account_by_id(db, debit),
+                    self._get_account_by_id(db, credit),
+                    amount,
+                )
+                for seq, debit, credit, amount in db.execute(_SELECT_HOLDS, (name,)).fetchall()
+            ]
+        )
         if holds:
-            self.ledger_state.holds[name] = tuple(holds)
+            self.ledger_state.holds[name] = holds
 
     def _get_account_by_id(self, db: Any, account_id: int) -> AccountState:
         state = self.ledger_state.accounts_by_id.get(account_id) or self._load_account(

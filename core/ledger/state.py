@@ -74,15 +74,13 @@ class AccountState:
 class HoldState:
     """A hold is open: it is one pending transfer that is not resolved yet."""
 
-    __slots__ = ("amount", "credit", "debit", "is_stored", "name", "seq")
+    __slots__ = ("amount", "credit", "debit", "name", "seq")
 
     def __init__(
         self, seq: int, name: str, debit: AccountState, credit: AccountState, amount: int
     ) -> None:
         self.seq, self.name, self.amount = seq, name, amount
         self.debit, self.credit = debit, credit
-        #: Whether the database has its row: one that opens and ends within a batch never gets one.
-        self.is_stored = False
 
 
 @dataclass(slots=True)

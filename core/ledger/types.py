@@ -210,11 +210,6 @@ class Transfer(NamedTuple):
     credit: str
     amount: int
 
-    @property
-    def id(self) -> str:
-        """The transfer's id, readable and unique."""
-        return f"{self.submission}/{self.entry}/{self.n}"
-
 
 class SubmissionReceipt(NamedTuple):
     """A receipt says what a submission did. It is durable by the time anyone sees it."""

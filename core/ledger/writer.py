@@ -17,6 +17,7 @@ from core.ledger import batch
 from core.ledger.book_day import BookClock, BookDay
 from core.ledger.prepare import PreparedSubmission
 from core.ledger.session import LedgerSession
+from core.ledger.sqlite import SqliteSession
 from core.ledger.types import Balance, LedgerUnavailable
 
 #: After so many seconds without work the writer lets the session tidy up.
@@ -133,6 +134,8 @@ class Writer:
             return [bug] * len(prepared_batch)
 
     def _read_balances(self, reads: list[BalanceRead]) -> Sequence[Any]:
+        # Elsewhere the database's readers read them (`Ledger.read_balances`).
+        assert isinstance(self._session, SqliteSession)
         try:
             return self._session.read_balances([read.codes for read in reads])
         except connections.get_unavailable_errors():
