@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from core.db.connections import create_engine
 from core.db.database import Database
+from core.ledger import audit
 from core.ledger.audit import audit_snapshot, check_ledger
 from core.ledger.daily_closings import close_days
 from core.ledger.ledger import Ledger
@@ -73,7 +74,9 @@ TAMPERINGS = [
     "UPDATE account SET day = day - 2 WHERE code = 'user/1/gift'",
     "UPDATE account SET code = 'user/2/gift' WHERE code = 'user/1/gift'",
     "UPDATE account SET unit = 'STAR' WHERE code = 'user/1/gift'",
+    "UPDATE account SET unit = 'EUR' WHERE code = 'user/1/gift'",
     "UPDATE account SET limit_kind = 'none' WHERE code = 'user/1/gift'",
+    "UPDATE account SET limit_kind = 'some' WHERE code = 'user/1/gift'",
     "UPDATE account SET id = id + 100 WHERE code = 'user/1/gift'",
     "DELETE FROM account WHERE code = 'user/1/gift'",
     (
@@ -103,6 +106,7 @@ TAMPERINGS = [
     ),
     "UPDATE submission SET id = 'g9' WHERE id = 'g1'",
     "UPDATE submission SET at = at + 1 WHERE id = 'g1'",
+    "UPDATE submission SET at = at - 259200000 WHERE id = 'last'",
     "UPDATE submission SET digest = seal WHERE id = 'g1'",
     "UPDATE submission SET first = first + 1 WHERE id = 'g1'",
     "UPDATE submission SET transfers = transfers + 1 WHERE id = 'g1'",
@@ -118,6 +122,7 @@ TAMPERINGS = [
     "UPDATE closing SET debits_posted = debits_posted + 1 WHERE {one_closing}",
     "UPDATE closing SET credits_posted = credits_posted + 1 WHERE {one_closing}",
     "UPDATE closing SET head = head + 1 WHERE {one_closing}",
+    "UPDATE closing SET head = head + 500000 WHERE {one_closing}",
     "UPDATE closing SET day = '2026-02-28' WHERE {one_closing}",
     "UPDATE closing SET account = account + 100 WHERE {one_closing}",
     "DELETE FROM closing WHERE {one_closing}",
@@ -150,6 +155,39 @@ def findings_after(connection: sa.Connection, tampering: str) -> tuple[str, ...]
         found = audit_snapshot(connection).findings
         tampered.rollback()
     return found
+
+
+@pytest.mark.parametrize(
+    ("tampering", "finding"),
+    [
+        ("UPDATE account SET unit = 'EUR' WHERE code = 'user/1/gift'", "unit 'EUR'"),
+        (
+            "UPDATE submission SET at = at - 259200000 WHERE id = 'last'",
+            "user/1/bought: transfer {last} counts to an earlier day",
+        ),
+        ("UPDATE closing SET head = head + 500000 WHERE {one_closing}", "no such transfer"),
+    ],
+)
+async def test_a_finding_names_what_is_wrong(
+    lived_in: Database, tampering: str, finding: str
+) -> None:
+    with writing(lived_in) as connection:
+        last = connection.exec_driver_sql("SELECT max(seq) FROM transfer").scalar_one()
+        expected = finding.format(last=last)
+        assert [one for one in findings_after(connection, tampering) if expected in one]
+
+
+async def test_findings_past_the_bound_are_counted(
+    lived_in: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "UPDATE account SET code = 'x' WHERE code = 'user/1/gift'"
+    missing = "DELETE FROM account WHERE code = 'user/1/gift'"
+    with writing(lived_in) as connection:
+        all_findings = findings_after(connection, missing)
+        monkeypatch.setattr(audit, "FINDINGS_MAX", 2)
+        found = findings_after(connection, missing)
+        assert found == (*all_findings[:2], f"and {len(all_findings) - 2} more")
+        assert len(findings_after(connection, text)) == 1, "as many as fit, and none more"
 
 
 @pytest.mark.parametrize("statement", ["UPDATE transfer SET amount = 1", "DELETE FROM submission"])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 import sqlalchemy as sa
 
+from core.clock import DAY_MS
 from core.db import schema
 from core.db.database import Database
 from core.ledger.audit import check_ledger
 from core.ledger.daily_closings import close_days, read_posted_balances
 from core.ledger.ledger import Ledger
 from core.ledger.planner import format_day
-from core.ledger.types import Balance
+from core.ledger.types import Balance, Submission
 from tests.core.ledger.accounts import BOUGHT, GIFT, give, hold, settle
 from tests.support.databases import TestClock
 
@@ -86,6 +90,42 @@ async def test_quiet_accounts_are_closed_once_however_often_days_are_closed(
         for day in (1, 2, 5, 6, 7)
     ]
     assert told == [100, 100, 100, 107, 107]
+
+
+async def test_days_that_are_closed_at_once_are_each_closed(
+    store: Database, clock: TestClock
+) -> None:
+    """Two processes, a day apart, close the same account in one batch."""
+    held, free = threading.Event(), threading.Event()
+
+    def phase(name: str) -> None:
+        if name == "begun":
+            held.set()
+            assert free.wait(60)
+
+    ledger = Ledger(store, clock)
+    await ledger.start()
+    await ledger.submit(give("g1", 100))
+    await ledger.stop()
+    clock.advance(days=2)
+    today = clock.now_ms() // DAY_MS
+    ledger = Ledger(store, clock, on_phase=phase)
+    await ledger.start()
+    first = asyncio.create_task(ledger.submit(Submission("first", ())))
+    assert await asyncio.to_thread(held.wait, 60)
+    closed = [ledger.close_accounts([GIFT.code], day) for day in (today - 1, today)]
+    waiting = [asyncio.create_task(one) for one in closed]
+    await asyncio.sleep(0)
+    free.set()
+    await asyncio.gather(first, *waiting)
+    await ledger.submit(give("g2", 7))
+    told = [
+        (await read_posted_balances(store, [GIFT.code], f"2026-03-0{day}"))[GIFT.code].posted
+        for day in (1, 2, 3)
+    ]
+    assert told == [100, 100, 107]
+    await ledger.stop()
+    assert (await check_ledger(store)).findings == ()
 
 
 async def test_a_clock_that_goes_back_changes_no_closed_day(

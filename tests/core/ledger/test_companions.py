@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from core.db import schema
 from core.db.database import Database
-from core.db.writes import Add, Companion, Delete, Insert, Update
+from core.db.writes import Add, Companion, Delete, Insert, Update, UpdateAll
 from core.ledger.ledger import Ledger
 from core.ledger.types import Balance, CompanionRefused, Submission
 from tests.core.ledger.accounts import GIFT, give
@@ -232,6 +232,8 @@ async def test_a_retry_does_not_carry_out_companions_again(ledger: Ledger, store
         Add(schema.chore, {"name": "a"}, "done_at", 1, 1 << 63),
         Add(schema.transfer, {"seq": 1}, "amount", 1),
         Delete(schema.chore, {}),
+        UpdateAll(schema.chore, {}, {"owner": "b"}),
+        UpdateAll(schema.chore, {"owner": "a"}, {}),
         Delete(schema.transfer, {"seq": 1}),
     ],
 )

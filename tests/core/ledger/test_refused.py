@@ -18,6 +18,7 @@ from core.ledger.types import (
     BalanceLimit,
     BalanceTooLarge,
     HoldNotFound,
+    HoldResolved,
     InsufficientFunds,
     LedgerRefusal,
     Move,
@@ -114,7 +115,7 @@ async def test_a_refused_submission_leaves_no_trace(
 
 
 HUGE = 1 << 50
-PURSE = Account("purse", Credits)
+PURSE, OTHER = Account("purse", Credits), Account("issued/other", Credits)
 
 
 async def test_sums_past_63_bits_are_refused_to_their_submitter(
@@ -123,6 +124,7 @@ async def test_sums_past_63_bits_are_refused_to_their_submitter(
     """After 40 of them 8,000 × 2^50 are there; 192 more fit."""
     big = tuple(Move(f"m{n}", ISSUED, PURSE, Credits(HUGE)) for n in range(200))
     held = tuple(e._replace(pending=True) for e in big[:100])
+    others = tuple(e._replace(debit=OTHER) for e in big)
     small = Move("m", ISSUED, GIFT, Credits(7))
     ledger = Ledger(store, clock)
     await ledger.start()
@@ -136,11 +138,13 @@ async def test_sums_past_63_bits_are_refused_to_their_submitter(
         Submission("before", (small,)),
         Submission("too much", big),
         Submission("too much held", held),
+        Submission("too much of others", others),
         Submission("after", (small,)),
         Submission("settled", (Settle("s", "held/m0", Credits(HUGE)),)),
     )
     refused = BalanceTooLarge
-    kinds = (SubmissionReceipt, refused, refused, SubmissionReceipt, SubmissionReceipt)
+    receipt = SubmissionReceipt
+    kinds = (receipt, refused, refused, refused, receipt, receipt)
     assert tuple(map(type, answers)) == kinds
     assert (await check_ledger(store)).findings == ()
 
@@ -164,3 +168,20 @@ async def test_a_refused_submission_says_nothing_of_accounts(
     for ledger in ledgers:
         await ledger.stop()
     assert (await check_ledger(store)).findings == ()
+
+
+async def test_what_opens_and_ends_in_one_batch_leaves_no_hold(
+    store: Database, clock: TestClock
+) -> None:
+    answers = await in_one_batch(
+        store, clock, give("g", 100), hold("ask/1", 60), settle("ask/1", 50), settle("ask/1", 50)
+    )
+    assert [type(answer) for answer in answers] == [SubmissionReceipt] * 4
+    found = await check_ledger(store)
+    assert (found.findings, found.holds) == ((), 0)
+    ledger = Ledger(store, clock)
+    await ledger.start()
+    assert (await ledger.read_balances([GIFT]))[GIFT.code] == Balance(0, 50, 0, 100)
+    with pytest.raises(HoldResolved):
+        await ledger.submit(Submission("other", (Settle("s", "ask/1/credits", Credits(1)),)))
+    await ledger.stop()

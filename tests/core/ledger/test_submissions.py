@@ -11,7 +11,9 @@ from core.ledger.types import (
     AtMost,
     Balance,
     BalanceLimit,
+    Capped,
     Cascade,
+    Entry,
     HoldNotFound,
     HoldResolved,
     IdempotencyConflict,
@@ -176,6 +178,9 @@ async def test_an_account_stays_what_it_is(ledger: Ledger) -> None:
         (Settle("a", "b/c", Credits(-1)),),
         (Settle("a", "b", Credits(1)),),
         (SweepOwed("a", (GIFT,), BOUGHT),),
+        (SweepOwed("a", (), OWED),),
+        (SweepOwed("a", tuple(GIFT._replace(code=f"user/{n}/gift") for n in range(11)), OWED),),
+        tuple(Move(f"a{n}", ISSUED, GIFT, Credits(1)) for n in range(201)),
         (Move("a", Account("", Credits), GIFT, Credits(1)),),
         (
             Move("a", ISSUED, GIFT, Credits(1)),
@@ -193,6 +198,14 @@ async def test_bugs_are_told_before_anything_queues(ledger: Ledger, entries: tup
         await ledger.submit(Submission("bug", entries))
 
 
+@pytest.mark.parametrize("id_", ["", "x" * 201, "a\0b"])
+async def test_an_id_that_no_database_keeps_is_told_before_it_queues(
+    ledger: Ledger, id_: str
+) -> None:
+    with pytest.raises(ValueError, match="not a submission id"):
+        await ledger.submit(Submission(id_, ()))
+
+
 async def test_any_character_is_kept_as_it_is(ledger: Ledger) -> None:
     names = ["{}", 'a"b', '","', "\\", "\\x41", "NULL", "é漢", "a,b", " "]
     for text in names:
@@ -208,6 +221,42 @@ async def test_any_character_is_kept_as_it_is(ledger: Ledger) -> None:
 async def test_units_do_not_mix(ledger: Ledger) -> None:
     with pytest.raises(TypeError):
         await ledger.submit(Submission("bug", (Move("a", ISSUED, GIFT, NanoUsd(1)),)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        Cascade("a", (GIFT,), SPENT, NanoUsd(1)),  # type: ignore[arg-type]
+        SweepOwed("a", (Account("cash", NanoUsd),), OWED),  # type: ignore[arg-type]
+    ],
+)
+async def test_nor_do_those_of_several_accounts(ledger: Ledger, entry: Entry) -> None:
+    with pytest.raises(TypeError, match="units differ"):
+        await ledger.submit(Submission("bug", (entry,)))
+
+
+async def test_a_hold_is_settled_in_its_own_unit(ledger: Ledger) -> None:
+    await ledger.submit(give("g", 100))
+    await ledger.submit(hold("ask/1", 50))
+    with pytest.raises(AccountMismatch):
+        await ledger.submit(Submission("s", (Settle("s", "ask/1/credits", NanoUsd(50)),)))
+    await ledger.submit(settle("ask/1", 50))
+    assert (await ledger.read_balances([GIFT]))[GIFT.code] == Balance(0, 50, 0, 100)
+
+
+async def test_no_more_is_repaid_than_is_owed(ledger: Ledger) -> None:
+    await ledger.submit(give("g", 100))
+    await ledger.submit(Submission("owe", (Move("owe", OWED, ISSUED, Credits(50)),)))
+    over = Credits(51)
+    for entry in (
+        Cascade("repay", (GIFT, BOUGHT), OWED, over),
+        Capped("repay", GIFT, OWED, over, Credits(1_000)),
+    ):
+        with pytest.raises(InsufficientFunds):
+            await ledger.submit(Submission("over", (entry,)))
+    exactly = Cascade("repay", (GIFT, BOUGHT), OWED, Credits(50))
+    await ledger.submit(Submission("repaid", (exactly,)))
+    assert (await ledger.read_balances([OWED]))[OWED.code].posted == 0
 
 
 async def test_a_stopped_ledger_refuses(ledger: Ledger) -> None:

@@ -6,15 +6,21 @@ import asyncio
 import subprocess
 import sys
 import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from core.clock import DAY_MS
+from core.db.connections import DatabaseAddress
 from core.db.database import Database
+from core.db.errors import DatabaseUnavailable
 from core.ledger.audit import check_ledger
 from core.ledger.ledger import Ledger
+from core.ledger.sqlite import SqliteSession
 from core.ledger.types import LedgerBusy, LedgerRefusal, LedgerUnavailable
+from core.ledger.writer import Writer
 from tests.core.ledger.accounts import GIFT, give
 from tests.support.databases import Postgres, TestClock
 
@@ -213,3 +219,152 @@ async def test_a_file_that_is_gone_is_not_made_again(sqlite_url: str, clock: Tes
     with pytest.raises(LedgerUnavailable):
         await again.submit(give("g1", 1))
     await again.stop()
+    assert not await asyncio.to_thread(file.exists)
+
+
+async def test_a_bug_is_raised_to_its_callers_and_the_writer_goes_on(
+    store: Database, clock: TestClock
+) -> None:
+    broken = threading.Event()
+    broken.set()
+
+    def phase(name: str) -> None:
+        if name == "written" and broken.is_set():
+            raise ZeroDivisionError
+
+    ledger = Ledger(store, clock, on_phase=phase)
+    await ledger.start()
+    with pytest.raises(ZeroDivisionError):
+        await ledger.submit(give("g1", 5))
+    broken.clear()
+    assert not (await ledger.submit(give("g1", 5))).existed
+    await ledger.stop()
+    assert (await check_ledger(store)).findings == ()
+
+
+async def test_a_commit_that_nobody_can_look_for_is_told_as_unavailable(
+    store: Database, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks right after the commit, and there is no other to ask."""
+    from core.db import connections
+    from core.ledger.postgres import PostgresSession
+    from core.ledger.sqlite import SqliteSession
+
+    ledger = Ledger(store, clock)
+    await ledger.start()
+    await ledger.submit(give("g1", 5))
+
+    def refuse(address: DatabaseAddress, **_: object) -> object:
+        raise DatabaseUnavailable(address.display_name)
+
+    with monkeypatch.context() as patched:
+        for session in (PostgresSession, SqliteSession):
+
+            def broken(self: object, commit: Callable[[object], None] = session.commit) -> None:
+                commit(self)
+                raise psycopg.OperationalError("the connection is gone")
+
+            patched.setattr(session, "commit", broken)
+        patched.setattr(connections, "open_sqlite", refuse)
+        patched.setattr(connections, "open_postgres", refuse)
+        with pytest.raises(LedgerUnavailable):
+            await ledger.submit(give("g2", 5))
+        assert ledger.is_failing
+        with pytest.raises(LedgerUnavailable):
+            await ledger.submit(give("g3", 5))
+    assert (await ledger.submit(give("g2", 5))).existed
+    assert not (await ledger.submit(give("g3", 5))).existed
+    await ledger.stop()
+    assert (await check_ledger(store)).findings == ()
+
+
+async def test_a_connection_to_a_file_that_breaks_is_mended(
+    sqlite_url: str, clock: TestClock
+) -> None:
+    """Whatever is asked first is told as unavailable, and the next finds a new connection."""
+    store = await Database.open(sqlite_url, kind=None, clock=clock)
+    ledger = Ledger(store, clock)
+    await ledger.start()
+    await ledger.submit(give("g1", 5))
+    asked: list[Callable[[], Awaitable[object]]] = [
+        lambda: ledger.submit(give("g2", 5)),
+        lambda: ledger.read_balances([GIFT]),
+        lambda: ledger.correct_day(clock.now_ms() // DAY_MS),
+    ]
+    for ask in asked:
+        _break_connection(ledger)
+        with pytest.raises(LedgerUnavailable):
+            await ask()
+        await ask()
+    assert (await ledger.submit(give("g2", 5))).existed
+    assert (await ledger.read_balances([GIFT]))[GIFT.code].posted == 10
+    await ledger.stop()
+    assert (await check_ledger(store)).findings == ()
+    await store.close()
+
+
+def _break_connection(ledger: Ledger) -> None:
+    """The writer waits for work: nobody else has its connection in hand."""
+    assert ledger._writer is not None
+    session = ledger._writer._session
+    assert isinstance(session, SqliteSession)
+    session._db.close()
+
+
+async def test_upkeep_that_fails_costs_no_submission(
+    sqlite_url: str, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = threading.Event()
+
+    def tidy_up(session: SqliteSession) -> None:
+        session._db.close()
+        tried.set()
+        session._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    monkeypatch.setattr(SqliteSession, "tidy_up", tidy_up)
+    store = await Database.open(sqlite_url, kind=None, clock=clock)
+    ledger = Ledger(store, clock)
+    await ledger.start()
+    for number in range(3):
+        tried.clear()
+        await ledger.submit(give(f"g{number}", 1))
+        assert await asyncio.to_thread(tried.wait, 60)
+    await ledger.stop()
+    assert (await check_ledger(store)).transfers == 3
+    await store.close()
+
+
+def test_a_loop_that_ends_first_takes_no_write_with_it(sqlite_url: str, clock: TestClock) -> None:
+    """A process that ends while the writer writes: nobody hears of it, and it is written."""
+    held, free = threading.Event(), threading.Event()
+
+    def phase(name: str) -> None:
+        if name == "begun":
+            held.set()
+            assert free.wait(60)
+
+    async def begin() -> Writer:
+        store = await Database.open(sqlite_url, kind=None, clock=clock)
+        ledger = Ledger(store, clock, on_phase=phase)
+        await ledger.start()
+        task = asyncio.create_task(ledger.submit(give("g1", 1)))
+        assert await asyncio.to_thread(held.wait, 60)
+        task.cancel()
+        await store.close()
+        assert ledger._writer is not None
+        return ledger._writer
+
+    writer = asyncio.run(begin())
+    free.set()
+    writer._queue.put(None)
+    writer._thread.join(60)
+    assert not writer._thread.is_alive()
+
+    async def look() -> int:
+        store = await Database.open(sqlite_url, kind=None, clock=clock)
+        found = await check_ledger(store)
+        await store.close()
+        assert found.findings == ()
+        return found.transfers
+
+    assert asyncio.run(look()) == 1
