@@ -13,7 +13,7 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -517,15 +517,10 @@ def entitlement_for(
     return entitlement
 
 
-_MONEY_COLUMNS: Final = frozenset(("paid", "refunded", "lost", "dispute_state"))
-
-
 def order_update(order: Order, change: dict[str, Any]) -> Update:
-    """The order's new figures, while nobody else has changed it since it was read. Where money
-    moved its gateway is asked about it soon: what it says of that is compared with the books, and
-    how a dispute ends may be told by nothing that moves."""
-    if change.keys() & _MONEY_COLUMNS:
-        change = {"check_at": 0, **change}
+    """The order's new figures, while nobody else has changed it since it was read. Money moved: its
+    gateway is asked about it soon, for what it says of that is compared with the books, and how a
+    dispute ends may be told by nothing that moves."""
     expected = {
         "state": order.state,
         "paid": order.paid.units,
@@ -537,7 +532,7 @@ def order_update(order: Order, change: dict[str, Any]) -> Update:
         "dispute": order.dispute or None,
         "dispute_state": order.dispute_state,
     }
-    return Update(schema.order, {"id": order.id}, change, expected)
+    return Update(schema.order, {"id": order.id}, {"check_at": 0, **change}, expected)
 
 
 @dataclass(frozen=True, slots=True)

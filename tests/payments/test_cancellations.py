@@ -6,12 +6,15 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from core import chart, ids
 from core.db import schema
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused, Submission
 from core.money import Credits, NanoUsd, Stars, parse_usd
 from payments.cancellations import (
     AUTOMATIC_MAX,
@@ -24,7 +27,7 @@ from payments.cancellations import (
 )
 from payments.offer import CENT
 from payments.refunds import Refunds
-from payments.types import Dispute, Order, UnknownOrder
+from payments.types import Dispute, GatewayUnavailable, Order, UnknownOrder
 from tests.payments.conftest import Shop
 from tests.payments.refunds_support import Lossy
 from tests.support.size import size
@@ -298,4 +301,92 @@ async def test_nothing_is_owed_and_no_more_is_kept_than_was_used(till: Till) -> 
         assert "owed" not in await till.shop.has(person)
         assert till.shop.offer.compute_entitlement(kept).total >= used
         assert kept.units <= used.units * CENT.units
+    await till.shop.audited()
+
+
+async def test_the_same_press_again_is_the_same_withdrawal(till: Till) -> None:
+    person = await till.shop.person()
+    order = await till.buys(person)
+    first = await till.withdraws(order, person)
+    till.presses -= 1
+    assert await till.withdraws(order, person) == first
+    assert till.gateway.back == 10
+    await till.ends(person)
+
+
+async def test_an_operator_gives_nothing_back_of_what_is_disputed(till: Till) -> None:
+    person = await till.shop.person()
+    for _ in range(AUTOMATIC_MAX):
+        await till.withdraws(await till.buys(person), person)
+    order = await till.buys(person)
+    waiting = await till.withdraws(order, person)
+    dispute = Dispute("sandbox", "dp_1", f"pi_{order.id}", TEN, "open")
+    await till.shop.crediting.apply_dispute(dispute)
+    with pytest.raises(CancellationRefused) as refused:
+        await till.service.approve(waiting.id)
+    assert refused.value.reason == "disputed"
+    declined = await till.service.decline(waiting.id)
+    assert (declined.state, await till.service.decline(waiting.id)) == ("refused", declined)
+    with pytest.raises(CancellationRefused):
+        await till.service.get("cnl_none")
+    assert till.gateway.back == 10 * AUTOMATIC_MAX
+
+
+async def test_what_others_keep_changing_is_not_withdrawn_from(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await till.shop.person()
+    order = await till.buys(person)
+    submit = Ledger.submit
+
+    async def changed(ledger: Ledger, submission: Submission) -> object:
+        if submission.id.startswith("cancellation/"):
+            raise CompanionRefused("order")
+        return await submit(ledger, submission)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "submit", changed)
+        with pytest.raises(CancellationRefused) as refused:
+            await till.withdraws(order, person)
+    assert refused.value.reason == "before"
+    await till.ends(person, bought=1_000)
+
+
+async def test_one_that_can_not_be_ended_is_no_others_trouble(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [await till.shop.person() for _ in range(2)]
+    orders = [await till.buys(person) for person in people]
+    till.gateway.loses = [True, True]
+    for order, person in zip(orders, people, strict=True):
+        assert (await till.withdraws(order, person)).state == "asked"
+    refund_order, broken = Refunds.refund_order, orders[0].id
+
+    async def refund(refunds: Refunds, order: Order, *given: Any, **more: Any) -> Order:
+        if order.id == broken:
+            raise ZeroDivisionError
+        return await refund_order(refunds, order, *given, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Refunds, "refund_order", refund)
+        assert await till.service.finish_pending() == 1
+    assert await till.service.finish_pending() == 1
+    assert till.gateway.back == 20
+    for person in people:
+        await till.ends(person)
+
+
+async def test_a_refund_of_before_is_found_out_first(till: Till) -> None:
+    """An admin's refund whose answer was lost: the withdrawal waits for the job."""
+    person = await till.shop.person()
+    order = await till.buys(person)
+    till.gateway.loses = [True]
+    refunds = till.service._refunds
+    with pytest.raises(GatewayUnavailable):
+        await refunds.refund_order(order, parse_usd("4"), cause="btn_admin")
+    asked = await till.withdraws(order, person)
+    assert asked.state == "asked"
+    assert till.gateway.back == 4
+    await till.service.finish_pending()
+    assert (await till.service.get(asked.id)).state != "asked"
     await till.shop.audited()

@@ -10,7 +10,13 @@ import pytest
 from core.db import schema
 from core.money import Credits, parse_usd
 from core.notification import OPERATORS
-from payments.types import GatewayUnavailable, RefundUnsupported, UnknownOrder
+from payments.types import (
+    GatewayUnavailable,
+    InvalidSignature,
+    RefundUnsupported,
+    UnknownOrder,
+)
+from payments.webhooks import build_payment_routes
 from tests.payments import inchat
 from tests.payments.booths import SkusBooth as Booth, opened, skus_booth as booth
 from tests.peers.discord import TOKEN
@@ -363,3 +369,10 @@ async def test_no_secret_shows(booth: Booth, caplog: pytest.LogCaptureFixture) -
     assert TOKEN not in shown
     with pytest.raises(UnknownOrder):
         await booth.counter.orders.get_by_checkout("skus", "none")
+
+
+async def test_there_is_no_other_door(booth: Booth) -> None:
+    await booth.gateway.check_account()
+    assert build_payment_routes(booth.counter.inbox, {"skus": booth.gateway}) == []
+    with pytest.raises(InvalidSignature):
+        await booth.counter.inbox.receive("skus", {}, b"{}")

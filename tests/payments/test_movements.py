@@ -16,7 +16,7 @@ from core.db import schema
 from core.money import parse_usd
 from core.notification import OPERATORS
 from core.pool.vault import Vault
-from payments.movements import DIFFERENCE, GatewaySums, audit_movements
+from payments.movements import _KEPT_DAYS, DIFFERENCE, REVERSIBLE_DAYS, GatewaySums, audit_movements
 from payments.payment_reader import PaymentReader
 from payments.types import GatewayUnavailable, Order, Payment
 from tests.payments.booths import SkusBooth, StarsBooth, skus_booth, stars_booth
@@ -362,3 +362,18 @@ async def test_entitlements_are_compared_as_they_were_booked(skus_booth: SkusBoo
     assert (found.count, found.came_in, found.went_out, found.booked) == (3, 2 * ten, ten, ten)
     assert (found.differences, found.on_the_way) == ([], [])
     assert [await skus_booth.has(member) for member in members] == [{"bought": 1_000}, {}]
+
+
+async def test_what_moved_is_forgotten_once_money_can_not_go_back(account: Account) -> None:
+    await account.sells(await account.shop.person())
+    movements = account.counter.movements
+    kept = schema.movement.select()
+    assert len(await account.shop.store.fetch(kept)) == 1
+    await movements.delete_old()
+    account.ages(REVERSIBLE_DAYS)
+    await movements.delete_old()
+    assert len(await account.shop.store.fetch(kept)) == 1
+    account.ages(_KEPT_DAYS)
+    await movements.delete_old()
+    assert await account.shop.store.fetch(kept) == []
+    await account.shop.audited()

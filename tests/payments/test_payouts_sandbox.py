@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from bots.sandbox.payment_service import SandboxPaymentService
 from core.money import parse_usd
-from payments.gateways.sandbox import SandboxPayoutProvider
+from payments.gateways.sandbox import SandboxGateway, SandboxPayoutProvider
 from payments.payouts import PayoutStatus
 from payments.types import GatewayUnavailable
 from tests.payments.ours import SANDBOX_SECRET, disburser_of
@@ -55,6 +55,20 @@ async def test_it_arrives_at_once_and_once(demo: Demo) -> None:
     assert await ours.fetch_payout(ONE) == paid
     assert len(demo.service.payouts.payouts) == 1
     assert await ours.check_account() == ""
+
+
+async def test_another_secret_is_told_at_once_by_either_side_of_it(demo: Demo) -> None:
+    right = SandboxGateway(url=demo.url, secret=SecretStr(SANDBOX_SECRET))
+    await right.check_account()
+    wrong = SecretStr("another secret")
+    for ours in (
+        SandboxGateway(url=demo.url, secret=wrong),
+        SandboxPayoutProvider(url=demo.url, secret=wrong),
+    ):
+        with pytest.raises(GatewayUnavailable):
+            await ours.check_account()
+        await ours.close()
+    await right.close()
 
 
 async def test_to_return_it_comes_back(ours: SandboxPayoutProvider) -> None:

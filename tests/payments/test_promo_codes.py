@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from core import chart, ids
 from core.admin_log import admin_log_row
 from core.db import schema
-from core.ledger.types import CompanionRefused
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused, LedgerBusy, Submission
 from core.money import Credits
 from core.pricing.promotions import Promotion, PromotionUsedUp
 from core.users.types import Person
@@ -187,3 +188,42 @@ async def test_a_word_is_taken_once(fair: Fair) -> None:
     await codes.save_codes([codes.make_shared_promo_code(promotion, "WELCOME")])
     with pytest.raises(CompanionRefused):
         await codes.save_codes([codes.make_shared_promo_code(promotion, "WEL-COME")])
+
+
+async def test_a_code_is_good_within_its_promotions_time_alone(fair: Fair) -> None:
+    now, (tom,) = fair.one.clock.now_ms(), await fair.crowd(1)
+    hour = 3_600_000
+    before = await fair.gifts(tom)
+    for start, end, reason in (
+        (now + hour, now + 2 * hour, "early"),
+        (now - 2 * hour, now - hour, "expired"),
+    ):
+        promotion = await fair.promote(starts_at=start, ends_at=end)
+        (code,) = fair.codes[0].generate_promo_codes(promotion, 1)
+        await fair.codes[0].save_codes([code])
+        with pytest.raises(CodeRefused) as refused:
+            await fair.codes[0].redeem_code(tom, "telegram:1:", code.text)
+        assert refused.value.reason == reason
+    assert await fair.gifts(tom) == before
+
+
+async def test_a_word_that_others_keep_using_is_tried_again_and_not_for_ever(
+    fair: Fair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promotion, (tom,) = await fair.promote(), await fair.crowd(1)
+    (code,) = fair.codes[0].generate_promo_codes(promotion, 1)
+    await fair.codes[0].save_codes([code])
+    before, submit = await fair.gifts(tom), Ledger.submit
+
+    async def changed(ledger: Ledger, submission: Submission) -> object:
+        if submission.id.startswith("code/"):
+            raise CompanionRefused("person")
+        return await submit(ledger, submission)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "submit", changed)
+        with pytest.raises(LedgerBusy):
+            await fair.codes[0].redeem_code(tom, "telegram:1:", code.text)
+    assert await fair.gifts(tom) == before
+    await fair.codes[0].redeem_code(tom, "telegram:1:", code.text)
+    assert await fair.gifts(tom) == before + 50

@@ -98,3 +98,15 @@ async def test_what_was_refused_is_no_earlier_refund(till: Till) -> None:
     assert history.count("refund-asked") == 2
     assert await till.shop.has(till.person) == {}
     await till.shop.audited()
+
+
+async def test_nobody_gives_back_through_a_gateway_that_is_off(till: Till) -> None:
+    other = await till.shop.pay(
+        await till.shop.order(till.person, parse_usd("10"), gateway="stripe")
+    )
+    with pytest.raises(GatewayUnavailable):
+        await till.refunds.refund_order(other, parse_usd("5"), cause="btn_1")
+    await till.refunds.finish_requests(other, before_ms=till.shop.clock.now_ms())
+    events = [what for _, what, _ in await till.shop.orders.list_events(other.id)]
+    assert "refund-asked" not in events
+    assert await till.shop.has(till.person) == {"bought": 3_000}

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from core import ids as typed
 from core.db import schema
-from core.db.writes import Update
+from core.db.writes import Companion, Update
+from core.ledger.ledger import Ledger
 from core.money import Credits, parse_usd
 from core.users.service import find_person
 from core.users.types import Person, TooManyAttempts
@@ -248,3 +249,22 @@ def test_only_what_is_sold_can_be_a_codes_worth(kiosk: Kiosk) -> None:
     for cash in ("0.5", "20000", "1.001"):
         with pytest.raises(BadAmount):
             kiosk.codes.generate_vouchers(parse_usd(cash), 1, None)
+
+
+async def test_a_code_that_is_redeemed_meanwhile_is_not_voided(
+    kiosk: Kiosk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = await kiosk.sells()
+    (code,) = await kiosk.codes.list_vouchers()
+    void = Ledger.try_record
+
+    async def void_late(ledger: Ledger, *companions: Companion) -> bool:
+        """Tom was a moment faster."""
+        monkeypatch.setattr(Ledger, "try_record", void)
+        await kiosk.codes.redeem_code(kiosk.tom, "telegram:1:", text)
+        return await void(ledger, *companions)
+
+    monkeypatch.setattr(Ledger, "try_record", void_late)
+    assert await kiosk.codes.void_codes(code.id) == 0
+    assert await kiosk.shop.has(kiosk.tom.id) == {"bought": 1_000}
+    await kiosk.shop.audited()

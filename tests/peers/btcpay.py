@@ -52,6 +52,8 @@ class FakeBtcPay(PeerServer):
         self.calls: list[tuple[str, str, Any]] = []
         #: Nothing but "unavailable" while it is set.
         self.broken = False
+        #: What it answers instead, by method and path: a status and a body.
+        self.instead: dict[tuple[str, str], tuple[int, Any]] = {}
         self._numbers = itertools.count(1)
 
     def list_routes(self) -> list[web.RouteDef]:
@@ -164,6 +166,9 @@ class FakeBtcPay(PeerServer):
                 return web.Response(status=502, text="<html>Bad Gateway</html>")
             if request.headers.get("Authorization") != f"token {KEY}":
                 return _refused(401, "unauthenticated")
+            if (request.method, request.path) in self.instead:
+                status, said = self.instead[request.method, request.path]
+                return web.json_response(said, status=status)
             store = request.match_info.get("store")
             if permission and f"{permission}:{store}" not in self.permissions:
                 return _refused(403, "missing-permission", missingPermission=permission)

@@ -44,6 +44,8 @@ class FakePayPal(PeerServer):
         self.calls: list[tuple[str, str, Any]] = []
         #: Nothing but "unavailable" while it is set.
         self.broken = False
+        #: What it answers instead, by method and path: a status and a body.
+        self.instead: dict[tuple[str, str], tuple[int, Any]] = {}
         #: Whether the app may read disputes.
         self.reads_disputes = True
         #: Whether it may read what it was told.
@@ -179,6 +181,9 @@ class FakePayPal(PeerServer):
             token = request.headers.get("Authorization", "").removeprefix("Bearer ")
             if token not in self.tokens:
                 return _error(401, "AUTHENTICATION_FAILURE")
+            if (request.method, request.path) in self.instead:
+                status, said = self.instead[request.method, request.path]
+                return web.json_response(said, status=status)
             raw = await request.read()
             if request.method == "POST":
                 if request.content_type != "application/json":

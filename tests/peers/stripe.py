@@ -53,6 +53,8 @@ class FakeStripe(PeerServer):
         #: Its clock, in seconds; and when each thing came about, as it was seen first.
         self.now: Callable[[], float] = time.time
         self.created: dict[str, int] = {}
+        #: What moved on the account without a payer: payouts, Stripe's own fees.
+        self.other_transactions: list[dict[str, Any]] = []
         #: Whether the key may read the balance.
         self.reads_balance = True
 

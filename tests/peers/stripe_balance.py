@@ -29,6 +29,8 @@ def list_balance(fake: FakeStripe, query: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _transactions(fake: FakeStripe) -> Iterator[dict[str, Any]]:
+    for other in fake.other_transactions:
+        yield {**_one(fake, other["id"], other["object"], other["amount"], other)}
     for intent in fake.intents.values():
         if intent["status"] == "succeeded":
             charge = {

@@ -32,7 +32,7 @@ class PayPalClient:
         self._http = GatewayClient(NAME, url)
         self._token, self._token_expires_at = "", 0.0
         self._scopes: frozenset[str] = frozenset()
-        self._renewals = 0
+        self._failed_renewals = 0
         self._renewal_lock = asyncio.Lock()
 
     async def get(
@@ -94,15 +94,17 @@ class PayPalClient:
 
     async def _get_token(self, stale_token: str) -> str:
         """The token, renewed by whoever comes first when it is over or PayPal took it for stale."""
-        renewals_before = self._renewals
+        failures_before = self._failed_renewals
         async with self._renewal_lock:
             if self._token in {"", stale_token} or time.monotonic() > self._token_expires_at:
-                if (
-                    self._renewals != renewals_before
-                ):  # in vain, while we waited: PayPal is away for all
+                if self._failed_renewals != failures_before:
+                    # While we waited: PayPal is away for all.
                     raise GatewayUnavailable(NAME)
-                self._renewals += 1
-                self._token, seconds = await self._fetch_token()
+                try:
+                    self._token, seconds = await self._fetch_token()
+                except GatewayUnavailable:
+                    self._failed_renewals += 1
+                    raise
                 self._token_expires_at = time.monotonic() + seconds - _RENEWAL_MARGIN_SECONDS
             return self._token
 
