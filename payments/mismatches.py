@@ -18,7 +18,7 @@ from core.ledger.types import CompanionRefused
 from core.notification import OPERATORS, make_lasting, notification_row
 from core.users.service import find_survivor
 from payments.orders import Orders
-from payments.types import Payment, PaymentMismatch, UnknownOrder
+from payments.types import Payment, PaymentMismatch
 
 #: The kind of notification to operators about what gateways say that nothing will come of.
 UNPROCESSED: Final = "unworked"
@@ -48,10 +48,7 @@ class Mismatches:
     async def report(self, payment: Payment, refused: PaymentMismatch) -> None:
         """Tells operators, and the buyer where they paid something else; each once. The order is
         *on its way* then, until somebody has decided: it doesn't expire."""
-        try:
-            order = await self._orders.get(payment.order)
-        except UnknownOrder:
-            return
+        order = await self._orders.get(payment.order)
         message = f"{payment.gateway}/{payment.id}"
         await self._ledger.record(unprocessed_row(self._clock, message, refused.verdict, order.id))
         if refused.reason not in _BUYERS_REASONS or order.gateway != payment.gateway:

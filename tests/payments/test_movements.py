@@ -13,9 +13,11 @@ import pytest_asyncio
 
 from core.admin.audit import audit_books
 from core.db import schema
+from core.db.writes import Insert
 from core.money import parse_usd
 from core.notification import OPERATORS
 from core.pool.vault import Vault
+from payments.gateways.base import SupportsTransactionList
 from payments.movements import _KEPT_DAYS, DIFFERENCE, REVERSIBLE_DAYS, GatewaySums, audit_movements
 from payments.payment_reader import PaymentReader
 from payments.types import GatewayUnavailable, Order, Payment
@@ -376,4 +378,51 @@ async def test_what_moved_is_forgotten_once_money_can_not_go_back(account: Accou
     account.ages(_KEPT_DAYS)
     await movements.delete_old()
     assert await account.shop.store.fetch(kept) == []
+    await account.shop.audited()
+
+
+async def test_what_nobody_asked_about_yet_and_what_others_compare_is_no_difference(
+    account: Account,
+) -> None:
+    shop, movements = account.shop, account.counter.movements
+    name = account.counter.gateway.name
+    order = await shop.pay(await shop.order(await shop.person(), parse_usd("10"), gateway=name))
+    assert await movements.compare([name]) == []
+    figures = {"unit": "USD", "there": 5, "booked": 7, "found_at": shop.clock.now_ms()}
+    names = {"gateway": "elsewhere", "order": order.id}
+    await shop.ledger.record(Insert(schema.difference, {**names, **figures}))
+    await movements.store_differences([GatewaySums(name, "USD")])
+    assert len(await audit_movements(shop.store)) == 1
+    await movements.store_differences([GatewaySums("elsewhere", "USD")])
+    assert await audit_movements(shop.store) == []
+
+
+async def test_of_a_purchase_whose_money_can_not_go_back_nothing_is_compared(
+    account: Account,
+) -> None:
+    await account.sells(await account.shop.person())
+    assert (await account.compares()).count == 1
+    account.ages(REVERSIBLE_DAYS)
+    await account.sells(await account.shop.person())
+    sums = await account.compares()
+    assert (sums.count, sums.differences, sums.on_the_way) == (1, [], [])
+
+
+@pytest.mark.parametrize("account", ["stripe"], indirect=True)
+async def test_owners_hear_once_of_what_a_list_has_and_fits_no_order(account: Account) -> None:
+    person = await account.shop.person()
+    order = await account.counter.buys(person, "10")
+    account.peer.pay(order.external_id)
+    account.peer.intents[account.payment()]["amount"] = 900
+    account.peer.intents[account.payment()]["latest_charge"]["balance_transaction"]["amount"] = 900
+    account.ages(1)
+    gateway = account.counter.gateway
+    assert isinstance(gateway, SupportsTransactionList)
+    listing = account.counter.reconciliation._transaction_listing
+    for _ in range(40):
+        assert await listing.read_new_transactions(gateway, pages_max=1) == 0
+        account.ages(0.01)
+    heard = await account.shop.told(OPERATORS)
+    assert [facts["verdict"] for _, facts in heard] == ["payment_refused/amount"]
+    assert await account.shop.has(person) == {}
     await account.shop.audited()

@@ -16,6 +16,7 @@ from payments.gateways.btcpay import checkout as btcpay_checkout
 from payments.gateways.btcpay.checkout import BtcPayGateway
 from payments.gateways.paypal import event_list
 from payments.gateways.paypal.checkout import PayPalGateway
+from payments.refunds import RefundOutcomeUnknown
 from payments.types import GatewayUnavailable, InvalidSignature, Order, RefundDeclined
 from tests.payments import btcpay_support, paypal_support, stripe_support
 from tests.payments.ours import disburser_of, gateway_of
@@ -410,3 +411,74 @@ async def test_a_payout_that_the_server_hides_or_refuses_is_not_known(
     assert (await provider.send_payout(payout, to)).state == "pending"
     assert len(btcpay.btcpay.pull_payments) == 1
     await provider.close()
+
+
+async def test_an_invalid_invoice_that_names_another_gateways_order_warns_of_none(
+    btcpay: btcpay_support.Counter,
+) -> None:
+    shop, person = btcpay.shop, await btcpay.shop.person()
+    theirs = await shop.pay(await shop.order(person, parse_usd("10"), gateway="stripe"))
+    order = await btcpay.buys(person, "10")
+    btcpay.invoice(order)["metadata"]["orderId"] = theirs.id
+    btcpay.invoice(order)["status"] = "Invalid"
+    await btcpay.hears("Invalid", order)
+    await btcpay.works()
+    assert [facts["verdict"] for _, facts in await shop.told(OPERATORS)] == [
+        "payment_refused/gateway"
+    ]
+    assert await shop.has(person) == {"bought": 1_000}
+
+
+# --- the job that asks about what no message told -----------------------------------------------
+
+
+async def test_what_came_late_is_caught_up_with_once_paypal_tells_it(
+    paypal: paypal_support.Counter, caplog: pytest.LogCaptureFixture
+) -> None:
+    person, peer = await paypal.shop.person(), paypal.paypal
+    order, foreign = [await paypal.buys(person, "10") for _ in range(2)]
+    paypal.shop.clock.advance(seconds=8 * 3_600)
+    await paypal.reconciliation.reconcile_orders()
+    assert (await paypal.again(order)).state == "expired"
+    for one in (order, foreign):
+        peer.take(one.external_id)
+    peer.captures[list(peer.captures)[-1]]["custom_id"] = f"ord_{'0' * 26}"
+    gateway = paypal.gateway
+    assert isinstance(gateway, PayPalGateway)
+    refusals = (
+        ("GET", "/v1/notifications/webhooks-events"),
+        ("GET", f"/v2/checkout/orders/{order.external_id}"),
+    )
+    for asked in refusals:
+        gateway._capture_events._read_at = None
+        peer.instead = {asked: (422, refused("TOO_BUSY"))}
+        paypal.shop.clock.advance(seconds=60)
+        await paypal.reconciliation.reconcile_orders()
+        assert await paypal.shop.has(person) == {}
+    assert len([one for one in caplog.messages if "could not tell what came late" in one]) == 2
+    peer.instead.clear()
+    await paypal.reconciliation.reconcile_orders()
+    assert await paypal.shop.has(person) == {"bought": 1_000}
+    assert await paypal.shop.told(OPERATORS) == []
+    await paypal.shop.audited()
+
+
+async def test_a_refund_whose_answer_is_lost_again_stays_open(
+    paypal: paypal_support.Counter, caplog: pytest.LogCaptureFixture
+) -> None:
+    person, peer = await paypal.shop.person(), paypal.paypal
+    order, capture = await paypal.sells(person, "10")
+    asked = ("POST", f"/v2/payments/captures/{capture['id']}/refund")
+    peer.instead[asked] = (200, {"id": "../x"})
+    with pytest.raises(RefundOutcomeUnknown):
+        await paypal.refunds.refund_order(order, parse_usd("4"), cause="btn_r1")
+    paypal.shop.clock.advance(seconds=2 * 3_600)
+    await paypal.reconciliation.reconcile_orders()
+    assert [one for one in caplog.messages if "has something open" in one]
+    assert await paypal.shop.has(person) == {"bought": 1_000}
+    peer.instead.clear()
+    for _ in range(3):
+        paypal.shop.clock.advance(seconds=3 * 3_600)
+        await paypal.reconciliation.reconcile_orders()
+    assert await paypal.shop.has(person) == {"bought": 600}
+    await paypal.shop.audited()

@@ -12,6 +12,9 @@ import sqlalchemy as sa
 from core import ids
 from core.admin_log import admin_log_row
 from core.db import schema
+from core.db.writes import Companion
+from core.ledger.ledger import Ledger
+from core.ledger.types import CompanionRefused, LedgerBusy
 from core.money import Credits, parse_usd
 from core.pricing.deals import Deals
 from core.pricing.prices import PriceBook
@@ -19,7 +22,7 @@ from core.pricing.promotions import Promotion, Promotions
 from core.pricing.tiers import Tier, Tiers
 from payments.orders import Orders, PersonalOffers
 from payments.payment_reader import PaymentReader
-from payments.types import Refund
+from payments.types import Order, Refund
 from tests.payments.conftest import Shop
 from tests.support import brief
 from tests.support.size import size
@@ -162,3 +165,58 @@ async def test_limits_hold_for_each_and_for_all_at_once(stall: Stall) -> None:
         (one.id, order.id) for order in paid if order.bonus.units
     }
     await shop.audited()
+
+
+async def test_the_same_press_on_two_processes_is_one_order_with_one_use(
+    stall: Stall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = stall.shop
+    await stall.promote(total=5)
+    person, record = await shop.person(), Ledger.record
+
+    async def press() -> Order:
+        return await shop.orders.create_order(
+            cause="press/same",
+            at_ms=shop.clock.now_ms(),
+            person=person,
+            place="telegram:1:",
+            message="5",
+            gateway="stripe",
+            value=parse_usd("10"),
+            amount=parse_usd("10"),
+            lifetime_seconds=1_800,
+        )
+
+    faster: list[Order] = []
+
+    async def record_late(ledger: Ledger, *companions: Companion) -> None:
+        monkeypatch.setattr(Ledger, "record", record)
+        faster.append(await press())
+        await record(ledger, *companions)
+
+    monkeypatch.setattr(Ledger, "record", record_late)
+    assert await press() == faster[0]
+    uses = await shop.store.fetch(schema.promotion_use.select())
+    assert len(uses) == 1
+    orders = await shop.store.fetch(schema.order.select())
+    assert [row.id for row in orders] == [faster[0].id]
+
+
+async def test_a_promotion_that_others_keep_using_is_no_endless_loop(
+    stall: Stall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = stall.shop
+    await stall.promote(total=5)
+    person, record = await shop.person(), Ledger.record
+
+    async def changed(ledger: Ledger, *companions: Companion) -> None:
+        if any(one.table is schema.order for one in companions):
+            raise CompanionRefused(schema.promotion_use.name)
+        await record(ledger, *companions)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "record", changed)
+        with pytest.raises(LedgerBusy):
+            await shop.order(person, parse_usd("10"))
+    assert await shop.store.fetch(schema.order.select()) == []
+    assert (await shop.order(person, parse_usd("10"))).state == "created"

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from core.db import schema
 from core.db.writes import Update
-from core.earnings.payouts import PAYOUT_CHANGED, PAYOUT_STUCK, PAYOUT_WAITS, WithdrawalBlocked
+from core.earnings.payouts import (
+    PAYOUT_CHANGED,
+    PAYOUT_STUCK,
+    PAYOUT_WAITS,
+    Payout,
+    WithdrawalBlocked,
+)
+from core.earnings.withdrawals import Withdrawals
 from core.money import Credits, parse_usd
 from core.pool.vault import Vault
-from payments.types import Dispute, Refund
+from payments.payouts import _ADDRESS_LOST_AFTER_SENDING, PayoutStatus
+from payments.types import Dispute, GatewayUnavailable, Refund
 from tests.payments.conftest import Shop
 from tests.payments.ours import disburser_of
 from tests.payments.paying import Bank, Counter, Desk, counter
@@ -280,3 +290,72 @@ async def test_nothing_of_an_address_is_kept_in_the_clear_or_after_the_end(
     assert "canary" not in caplog.text
     rows = await desk.shop.store.fetch(sa.select(schema.payout.c.sealed))
     assert [row.sealed for row in rows] == [None]
+
+
+async def test_what_another_process_claimed_a_moment_before_is_left_to_it(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, bank = counter.desk, counter.bank
+    one = await desk.approved(bank.method)
+    claim = Withdrawals.claim_payout
+
+    async def claim_late(
+        withdrawals: Withdrawals, payout: Payout, *, until_ms: int
+    ) -> Payout | None:
+        assert await claim(withdrawals, payout, until_ms=until_ms) is not None
+        return await claim(withdrawals, payout, until_ms=until_ms)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Withdrawals, "claim_payout", claim_late)
+        await desk.works()
+    assert bank.has() == []
+    await desk.works()
+    assert bank.has() == [one.id]
+    await desk.audited()
+
+
+@pytest.mark.parametrize("failure", ["cancelled", "broken"])
+async def test_what_its_person_cancels_or_a_bug_stops_is_no_others_trouble(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch, failure: str
+) -> None:
+    desk, bank = counter.desk, counter.bank
+    first, second = await desk.approved(bank.method), await desk.approved(bank.method)
+    mark = Withdrawals.mark_sent
+
+    async def mark_sent(withdrawals: Withdrawals, payout: Payout, **more: Any) -> Payout:
+        if payout.id == first.id:
+            if failure == "broken":
+                raise ZeroDivisionError
+            await withdrawals.cancel_payout(payout.id, [payout.person])
+        return await mark(withdrawals, payout, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Withdrawals, "mark_sent", mark_sent)
+        await desk.works()
+    assert bank.has() == [second.id]
+    assert (await desk.now(second)).state == "sent"
+    assert (await desk.now(first)).state == ("cancelled" if failure == "cancelled" else "approved")
+    await desk.audited()
+
+
+async def test_where_it_went_is_lost_before_its_answer_came(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent, and its answer lost: without the address nobody can ask for it again."""
+    desk, bank, shop = counter.desk, counter.bank, counter.desk.shop
+    one = await desk.approved(bank.method)
+    provider = desk.disbursers[bank.method]
+
+    async def lost(payout: Payout, address: SecretStr) -> PayoutStatus:
+        raise GatewayUnavailable(bank.method)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(provider, "send_payout", lost)
+        await desk.works()
+    assert (await desk.now(one)).state == "sent"
+    other = Desk(shop, Vault([bytes([7]) * 32]), desk.disbursers)
+    await other.works(times=2)
+    stuck = await desk.now(one)
+    assert (stuck.state, stuck.reason) == ("sent", _ADDRESS_LOST_AFTER_SENDING)
+    assert bank.has() == []
+    await desk.audited()

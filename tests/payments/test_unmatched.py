@@ -19,7 +19,7 @@ from payments.gateways.base import Gateway
 from payments.gateways.btcpay import refunds
 from payments.mismatches import UNPROCESSED
 from payments.types import Order
-from payments.unmatched import UNMATCHED, NotUnmatched
+from payments.unmatched import UNMATCHED, NotUnmatched, UnmatchedPayment, UnmatchedPayments
 from tests.payments import inchat
 from tests.payments.booths import SkusBooth, StarsBooth, skus_booth, stars_booth
 from tests.payments.conftest import Shop
@@ -237,3 +237,29 @@ async def test_a_lost_order_of_which_no_message_came_waits_for_an_owner(
         assert await shop.has(person) == {"bought": 600}
         assert [kind for kind, _ in await shop.told(OPERATORS)] == [UNMATCHED]
     await shop.audited()
+
+
+async def test_of_two_owners_who_decide_at_once_one_is_told_that_it_is_over(
+    booth: StarsBooth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, ann = booth.shop, booth.telegram.user(7)
+    unmatched = booth.counter.services.unmatched
+    await booth.counter.people.get_or_create("telegram", "7", language="en")
+    is_born(booth, shop.clock.now_ms() + 60_000)
+    booth.telegram.stars.receives(ann, "ord_of_another", 770)
+    shop.clock.advance(seconds=120)
+    await booth.counter.services.reconciliation.reconcile_orders()
+    (payment,) = await unmatched.list_open()
+    get = UnmatchedPayments.get
+
+    async def get_early(one: UnmatchedPayments, gateway: str, id_: str) -> UnmatchedPayment:
+        """The other owner decides after it was read."""
+        found = await get(one, gateway, id_)
+        monkeypatch.setattr(UnmatchedPayments, "get", get)
+        await unmatched.dismiss("stars", payment.id)
+        return found
+
+    monkeypatch.setattr(UnmatchedPayments, "get", get_early)
+    with pytest.raises(NotUnmatched):
+        await unmatched.dismiss("stars", payment.id)
+    assert await unmatched.list_open() == []
