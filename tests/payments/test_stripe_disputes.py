@@ -225,3 +225,26 @@ async def test_what_was_given_back_already_is_no_warning(counter: Counter) -> No
     await counter.hears(counter.stripe.event("radar.early_fraud_warning.updated", warning))
     await counter.works()
     assert await counter.shop.told(OPERATORS) == []
+
+
+async def test_a_dispute_that_nobody_was_told_is_given_up_is_not_by_itself(
+    counter: Counter,
+) -> None:
+    """Whoever asked was told that Stripe doesn't answer: they decide again."""
+    person, stripe = await counter.shop.person(), counter.stripe
+    order = await counter.buys(person, "10")
+    intent = stripe.pay(order.external_id)
+    await counter.hears(counter.completed(order))
+    dispute = stripe.dispute(intent)
+    await counter.hears(stripe.event("charge.dispute.created", stripe.disputes[dispute]))
+    await counter.works()
+    stripe.broken = True
+    with pytest.raises(GatewayUnavailable):
+        await counter.disputes.accept_dispute("stripe", dispute)
+    stripe.broken = False
+    for _ in range(3):
+        counter.shop.clock.advance(seconds=3_600)
+        await counter.reconciliation.reconcile_orders()
+    assert stripe.disputes[dispute]["status"] == "needs_response"
+    assert not [path for _, path, _ in stripe.calls if path.endswith("/close")]
+    await counter.shop.audited()

@@ -18,7 +18,7 @@ from core.notification import OPERATORS
 from payments.gateways.base import Gateway
 from payments.gateways.btcpay import refunds
 from payments.mismatches import UNPROCESSED
-from payments.types import Order
+from payments.types import GatewayUnavailable, Order
 from payments.unmatched import UNMATCHED, NotUnmatched, UnmatchedPayment, UnmatchedPayments
 from tests.payments import inchat
 from tests.payments.booths import SkusBooth, StarsBooth, skus_booth, stars_booth
@@ -263,3 +263,30 @@ async def test_of_two_owners_who_decide_at_once_one_is_told_that_it_is_over(
     with pytest.raises(NotUnmatched):
         await unmatched.dismiss("stars", payment.id)
     assert await unmatched.list_open() == []
+
+
+async def test_a_lost_order_that_vanished_meanwhile_is_not_credited(shop: Shop) -> None:
+    """PayPal forgets orders: an owner decides when it says no more of it."""
+    shop.clock.at_ms = int(time.time() * 1000)
+    async with FakePayPal() as peer:
+        gateway = gateway_of("paypal", peer.url)
+        counter = await inchat.counter(gateway, shop.store, shop.ledger, shop.clock)
+        person = (await counter.people.get_or_create("telegram", "7", language="en")).id
+        order = await counter.buys(person, "10", "telegram:7:")
+        await pays(peer, order.external_id)
+        await lose(shop, order)
+        shop.clock.advance(seconds=600)
+        await counter.services.reconciliation.reconcile_orders()
+        (payment,) = await counter.services.unmatched.list_open()
+        gone = peer.orders.pop(order.external_id)
+        with pytest.raises(GatewayUnavailable):
+            await counter.services.unmatched.credit(
+                gateway, payment.id, "paypal", payer="telegram:7"
+            )
+        assert await shop.has(person) == {}
+        peer.orders[order.external_id] = gone
+        await counter.services.unmatched.credit(gateway, payment.id, "paypal", payer="telegram:7")
+        assert await shop.has(person) == {"bought": 1_000}
+        assert await counter.services.unmatched.list_open() == []
+        await gateway.close()
+    await shop.audited()
