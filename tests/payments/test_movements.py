@@ -17,6 +17,7 @@ from core.db.writes import Insert
 from core.money import parse_usd
 from core.notification import OPERATORS
 from core.pool.vault import Vault
+from payments.fulfillment import Fulfillment
 from payments.gateways.base import SupportsTransactionList
 from payments.movements import _KEPT_DAYS, DIFFERENCE, REVERSIBLE_DAYS, GatewaySums, audit_movements
 from payments.payment_reader import PaymentReader
@@ -426,3 +427,27 @@ async def test_owners_hear_once_of_what_a_list_has_and_fits_no_order(account: Ac
     assert [facts["verdict"] for _, facts in heard] == ["payment_refused/amount"]
     assert await account.shop.has(person) == {}
     await account.shop.audited()
+
+
+@pytest.mark.parametrize("account", ["stripe"], indirect=True)
+async def test_owners_hear_once_of_what_a_list_has_and_nobody_can_book(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await account.shop.person()
+    order = await account.counter.buys(person, "10")
+    account.peer.pay(order.external_id)
+    gateway = account.counter.gateway
+    assert isinstance(gateway, SupportsTransactionList)
+    listing = account.counter.reconciliation._transaction_listing
+
+    async def broken(fulfillment: Fulfillment, payment: Payment) -> Order:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Fulfillment, "credit_payment", broken)
+        for _ in range(3):
+            await listing.read_new_transactions(gateway)
+            account.ages(1)
+    heard = await account.shop.told(OPERATORS)
+    assert [(facts["verdict"], facts["order"]) for _, facts in heard] == [("failed", order.id)]
+    assert await account.shop.has(person) == {}
