@@ -90,7 +90,12 @@ class Fulfillment:
         stores sell, `gateways` where disputes go on after their end."""
         self.orders, self._db, self._ledger = orders, ledger.db, ledger
         self._clock, self._offer, self._get_person_id = ledger.clock, offer, get_person_id
-        self.disputes = Disputes(orders=orders, ledger=ledger, offer=offer, gateways=gateways or {})
+        self.disputes = Disputes(
+            orders=orders,
+            ledger=ledger,
+            offer=offer,
+            gateways={} if gateways is None else gateways,
+        )
         self._warnings = PaymentWarnings(orders=orders, ledger=ledger)
         self._reversals = Reversals(db=ledger.db)
         self._mismatches = Mismatches(orders=orders, ledger=ledger)

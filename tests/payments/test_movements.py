@@ -451,3 +451,13 @@ async def test_owners_hear_once_of_what_a_list_has_and_nobody_can_book(
     heard = await account.shop.told(OPERATORS)
     assert [(facts["verdict"], facts["order"]) for _, facts in heard] == [("failed", order.id)]
     assert await account.shop.has(person) == {}
+
+
+@pytest.mark.parametrize("account", ["stripe"], indirect=True)
+async def test_a_refund_of_more_than_was_paid_is_no_others_trouble(account: Account) -> None:
+    person = await account.shop.person()
+    await account.sells(person)
+    account.gives_back(1_500)
+    account.gives_back(400)
+    await account.passes(2)
+    assert await account.shop.has(person) == {"bought": 600}

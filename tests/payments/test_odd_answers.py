@@ -225,12 +225,26 @@ async def test_a_payout_of_paypals_has_no_page_and_a_refusal_of_ours_is_no_failu
             400,
             {
                 "name": "USER_BUSINESS_ERROR",
-                "details": [{"issue": "DUPLICATE_REQUEST_ID", "link": [elsewhere]}],
+                "details": [{"field": "SENDER_BATCH_ID", "link": [elsewhere]}],
             },
         )
-        with pytest.raises(GatewayUnavailable):
+        with pytest.raises(GatewayUnavailable) as unavailable:
             await provider.send_payout(payout_of(), SecretStr("bob@example.com"))
+        assert "look there" in unavailable.value.detail
         await provider.close()
+
+
+async def test_a_message_that_names_another_gateways_order_captures_nothing(
+    paypal: paypal_support.Counter,
+) -> None:
+    person = await paypal.shop.person()
+    theirs = await paypal.shop.order(person, parse_usd("10"), gateway="stripe")
+    unit = {"custom_id": theirs.id, "amount": {"currency_code": "USD", "value": "10.00"}}
+    await paypal.hears("CHECKOUT.ORDER.APPROVED", {"purchase_units": [unit]})
+    await paypal.works()
+    ((_, facts),) = await paypal.shop.told(OPERATORS)
+    assert (facts["verdict"], facts["order"]) == ("payment_refused/gateway", theirs.id)
+    assert await paypal.shop.has(person) == {}
 
 
 # --- Stripe -------------------------------------------------------------------------------------
@@ -376,6 +390,14 @@ async def test_an_invoice_of_another_order_is_not_the_lost_one(
     assert found.checkout == lost.external_id
     btcpay.btcpay.instead["GET", INVOICES] = (200, both[:1])
     assert await gateway.find_paid_order(lost.id) is None
+    unpaid = await create_unpaid(btcpay, person)
+    assert await gateway.find_paid_order(unpaid.id) is None
+
+
+async def create_unpaid(btcpay: btcpay_support.Counter, person: str) -> Order:
+    """An order whose invoice nobody has paid."""
+    btcpay.btcpay.instead.clear()
+    return await btcpay.buys(person, "10")
 
 
 async def test_a_refund_that_the_server_refuses_gives_nothing_back(

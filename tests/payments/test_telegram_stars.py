@@ -140,10 +140,11 @@ async def test_memory_is_bounded(booth: Booth, monkeypatch: pytest.MonkeyPatch) 
     assert len(booth.gateway._open_orders) == 3
     assert await booth.asked(made[-1], ann) == ""
     booth.gateway.cache_orders(*made)
+    monkeypatch.setattr(gateway_module, "_REMEMBERED_MAX", 2)
     for order in made:
         await booth.hears(booth.receives(ann, order))
     await booth.counter.works()
-    assert len(booth.gateway._paid_orders) == 3
+    assert len(booth.gateway._paid_orders) == 2
 
 
 async def test_what_no_update_told_is_in_the_list(booth: Booth) -> None:

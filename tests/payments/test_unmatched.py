@@ -276,9 +276,13 @@ async def test_a_lost_order_that_vanished_meanwhile_is_not_credited(shop: Shop) 
         await pays(peer, order.external_id)
         await lose(shop, order)
         shop.clock.advance(seconds=600)
+        gone = peer.orders.pop(order.external_id)
+        await counter.services.reconciliation.reconcile_orders()
+        assert await counter.services.unmatched.list_open() == []
+        peer.orders[order.external_id] = gone
         await counter.services.reconciliation.reconcile_orders()
         (payment,) = await counter.services.unmatched.list_open()
-        gone = peer.orders.pop(order.external_id)
+        del peer.orders[order.external_id]
         with pytest.raises(GatewayUnavailable):
             await counter.services.unmatched.credit(
                 gateway, payment.id, "paypal", payer="telegram:7"

@@ -16,7 +16,8 @@ async def test_an_account_with_nothing_but_holds_has_no_history_yet(
     history = AccountHistory(store)
     codes = [SPENT.code, GIFT.code, BOUGHT.code]
     positions = await history.read_positions(codes)
-    assert {one.code: one.posted for one in positions} == {SPENT.code: 0, GIFT.code: 100}
+    posted = {one.code: one.posted for one in positions if one.head}
+    assert posted == {SPENT.code: 0, GIFT.code: 100}
     changes = [change async for change in history.walk(positions)]
     assert [(one.code, one.counter, one.amount) for one in changes] == [
         (GIFT.code, ISSUED.code, 100)
