@@ -37,15 +37,17 @@ from core.ledger.writer import BalanceRead, DayCorrection, WorkItem, Writer
 QUEUE_MAX = 8_192
 BATCH_MAX = 512
 
-#: On PostgreSQL, which takes a list as one parameter; on SQLite the writer knows the balances.
+_ACCOUNT: Final = schema.account.c
+_BALANCES: Final = sa.select(
+    _ACCOUNT.code,
+    _ACCOUNT.debits_pending,
+    _ACCOUNT.debits_posted,
+    _ACCOUNT.credits_pending,
+    _ACCOUNT.credits_posted,
+)
+#: On PostgreSQL, which takes a list as one parameter.
 _SELECT_BALANCES: Final = PreparedSelect(
-    sa.select(
-        schema.account.c.code,
-        schema.account.c.debits_pending,
-        schema.account.c.debits_posted,
-        schema.account.c.credits_pending,
-        schema.account.c.credits_posted,
-    ).where(schema.account.c.code == sa.any_(sa.bindparam("codes", type_=sa.ARRAY(sa.Text))))
+    _BALANCES.where(_ACCOUNT.code == sa.any_(sa.bindparam("codes", type_=sa.ARRAY(sa.Text))))
 )
 
 
@@ -164,7 +166,11 @@ class Ledger:
         )
 
     async def _fetch_balances(self, codes: list[str]) -> dict[str, Balance]:
-        rows = await self.db.fetch(_SELECT_BALANCES, {"codes": codes})
+        """On SQLite for whoever has no writer, which knows them."""
+        if self.db.dialect == "sqlite":
+            rows = await self.db.fetch(_BALANCES.where(_ACCOUNT.code.in_(codes)))
+        else:
+            rows = await self.db.fetch(_SELECT_BALANCES, {"codes": codes})
         return {row.code: Balance(*row[1:]) for row in rows}
 
     def _create_session(self) -> LedgerSession:
