@@ -139,9 +139,9 @@ class TransactionListing:
     async def take_lost_order(self, gateway: Gateway, order: str) -> None:
         """What was paid for an order that this database made and lost waits for an owner, who is
         told of it once. Raises `GatewayUnavailable`."""
-        if not isinstance(gateway, FindsLostOrders):
-            return
-        if await self._unmatched.has_order(gateway.name, order):
+        if not isinstance(gateway, FindsLostOrders) or await self._unmatched.has_order(
+            gateway.name, order
+        ):
             return
         payment = await gateway.find_paid_order(order)
         if payment is not None:
