@@ -43,11 +43,12 @@ test: $(DEVELOP) ## every test, small sizes
 unit: $(DEVELOP) ## the inner loop: tests that need neither a database nor a process
 	@$(BIN)/python -m pytest -q $(SPREAD) --ignore=tests/system -m "unit and not slow"
 
-coverage: $(DEVELOP) ## which lines and branches no test reaches; takes half as long again as the tests
+coverage: $(DEVELOP) ## what no test reaches, by tests/uncovered.toml; takes half as long again as the tests
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m coverage run -m pytest -q $(SPREAD)
 	@$(BIN)/python -m coverage combine -q
 	@$(BIN)/python -m coverage report
+	@$(BIN)/python -m tests.support.uncovered
 
 flaky: $(DEVELOP) ## every test five times, on twice as many workers as usual: names what failed
 	@for round in 1 2 3 4 5; do \
