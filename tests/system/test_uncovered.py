@@ -3,7 +3,6 @@ and each reason something to excuse."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.support.uncovered import (
     list_gaps,
     read_reasons,
     read_report,
+    unmeasured_environ,
 )
 
 FILE = "payments/till.py"
@@ -62,37 +62,27 @@ def till(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _measure(root: Path, program: str) -> Path:
-    """Coverage's data of a program, by a process that no measurement of these tests looks into."""
-    environ = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
-    (root / "run.py").write_text(program)
+def _find_gaps(root: Path, calls: str) -> set[Gap]:
+    """What is not reached of the till by calls of it."""
+    (root / "run.py").write_text(f"from payments.till import Till, close\n{calls}\n")
     subprocess.run(
         [sys.executable, "-m", "coverage", "run", "--branch", "--source=payments", "run.py"],
         cwd=root,
-        env=environ,
+        env=unmeasured_environ(),
         check=True,
         capture_output=True,
     )
-    return root / ".coverage"
+    return set(list_gaps(read_report(root), root))
 
 
-def _find_gaps(root: Path, calls: str, monkeypatch: pytest.MonkeyPatch) -> set[Gap]:
-    """What is not reached of the till by calls of it."""
-    data = _measure(root, f"from payments.till import Till, close\n{calls}\n")
-    monkeypatch.chdir(root)
-    return set(list_gaps(read_report(data), root))
-
-
-def test_gaps_are_lines_and_branches_by_their_text(
-    till: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gaps_are_lines_and_branches_by_their_text(till: Path) -> None:
     unused = {Gap(FILE, "close", text) for text in ("if till is not None:", "till.pay(9)")}
-    gaps = _find_gaps(till, "Till().pay(1)", monkeypatch)
+    gaps = _find_gaps(till, "Till().pay(1)")
     assert gaps == {CARDBOARD, NEGATIVE, NOTHING, HEAVY} | unused
 
 
-def test_what_is_reached_is_no_gap(till: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gaps = _find_gaps(till, "Till().pay(0)\nclose(Till())", monkeypatch)
+def test_what_is_reached_is_no_gap(till: Path) -> None:
+    gaps = _find_gaps(till, "Till().pay(0)\nclose(Till())")
     assert gaps == {NEGATIVE, CARDBOARD, CLOSED}
 
 
