@@ -13,8 +13,6 @@ import sqlalchemy as sa
 
 from core import chart, ids
 from core.db import schema
-from core.ledger.ledger import Ledger
-from core.ledger.types import CompanionRefused, Submission
 from core.money import Credits, NanoUsd, Stars, parse_usd
 from payments.cancellations import (
     AUTOMATIC_MAX,
@@ -29,6 +27,7 @@ from payments.offer import CENT
 from payments.refunds import Refunds
 from payments.types import Dispute, GatewayUnavailable, Order, UnknownOrder
 from tests.payments.conftest import Shop
+from tests.payments.ledger_support import others_change
 from tests.payments.refunds_support import Lossy
 from tests.support.size import size
 
@@ -332,22 +331,14 @@ async def test_an_operator_gives_nothing_back_of_what_is_disputed(till: Till) ->
     assert till.gateway.back == 10 * AUTOMATIC_MAX
 
 
-async def test_what_others_keep_changing_is_not_withdrawn_from(
-    till: Till, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_others_keep_changing_is_not_withdrawn_from(till: Till) -> None:
     person = await till.shop.person()
     order = await till.buys(person)
-    submit = Ledger.submit
-
-    async def changed(ledger: Ledger, submission: Submission) -> object:
-        if submission.id.startswith("cancellation/"):
-            raise CompanionRefused("order")
-        return await submit(ledger, submission)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Ledger, "submit", changed)
-        with pytest.raises(CancellationRefused) as refused:
-            await till.withdraws(order, person)
+    with (
+        others_change("order", before="cancellation/"),
+        pytest.raises(CancellationRefused) as refused,
+    ):
+        await till.withdraws(order, person)
     assert refused.value.reason == "before"
     await till.ends(person, bought=1_000)
 

@@ -14,13 +14,13 @@ import sqlalchemy as sa
 from core import chart, ids
 from core.admin_log import admin_log_row
 from core.db import schema
-from core.ledger.ledger import Ledger
-from core.ledger.types import CompanionRefused, LedgerBusy, Submission
+from core.ledger.types import CompanionRefused, LedgerBusy
 from core.money import Credits
 from core.pricing.promotions import Promotion, PromotionUsedUp
 from core.users.types import Person
 from payments.promo_codes import CodeRefused, RedeemedPromotion
 from payments.vouchers import Vouchers, has_vouchers
+from tests.payments.ledger_support import others_change
 from tests.support import service
 from tests.support.databases import TestClock
 from tests.support.service import Service
@@ -207,23 +207,13 @@ async def test_a_code_is_good_within_its_promotions_time_alone(fair: Fair) -> No
     assert await fair.gifts(tom) == before
 
 
-async def test_a_word_that_others_keep_using_is_tried_again_and_not_for_ever(
-    fair: Fair, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_word_that_others_keep_using_is_tried_again_and_not_for_ever(fair: Fair) -> None:
     promotion, (tom,) = await fair.promote(), await fair.crowd(1)
     (code,) = fair.codes[0].generate_promo_codes(promotion, 1)
     await fair.codes[0].save_codes([code])
-    before, submit = await fair.gifts(tom), Ledger.submit
-
-    async def changed(ledger: Ledger, submission: Submission) -> object:
-        if submission.id.startswith("code/"):
-            raise CompanionRefused("person")
-        return await submit(ledger, submission)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Ledger, "submit", changed)
-        with pytest.raises(LedgerBusy):
-            await fair.codes[0].redeem_code(tom, "telegram:1:", code.text)
+    before = await fair.gifts(tom)
+    with others_change("person", before="code/"), pytest.raises(LedgerBusy):
+        await fair.codes[0].redeem_code(tom, "telegram:1:", code.text)
     assert await fair.gifts(tom) == before
     await fair.codes[0].redeem_code(tom, "telegram:1:", code.text)
     assert await fair.gifts(tom) == before + 50

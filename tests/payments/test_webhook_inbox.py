@@ -13,7 +13,6 @@ from starlette.applications import Starlette
 
 from core.db.writes import Companion
 from core.ledger.ledger import Ledger
-from core.ledger.types import CompanionRefused, Submission
 from core.money import Stars, parse_usd
 from core.notification import OPERATORS
 from payments import webhooks
@@ -21,6 +20,7 @@ from payments.gateways.voucher import VOUCHER_GATEWAY, VoucherGateway
 from payments.mismatches import UNPROCESSED
 from payments.types import Dispute, GatewayUnavailable, PaymentMismatch, Refund
 from payments.webhooks import BODY_BYTES_MAX, RETENTION_DAYS, WebhookInbox, build_payment_routes
+from tests.payments.ledger_support import others_change
 from tests.payments.stripe_support import Counter, counter
 from tests.peers.stripe import signature
 
@@ -80,20 +80,10 @@ async def test_a_message_of_another_shape_is_put_aside_and_told_once(counter: Co
     assert await counter.shop.has(person) == {"bought": 1_000}
 
 
-async def test_an_order_that_others_keep_changing_is_tried_again(
-    counter: Counter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_order_that_others_keep_changing_is_tried_again(counter: Counter) -> None:
     person, body = await sell(counter)
     await counter.hears(body)
-    submit = Ledger.submit
-
-    async def changed(ledger: Ledger, submission: Submission) -> object:
-        if submission.id.startswith("payment/"):
-            raise CompanionRefused("order")
-        return await submit(ledger, submission)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Ledger, "submit", changed)
+    with others_change("order", before="payment/"):
         await counter.works()
     assert await counter.shop.has(person) == {}
     assert await counter.shop.told(OPERATORS) == [], "it is no last word"
@@ -103,24 +93,14 @@ async def test_an_order_that_others_keep_changing_is_tried_again(
     await counter.shop.audited()
 
 
-async def test_a_dispute_that_others_keep_changing_is_tried_again(
-    counter: Counter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_dispute_that_others_keep_changing_is_tried_again(counter: Counter) -> None:
     person, body = await sell(counter)
     await counter.hears(body)
     await counter.works()
     stripe = counter.stripe
     dispute = stripe.disputes[stripe.dispute(next(iter(stripe.intents)))]
     await counter.hears(stripe.event("charge.dispute.created", dispute))
-    submit = Ledger.submit
-
-    async def changed(ledger: Ledger, submission: Submission) -> object:
-        if submission.id.startswith("dispute/"):
-            raise CompanionRefused("order")
-        return await submit(ledger, submission)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Ledger, "submit", changed)
+    with others_change("order", before="dispute/"):
         await counter.works()
     assert await counter.shop.has(person) == {"bought": 1_000}
     counter.shop.clock.advance(seconds=60)
