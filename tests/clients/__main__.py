@@ -1,7 +1,8 @@
 """The clients that people use, before the demo: which of them work, how often each asks, and what
 that costs.
 
-    python -m tests.clients [--quick] [--only aider] [--folder .bench/clients] [--seconds 900]
+    python -m tests.clients [--quick] [--install] [--only aider] [--folder .bench/clients]
+                            [--seconds 900]
 
 Nothing of a client is changed, and nothing is asked but the demo on loopback: where the system
 lets it, there is no other network. For each scenario it says how many requests came and how many of
@@ -228,11 +229,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="clients whose names have this in them")
     parser.add_argument("--quick", action="store_true", help="what CI runs: a part of it")
+    parser.add_argument("--install", action="store_true", help="installs them, and runs none")
     parser.add_argument("--folder", type=Path, default=Path(".bench/clients"))
     parser.add_argument("--seconds", type=float, default=900, help="that installing may take")
     chosen = parser.parse_args()
     installed = InstalledClients(chosen.folder.resolve())
     installed.install(list_sets(chosen.only, is_quick=chosen.quick), chosen.seconds)
+    if chosen.install:
+        return
     is_closed = close_network()
     print(
         "no network but loopback" if is_closed else "the network can't be closed here", flush=True
