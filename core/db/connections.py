@@ -28,9 +28,6 @@ BUSY_TIMEOUT_MS = 10_000
 #: to one that still grows takes half as long again, for the file system writes its own journal too.
 AUTOCHECKPOINT_PAGES = 1_000
 WAL_FILE_MAX_BYTES = 128 * 1024 * 1024
-CONNECT_TIMEOUT_S = 10
-STATEMENT_TIMEOUT_MS = 30_000
-IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
 
 _COMMON = (
     f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
@@ -43,13 +40,6 @@ _WRITER = (
     "PRAGMA secure_delete=ON",
     f"PRAGMA wal_autocheckpoint={AUTOCHECKPOINT_PAGES}",
     f"PRAGMA journal_size_limit={WAL_FILE_MAX_BYTES}",
-)
-_POSTGRES_OPTIONS = (
-    "-c synchronous_commit=on "
-    "-c default_transaction_isolation=read\\ committed "
-    f"-c statement_timeout={STATEMENT_TIMEOUT_MS} "
-    f"-c lock_timeout={BUSY_TIMEOUT_MS} "
-    f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS}"
 )
 
 
@@ -103,14 +93,10 @@ def open_postgres(address: DatabaseAddress) -> psycopg.Connection[Any]:
     whoever has such a database."""
     import psycopg
 
+    from core.db.postgres_connection import open_connection
+
     try:
-        return psycopg.connect(
-            address.conninfo,
-            autocommit=True,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            options=_POSTGRES_OPTIONS,
-            application_name="creditbot",
-        )
+        return open_connection(address.conninfo)
     except psycopg.Error:
         # libpq's text can repeat the connection text, password included.
         raise DatabaseUnavailable(address.display_name) from None

@@ -18,6 +18,8 @@ from psycopg import errors
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ExecStatus, abc as pq
 
+from core.db import postgres_connection
+
 #: A statement, with `%s` where its parameters stand, and these.
 Statement = tuple[str, Sequence[object]]
 
@@ -89,23 +91,27 @@ class PostgresPipeline:
 
     def _receive(self) -> list[pq.PGresult]:
         """One result for each command that was sent."""
-        pgconn, poll = self._pgconn, self._poll
-        poll.register(pgconn.socket, select.POLLIN | select.POLLOUT)
+        pgconn = self._pgconn
+        self._poll.register(pgconn.socket, select.POLLIN | select.POLLOUT)
         while pgconn.flush():  # reading meanwhile: the server may wait to be heard, too
-            poll.poll()
-            pgconn.consume_input()
-        poll.modify(pgconn.socket, select.POLLIN)
+            self._wait()
+        self._poll.modify(pgconn.socket, select.POLLIN)
         results: list[pq.PGresult] = []
         while True:
             while pgconn.is_busy():
-                poll.poll()
-                pgconn.consume_input()
+                self._wait()
             result = pgconn.get_result()
             if result is None:  # stands between two commands
                 continue
             if result.status == ExecStatus.PIPELINE_SYNC:
                 return results
             results.append(result)
+
+    def _wait(self) -> None:
+        """Until the server says something, or takes more."""
+        if not self._poll.poll(postgres_connection.SILENT_S * 1000):
+            raise psycopg.OperationalError("the server says nothing")
+        self._pgconn.consume_input()
 
     def _load_rows(self, result: pq.PGresult) -> list[tuple[Any, ...]]:
         if not result.ntuples:

@@ -18,7 +18,7 @@ from psycopg import errors
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, abc as pq
 
-from core.db import connections
+from core.db import connections, postgres_connection
 from core.db.connections import DatabaseAddress
 from core.db.errors import DatabaseUnavailable
 from core.db.prepared import PreparedSelect
@@ -58,6 +58,10 @@ class _Connection:
         #: Reads that wait for it, open or not.
         self.waiting = 0
         self._reads: deque[_PendingRead] = deque()
+        #: When the server was heard last, or was to begin to answer, by the loop's clock.
+        self._heard_at = 0.0
+        #: Looks now and then whether the server still answers; None while nothing is asked.
+        self._watch: asyncio.TimerHandle | None = None
         #: The names of prepared statements by their text.
         self._names: dict[str, bytes] = {}
         self._prepared_count = 0
@@ -88,16 +92,34 @@ class _Connection:
             pgconn.send_query_prepared(name, sent)
             pgconn.pipeline_sync()
             pending = _PendingRead(self._loop.create_future(), text, name)
+            if not self._reads:
+                self._heard_at = self._loop.time()
             self._reads.append(pending)
             self._flush()
         except psycopg.OperationalError:
             self._lose()
             raise _ConnectionLost from None
+        if self._watch is None:
+            self._watch = self._loop.call_later(postgres_connection.SILENT_S, self._look)
         return await pending.future
+
+    def _look(self) -> None:
+        """Gives the connection up where nothing was heard for too long."""
+        self._watch = None
+        if not self._reads:
+            return
+        left = self._heard_at + postgres_connection.SILENT_S - self._loop.time()
+        if left <= 0:
+            self._lose()
+        else:
+            self._watch = self._loop.call_later(left, self._look)
 
     def close(self) -> None:
         """Ends it; what still waits for it is lost."""
         raw, self._raw = self._raw, None
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         if raw is None:
             return
         self._loop.remove_reader(self._descriptor)
@@ -126,7 +148,7 @@ class _Connection:
 
     def _take_answers(self) -> None:
         assert self._raw is not None
-        pgconn = self._raw.pgconn
+        pgconn, self._heard_at = self._raw.pgconn, self._loop.time()
         try:
             pgconn.consume_input()
             while self._reads and not pgconn.is_busy():

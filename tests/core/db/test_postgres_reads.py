@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from core.db import connections, schema
+from core.db import connections, postgres_connection, schema
 from core.db.connections import DatabaseAddress
 from core.db.errors import DatabaseUnavailable
 from core.db.postgres_reads import CONNECTIONS, PostgresReads
@@ -213,10 +213,8 @@ async def test_a_read_that_loses_two_connections_is_given_up(address: DatabaseAd
 async def test_a_statement_that_takes_too_long_is_given_up(
     address: DatabaseAddress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = connections._POSTGRES_OPTIONS.replace(
-        "statement_timeout=30000", "statement_timeout=9"
-    )
-    monkeypatch.setattr(connections, "_POSTGRES_OPTIONS", options)
+    options = postgres_connection._OPTIONS.replace("statement_timeout=30000", "statement_timeout=9")
+    monkeypatch.setattr(postgres_connection, "_OPTIONS", options)
     reads = PostgresReads(address)
     with pytest.raises(DatabaseUnavailable):
         await reads.fetch(SLEEP, {"seconds": 60})

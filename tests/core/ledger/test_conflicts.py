@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from core.db import connections
+from core.db import postgres_connection
 from core.db.database import Database
 from core.ledger import postgres as postgres_session
 from core.ledger.audit import check_ledger
@@ -30,8 +30,8 @@ async def server(
     postgres_url: str, clock: TestClock, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Database]:
     """A database whose locks nobody waits for long; at the end its books are right."""
-    options = connections._POSTGRES_OPTIONS
-    monkeypatch.setattr(connections, "_POSTGRES_OPTIONS", f"{options} -c lock_timeout=50")
+    options = postgres_connection._OPTIONS
+    monkeypatch.setattr(postgres_connection, "_OPTIONS", f"{options} -c lock_timeout=50")
     opened = await Database.open(postgres_url, kind=None, clock=clock)
     yield opened
     assert (await check_ledger(opened)).findings == ()
