@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, final
 
 import discord
@@ -34,7 +35,7 @@ from bots.discord.sender import (
     Responder,
 )
 from bots.discord.streaming import STYLE, DiscordStreamingMessage
-from bots.render.answer_delivery import AnswerDelivery, ChatRefused
+from bots.render.answer_delivery import AnswerDelivery, AnswerStreams
 from bots.render.pieces import split_card
 from bots.render.throttle import ChatThrottle, ChatThrottles, RetryLater
 from core.clock import Clock
@@ -88,9 +89,9 @@ class DiscordPresenter:
         self, target: DiscordTarget, place: Place, outputs: AsyncIterator[Output]
     ) -> None:
         """Shows everything that is yielded for what came from a place, as it comes."""
-        streams: dict[str, DiscordStreamingMessage] = {}
-        #: Asks whose place refused before anything was asked: they are shown in private.
-        refusals: dict[str, ChatRefused] = {}
+        answers = AnswerStreams(
+            self._delivery, place, target.sender, partial(self._new_stream, target)
+        )
         is_silent, step_message = True, None
         try:
             async for output in outputs:
@@ -103,28 +104,11 @@ class DiscordPresenter:
                             target, output.to_card(open_button=f"{FORM_PREFIX}{output.form.id}")
                         )
                     case AnswerProgress():
-                        if output.ask not in streams:
-                            streams[output.ask] = await self._delivery.begin_stream(
-                                self._new_stream(target, output.ask),
-                                output,
-                                place,
-                                target.sender,
-                                refusals,
-                            )
-                        streams[output.ask].show_progress(output)
+                        await answers.show_progress(output)
                     case Answer():
-                        stream = streams.get(output.ask) or self._new_stream(target, output.ask)
-                        streams[output.ask] = stream
-                        if refused := refusals.get(output.ask):
-                            await self._delivery.show_in_private(
-                                output, place, target.sender, refused, stream=stream
-                            )
-                        else:
-                            await self._delivery.show_answer(stream, output, place, target.sender)
-                        del streams[output.ask]
+                        await answers.show_answer(output)
         finally:
-            for stream in streams.values():
-                await stream.abandon()
+            await answers.abandon()
             await target.responder.close(is_silent=is_silent)
 
     async def show_card(

@@ -46,9 +46,17 @@ class AnswerStream(Protocol):
         """Sends the message that holds Stop; raises `NotDelivered` or `ChatRefused`."""
         ...
 
+    def show_progress(self, progress: AnswerProgress) -> None:
+        """Shows what there is of the answer, as soon as the place's pace lets it."""
+        ...
+
     async def show_final(self, answer: Answer) -> list[str]:
         """Shows the whole answer and gives the ids of its messages; raises `NotDelivered` or
         `ChatRefused`."""
+        ...
+
+    async def abandon(self) -> None:
+        """Ends it where its answer won't come."""
         ...
 
 
@@ -79,41 +87,35 @@ class AnswerDelivery(Generic[StreamT]):
         return self._record.refused_lately(place.code)
 
     async def begin_stream(
-        self,
-        stream: StreamT,
-        progress: AnswerProgress,
-        place: Place,
-        asker: str,
-        refusals: dict[str, ChatRefused],
-    ) -> StreamT:
-        """The stream that will show an answer: `stream`, or a private one, and then the place's
-        refusal is put into `refusals`. Where the place is new, or refused last time, its first
-        message is sent before anything is asked. Raises the refusal where both refuse for good:
-        the ask is ended then."""
+        self, stream: StreamT, progress: AnswerProgress, place: Place, asker: str
+    ) -> tuple[StreamT, ChatRefused | None]:
+        """The stream that will show an answer: `stream`, or a private one with the place's refusal.
+        Where the place is new, or refused last time, its first message is sent before anything is
+        asked. Raises the refusal where both refuse for good: the ask is ended then."""
         if self._record.accepted_lately(place.code):
-            return stream
+            return stream, None
         try:
             await stream.send_holder(progress)
         except NotDelivered:
-            return stream  # it passes: the answer waits for it
+            return stream, None  # it passes: the answer waits for it
         except ChatRefused as refused:
             if not refused.is_place_closed:
-                return stream
+                return stream, None
             self._record.record_refused(place.code)
-            refusals[progress.ask] = refused
+            refusal = refused
         else:
             self._record.record_accepted(place.code)
-            return stream
+            return stream, None
         private = self._new_private_stream(progress.ask, asker)
         try:
             await private.send_holder(progress)
         except NotDelivered:
-            return private
+            pass  # it passes
         except ChatRefused as refused:
             if refused.is_place_closed:
                 await self._chat_handler.mark_undelivered(progress.ask)
                 raise
-        return private
+        return private, refusal
 
     async def show_answer(
         self,
@@ -173,3 +175,51 @@ class AnswerDelivery(Generic[StreamT]):
         if not was_shown:
             await self._chat_handler.mark_undelivered(answer.ask)
         raise refused
+
+
+@final
+class AnswerStreams(Generic[StreamT]):
+    """The streams of the answers that one message, or one press, brings about."""
+
+    def __init__(
+        self,
+        delivery: AnswerDelivery[StreamT],
+        place: Place,
+        asker: str,
+        new_stream: Callable[[str], StreamT],
+    ) -> None:
+        """`new_stream` makes a stream to their place, of an ask."""
+        self._delivery, self._place, self._asker = delivery, place, asker
+        self._new_stream = new_stream
+        self._streams: dict[str, StreamT] = {}
+        #: Asks whose place refused before anything was asked: they are shown in private.
+        self._refusals: dict[str, ChatRefused] = {}
+
+    async def show_progress(self, progress: AnswerProgress) -> None:
+        """Shows what there is of an answer; raises as `AnswerDelivery.begin_stream` does."""
+        ask = progress.ask
+        if ask not in self._streams:
+            self._streams[ask], refused = await self._delivery.begin_stream(
+                self._new_stream(ask), progress, self._place, self._asker
+            )
+            if refused is not None:
+                self._refusals[ask] = refused
+        self._streams[ask].show_progress(progress)
+
+    async def show_answer(self, answer: Answer) -> StreamT:
+        """Shows a whole answer; gives its stream, which has ended. Raises `NotDelivered` or
+        `ChatRefused`."""
+        ask, place, asker = answer.ask, self._place, self._asker
+        if ask not in self._streams:
+            self._streams[ask] = self._new_stream(ask)
+        stream = self._streams[ask]
+        if (refused := self._refusals.get(ask)) is not None:
+            await self._delivery.show_in_private(answer, place, asker, refused, stream=stream)
+        else:
+            await self._delivery.show_answer(stream, answer, place, asker)
+        return self._streams.pop(ask)
+
+    async def abandon(self) -> None:
+        """Ends those whose answers won't come."""
+        for stream in self._streams.values():
+            await stream.abandon()

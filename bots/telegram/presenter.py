@@ -21,7 +21,7 @@ from bots.chat.types import (
     StarsInvoice,
     UndeliveredAnswer,
 )
-from bots.render.answer_delivery import AnswerDelivery, ChatRefused
+from bots.render.answer_delivery import AnswerDelivery, AnswerStreams
 from bots.render.entity_style import FormattedText
 from bots.render.pieces import split_card
 from bots.render.throttle import NotDelivered
@@ -77,9 +77,9 @@ class TelegramPresenter:
         self, target: TelegramTarget, place: Place, outputs: AsyncIterator[Output]
     ) -> None:
         """Shows everything that is yielded for what came from a place, as it comes."""
-        streams: dict[str, TelegramStreamingMessage] = {}
-        #: Asks whose place refused before anything was asked: they are shown in private.
-        refusals: dict[str, ChatRefused] = {}
+        answers = AnswerStreams(
+            self._delivery, place, target.sender, partial(self._new_stream, target)
+        )
         step_message: int | None = None
         try:
             async for output in outputs:
@@ -89,29 +89,11 @@ class TelegramPresenter:
                     case FormCard():
                         await self.show_card(target, output.to_card())
                     case AnswerProgress():
-                        if output.ask not in streams:
-                            streams[output.ask] = await self._delivery.begin_stream(
-                                self._new_stream(target, output.ask),
-                                output,
-                                place,
-                                target.sender,
-                                refusals,
-                            )
-                        streams[output.ask].show_progress(output)
+                        await answers.show_progress(output)
                     case Answer():
-                        stream = streams.get(output.ask) or self._new_stream(target, output.ask)
-                        streams[output.ask] = stream
-                        if refused := refusals.get(output.ask):
-                            await self._delivery.show_in_private(
-                                output, place, target.sender, refused, stream=stream
-                            )
-                        else:
-                            await self._delivery.show_answer(stream, output, place, target.sender)
-                        del streams[output.ask]
-                        await stream.remove_stop_message()
+                        await (await answers.show_answer(output)).remove_stop_message()
         finally:
-            for stream in streams.values():
-                await stream.abandon()
+            await answers.abandon()
 
     async def show_card(
         self, target: TelegramTarget, card: Card, step_message: int | None = None
