@@ -47,6 +47,8 @@ ANSWER_LIMIT_MAX: Final = 10_000_000
 TOOL_NAME_PATTERN: Final = r"^[a-zA-Z0-9_-]{1,128}$"
 PICTURE_TYPES: Final = ("image/jpeg", "image/png", "image/gif", "image/webp")
 #: Of a picture that nobody has looked into yet.
+#: When a picture may be sent again that there was no time to read.
+_BUSY_SECONDS: Final = 30
 _UNREAD: Final = PictureSize(0, 0)
 #: What says nothing, as much as a field that isn't there.
 _NO_VALUE: Final[tuple[Any, ...]] = (None, "", [], {})
@@ -346,6 +348,9 @@ async def read_pictures(request: ApiRequest, reader: FileReader) -> ApiRequest:
 
 
 def _describe_unreadable(problem: FileProblem) -> ApiError:
+    if problem is FileProblem.SLOW:
+        text = "A picture took too long to read."
+        return ApiError(503, text, code="overloaded", retry_seconds=_BUSY_SECONDS)
     reason = {
         FileProblem.TOO_LARGE: "it is too large",
         FileProblem.TOO_MANY_PIXELS: "it has too many pixels",

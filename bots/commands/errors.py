@@ -16,6 +16,12 @@ from bots.chat.callbacks import ButtonExpired, NotYourButton
 from bots.chat.forms import FormClosed, InvalidFormInput
 from bots.chat.reply import Phrase, plain, say, say_count
 from bots.commands.api_token_texts import TOKEN_SENTENCES
+from bots.commands.reason_texts import (
+    CANCELLATION_REFUSALS,
+    FILE_PROBLEMS,
+    KEY_REJECTIONS,
+    PAUSES,
+)
 from bots.commands.text import (
     UNREADABLE_AUDIO,
     format_cash,
@@ -261,7 +267,7 @@ def _explain_repetition(refusal: CompanionRefused) -> Phrase:
 
 
 def _explain_pause(refusal: FeaturePaused) -> Phrase:
-    return plain(refusal.sentence) if refusal.sentence else _PAUSE_TEXTS[refusal.feature]
+    return plain(refusal.sentence) if refusal.sentence else PAUSES[refusal.feature]
 
 
 def _explain_card_payments_paused(refusal: CardPaymentsPaused) -> Phrase:
@@ -307,79 +313,6 @@ def _explain_same_organisation(refusal: SameOrganisation) -> Phrase:
     )
 
 
-_CANCELLATION_REFUSALS: Final = {
-    "unpaid": say("That isn't a paid purchase of yours. Nothing was changed."),
-    "over": say(
-        "The days in which you could withdraw from that purchase are over, or it was given back"
-        " already. Nothing was changed. Ask for what is unused: /paysupport"
-    ),
-    "disputed": say("That payment is disputed at your bank: it decides. Nothing was changed here."),
-    "used": say("Nothing of that purchase is unused, so nothing can go back. Nothing was changed."),
-    "before": say("You withdrew from that purchase already; it is on its way. /paysupport helps."),
-    "elsewhere": say(
-        "You bought this from whoever took the payment, not from the operator: withdraw there."
-        " Nothing was changed here."
-    ),
-}
-_PAUSE_TEXTS: Final = {
-    "asks": say("Questions are paused for a while. Nothing was charged. Please come back later."),
-    "topups": say("Buying Credits is paused for a while. Nothing was ordered."),
-    "contributions": say("Keys aren't accepted for now. Nothing was kept or sent."),
-    "payouts": say("Withdrawals are paused for a while. Nothing was withdrawn."),
-}
-_FILE_PROBLEMS: Final = {
-    "locked": say(
-        "“{name}” opens only with a password. Nothing was asked or charged. Save it without one and"
-        " send it again."
-    ),
-    "empty": say("There are no words in “{name}”. Nothing was asked or charged."),
-    "scanned": say(
-        "“{name}” holds pictures of pages, and no words that I can read. Nothing was asked or"
-        " charged. Ask a model that sees pictures about it, alone in its message, or send a version"
-        " with text."
-    ),
-    "unknown": say(
-        "“{name}” is neither text nor a document that I can read (PDF, DOCX, XLSX), whatever its"
-        " name says. Nothing was asked or charged."
-    ),
-    "unknown_picture": say(
-        "“{name}” is no picture that I can see (JPEG, PNG, WebP, GIF), whatever its name says."
-        " Nothing was asked or charged. Send it as a photo."
-    ),
-    "too_many_pixels": say(
-        "“{name}” has more pixels than I read: 50 megapixels, of WebP 30. Nothing was asked or"
-        " charged. Send it smaller."
-    ),
-    "damaged": say(
-        "“{name}” is damaged: I could not read it. Nothing was asked or charged. Save it anew and"
-        " send it again."
-    ),
-    "too_large": say(
-        "“{name}” unpacks to far more than I read. Nothing was asked or charged. Send the part that"
-        " matters."
-    ),
-}
-_KEY_REJECTIONS: Final = {
-    "shape": say("That doesn't look like a key of {supplier}. Nothing was kept or sent."),
-    "account": say("That doesn't look like an account ID of {supplier}. Nothing was kept or sent."),
-    "admin": say(
-        "That key administers a whole organisation. Make one that only runs models, and revoke this"
-        " one: it has been in a chat. Nothing was kept or sent."
-    ),
-    "subscription": say(
-        "That key belongs to a subscription, which may not serve others. Only API keys are"
-        " taken. Nothing was kept or sent."
-    ),
-    "refused": say("{supplier} refuses that key. Nothing was kept."),
-    "no_money": say(
-        "{supplier} accepts that key, but its account has no money or has reached its limit."
-        " Nothing was kept."
-    ),
-    "no_model": say("That {supplier} key can't use any model offered here. Nothing was kept."),
-    "unreachable": say(
-        "{supplier} can't be reached to check that key. Nothing was kept. Try again in a minute."
-    ),
-}
 _TOO_BUSY: Final = say(
     "Too many questions at once right now. Nothing was charged. Try again in a minute."
 )
@@ -404,7 +337,7 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
         "“{name}” is larger than {max_megabytes} MB. Nothing was asked or charged. Send the part"
         " that matters."
     ),
-    FileNotRead: _FILE_PROBLEMS,
+    FileNotRead: FILE_PROBLEMS,
     TooManyPictures: say(
         "At most {max} pictures go with a question; these are {count}. Nothing was asked or"
         " charged. Send fewer at once."
@@ -561,7 +494,7 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     },
     # Paying.
     BadAmount: say("Amounts are from {minimum} to {maximum}, in whole cents. Nothing was ordered."),
-    CancellationRefused: _CANCELLATION_REFUSALS,
+    CancellationRefused: CANCELLATION_REFUSALS,
     TooManyOrders: say(
         "{open_count} of your orders wait to be paid. Pay one of them, or wait until they expire;"
         " nothing new was ordered."
@@ -632,7 +565,7 @@ SENTENCES: Final[Mapping[type, Phrase | Mapping[str, Phrase] | Callable[[Any], P
     UnknownSupplier: say(
         "“{requested_name}” is no supplier here. Nothing was changed. Suppliers: {known_names}"
     ),
-    KeyRefused: _KEY_REJECTIONS,
+    KeyRefused: KEY_REJECTIONS,
     DuplicateKey: say("{supplier} …{tail} is in the pool already. Nothing was changed."),
     BadBudget: say("A budget is dollars above zero, like 50 or 12.5. Nothing was kept."),
     NotContributable: say(

@@ -48,7 +48,7 @@ _Reading = TypeVar("_Reading", DocumentText, PictureReading, PageReading)
 
 class FileReader:
     """The reader of files that people send. What a file does to the process that reads it, however
-    it was made, is an answer: that the file is damaged."""
+    it was made, is an answer: that the file is damaged, or that it took too long."""
 
     def __init__(self) -> None:
         self._warm: deque[ChildProcess] = deque()
@@ -87,6 +87,8 @@ class FileReader:
                 )
             finally:
                 await process.end(grace_seconds=_END_SECONDS if answer else 0)
+        if answer is None:
+            raise FileUnreadable(FileProblem.SLOW)
         if not answer:
             raise FileUnreadable(FileProblem.DAMAGED)
         # Pages may be megabytes of text: nobody else waits while it is taken apart.

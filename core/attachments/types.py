@@ -45,8 +45,10 @@ class FileProblem(enum.Enum):
     SCANNED = "scanned"
     #: It is of no format that is read, whatever its name says.
     UNKNOWN = "unknown"
-    #: It is damaged, or made to do harm: it took too long or too much memory.
+    #: It is damaged, or made to do harm: it took too much work or memory.
     DAMAGED = "damaged"
+    #: It took too long: it is made to, or the machine has too much else to do.
+    SLOW = "slow"
     #: It unpacks to more than is read.
     TOO_LARGE = "too_large"
     #: A picture of more pixels than are decoded.

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -14,7 +14,7 @@ from bots.api.access import REQUESTS_AT_ONCE
 from bots.api.app import API_LIMITS
 from bots.api.refusals import describe_refusal
 from core.asks.types import PicturesUnseen
-from core.attachments.types import PICTURES_MAX, PictureSize
+from core.attachments.types import PICTURES_MAX, FileProblem, FileUnreadable, PictureSize
 from core.money import Credits, Tokens
 from core.pricing.catalogue import Route
 from tests.bots.api import api_support
@@ -103,6 +103,25 @@ async def test_as_many_pictures_are_served_as_models_see_and_twenty_are_refused(
         await shop.check_sums()
         assert await shop.service.held() == Credits(0)
         assert asks._picture_bytes == 0
+
+
+@pytest.mark.parametrize(("path", "status"), [(CHAT, 503), (MESSAGES, 529)])
+async def test_a_picture_that_there_is_no_time_to_read_may_be_sent_again(
+    sqlite_url: str, clock: TestClock, monkeypatch: pytest.MonkeyPatch, path: str, status: int
+) -> None:
+    async def take_too_long(*_: object) -> NoReturn:
+        raise FileUnreadable(FileProblem.SLOW)
+
+    async with selling(sqlite_url, clock, monkeypatch) as shop:
+        reader = shop.service.app.services.asks.file_reader
+        monkeypatch.setattr(reader, "read_picture", take_too_long)
+        refused = await shop.post(path, build_album(shop, "slow", path, 1))
+        assert (refused.status, refused.code) == (status, "overloaded")
+        assert b"\r\nretry-after: 30\r\n" in refused.content
+        assert b"x-should-retry" not in refused.content
+        assert not shop.supplier.calls
+        assert await shop.check_sums() == {}
+        assert await shop.service.held() == Credits(0)
 
 
 async def test_what_a_model_does_not_see_is_refused_before_it_is_read(

@@ -291,6 +291,7 @@ ELSEWHERE: Final = {
     "“{name}” unpacks to far more": "core/attachments/test_reader.py",
     "“{name}” is neither text": "system/test_documents.py",
     "“{name}” is damaged": "system/test_documents.py",
+    "“{name}” took too long to read": "core/attachments/test_reader.py",
     "“{name}” holds pictures of": "system/test_documents.py",
     "“{name}” opens only with": "system/test_documents.py",
     "There are no words in": "system/test_documents.py",

@@ -171,7 +171,7 @@ async def test_a_file_that_takes_too_long_is_given_up(
     monkeypatch.setattr(module, "READ_SECONDS_MAX", 0.2)
     with pytest.raises(FileUnreadable) as raised:
         await files.read_document(b"anything at all")
-    assert raised.value.problem is FileProblem.DAMAGED
+    assert raised.value.problem is FileProblem.SLOW
 
 
 async def test_a_process_whose_words_nobody_takes_is_ended() -> None:
