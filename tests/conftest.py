@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.compiled_statements import share_built_statements
@@ -56,6 +57,9 @@ def _use_memory() -> None:
         tempfile.tempdir = None
 
 
+#: A machine that has much else to do is no fault of what is tested.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 _use_memory()
 start_without_waiting()
 share_built_statements()

@@ -257,7 +257,6 @@ def test_disputes_are_what_the_model_says(database_url: str) -> None:
             max_examples=size(small=6, full=150),
             stateful_step_count=25,
             phases=[Phase.generate],
-            deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -525,7 +525,7 @@ _NEARLY = st.recursive(
 )
 
 
-@settings(max_examples=size(small=60, full=5_000), deadline=None)
+@settings(max_examples=size(small=60, full=5_000))
 @given(st.dictionaries(st.sampled_from(_NAMES), _NEARLY, max_size=8))
 def test_whatever_is_asked_is_read_or_refused(fields: dict[str, Any]) -> None:
     statuses = {400}
@@ -599,7 +599,7 @@ def _list_places(value: Any) -> list[tuple[Any, Any]]:
     return [place for name in names for place in ((value, name), *_list_places(value[name]))]
 
 
-@settings(max_examples=size(small=100, full=10_000), deadline=None)
+@settings(max_examples=size(small=100, full=10_000))
 @given(st.data())
 def test_a_good_request_with_one_thing_wrong_is_read_or_refused(data: st.DataObject) -> None:
     for parse, good in ((parse_chat_request, _RICH_CHAT), (parse_message, _RICH_MESSAGE)):

@@ -175,7 +175,7 @@ def parts_on_discord(code: str) -> list[str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=size(small=100, full=5_000), deadline=None)
+@settings(max_examples=size(small=100, full=5_000))
 @given(st.lists(BLOCKS, min_size=1, max_size=6).map(apart))
 def test_what_is_read_is_what_was_written(blocks: list[Written]) -> None:
     source = "\n\n".join(block.source for block in blocks)
@@ -214,7 +214,7 @@ CELLS = st.one_of(
 )
 
 
-@settings(max_examples=size(small=40, full=5_000), deadline=None)
+@settings(max_examples=size(small=40, full=5_000))
 @given(
     st.integers(1, 4).flatmap(
         lambda columns: st.lists(

@@ -86,7 +86,7 @@ HEADED = "# w0w\n" + "\n".join(f"**{word}**" for word in MARKED[1:])
 
 
 @pytest.mark.slow
-@settings(max_examples=size(small=300, full=5000), deadline=None)
+@settings(max_examples=size(small=300, full=5000))
 @example((HEADED, MARKED))
 @given(documents())
 def test_pieces_fit_and_lose_nothing(document: tuple[str, list[str]]) -> None:
@@ -115,7 +115,7 @@ def test_pieces_fit_and_lose_nothing(document: tuple[str, list[str]]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=size(small=200, full=3000), deadline=None)
+@settings(max_examples=size(small=200, full=3000))
 @given(documents())
 def test_markdown_pieces_close_every_fence(document: tuple[str, list[str]]) -> None:
     text, words = document
@@ -129,7 +129,7 @@ def test_markdown_pieces_close_every_fence(document: tuple[str, list[str]]) -> N
 
 
 @pytest.mark.slow
-@settings(max_examples=size(small=100, full=1000), deadline=None)
+@settings(max_examples=size(small=100, full=1000))
 @given(documents(), st.integers(0, 400))
 def test_a_growing_answer_is_one_piece_that_fits(document: tuple[str, list[str]], cut: int) -> None:
     text = (document[0] * 8)[: cut * 20]

@@ -56,7 +56,7 @@ frames = st.lists(
 )
 
 
-@settings(max_examples=size(small=250, full=3000), deadline=None)
+@settings(max_examples=size(small=250, full=3000))
 @given(
     offers=frames,
     waits=st.lists(st.sampled_from([0, 0, 0, 0, -1, 1, 7, 40]), max_size=30),
@@ -207,7 +207,7 @@ def test_budgets_are_shared_by_a_chat_and_idle_ones_are_forgotten(
     run(main)
 
 
-@settings(max_examples=size(small=100, full=3000), deadline=None)
+@settings(max_examples=size(small=100, full=3000))
 @given(
     cards=st.lists(st.floats(0, 20), max_size=60),
     answers=st.lists(st.integers(1, 12), max_size=3),

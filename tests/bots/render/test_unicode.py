@@ -62,7 +62,7 @@ def assert_fits(style: MarkdownStyle | EntityStyle, limit: int, rendered: list[o
     return "\n".join(texts)
 
 
-@settings(max_examples=size(small=150, full=5_000), deadline=None)
+@settings(max_examples=size(small=150, full=5_000))
 @given(TEXT, st.integers(1, 20))
 def test_an_answer_loses_no_letter(text: str, times: int) -> None:
     text *= times
@@ -73,7 +73,7 @@ def test_an_answer_loses_no_letter(text: str, times: int) -> None:
         assert all(letter in every for letter in spoken(text)), "in their order"
 
 
-@settings(max_examples=size(small=50, full=1_000), deadline=None)
+@settings(max_examples=size(small=50, full=1_000))
 @given(TEXT, st.integers(1, 40))
 def test_an_answer_that_grows_is_one_message(text: str, times: int) -> None:
     for style, limit in ((DISCORD, 2_000), (TELEGRAM, 4_096)):
@@ -82,7 +82,7 @@ def test_an_answer_that_grows_is_one_message(text: str, times: int) -> None:
         )
 
 
-@settings(max_examples=size(small=100, full=2_000), deadline=None)
+@settings(max_examples=size(small=100, full=2_000))
 @given(LINES, st.lists(LINES, max_size=8), st.lists(st.lists(LINES, max_size=3), max_size=3))
 def test_a_card_loses_no_letter(title: str, lines: list[str], rows: list[list[str]]) -> None:
     screen = Card(title, tuple(lines), tuple(tuple(row) for row in rows))

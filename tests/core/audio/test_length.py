@@ -277,7 +277,7 @@ def spoilt(draw: st.DrawFn) -> bytes:
     return bytes(content)
 
 
-@settings(max_examples=size(small=300, full=10_000), deadline=None)
+@settings(max_examples=size(small=300, full=10_000))
 @given(st.one_of(spoilt(), st.builds(bytes.__add__, st.sampled_from(HEADS), st.binary())))
 def test_whatever_comes_is_measured_or_bounded(content: bytes) -> None:
     length = count_length(content)

@@ -316,7 +316,7 @@ def test_no_story_of_two_clocks_dates_anything_ahead(
     url = request.getfixturevalue("sqlite_url" if kind == "sqlite" else "postgres_url")
     numbers = itertools.count()
 
-    @settings(max_examples=size(small=15, full=150), deadline=None)
+    @settings(max_examples=size(small=15, full=150))
     @given(STEPS)
     def told(steps: list[tuple[str, int, int]]) -> None:
         asyncio.run(_live(url, steps, numbers))

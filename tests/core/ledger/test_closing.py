@@ -95,7 +95,7 @@ async def test_quiet_accounts_are_closed_once_however_often_days_are_closed(
 async def test_days_that_are_closed_at_once_are_each_closed(
     store: Database, clock: TestClock
 ) -> None:
-    """Two processes, a day apart, close the same account in one batch."""
+    """Three processes, one of them a day behind, close the same account in one batch."""
     held, free = threading.Event(), threading.Event()
 
     def phase(name: str) -> None:
@@ -113,7 +113,7 @@ async def test_days_that_are_closed_at_once_are_each_closed(
     await ledger.start()
     first = asyncio.create_task(ledger.submit(Submission("first", ())))
     assert await asyncio.to_thread(held.wait, 60)
-    closed = [ledger.close_accounts([GIFT.code], day) for day in (today - 1, today)]
+    closed = [ledger.close_accounts([GIFT.code], day) for day in (today - 1, today, today)]
     waiting = [asyncio.create_task(one) for one in closed]
     await asyncio.sleep(0)
     free.set()

@@ -191,7 +191,6 @@ def run(new_url: Callable[[], str], done_with: Callable[[str], None], examples: 
             stateful_step_count=15,
             # A failure is told as it was met: making it smaller takes minutes on a real server.
             phases=[Phase.generate],
-            deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -73,7 +73,7 @@ def test_the_floor_is_over_the_dearest_supplier_and_unknown_where_no_cost_is() -
     seconds=st.integers(0, 10_000),
 )
 @example((1, 1), (1, 1), 0, 99, 99, (1, 1), (0, 0), 0)
-@settings(max_examples=size(small=400, full=20_000), deadline=None)
+@settings(max_examples=size(small=400, full=20_000))
 def test_never_below_the_floor_never_negative_never_above_the_plain_price(
     plain: tuple[int, int],
     cost: tuple[int, int],

@@ -317,7 +317,6 @@ def test_statements_add_up(make_url: Callable[[], str]) -> None:
             max_examples=size(small=2, full=150),
             stateful_step_count=50,
             phases=[Phase.generate],
-            deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),
