@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import anthropic
-import openai
 import pydantic
 import pytest
 
 from tests.support.demo_api import ApiDemo
+from tests.support.official_clients import anthropic, openai
 from tests.support.pictures import GREEN, make_png
 
 GPT, CLAUDE = "gpt-6.1-sol", "claude-sonnet-5-5"

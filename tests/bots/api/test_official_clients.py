@@ -7,8 +7,6 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import anthropic
-import openai
 import pytest
 
 from core.asks.types import AskFailure, Outcome
@@ -22,6 +20,7 @@ from core.pool.providers.message_parts import (
 )
 from core.pool.providers.types import ReasoningDelta, TextDelta, ToolCallDelta
 from tests.bots.api.api_support import MODEL, SECRET, SIGNATURE, Api, FakeRun, serving
+from tests.support.official_clients import anthropic, openai
 from tests.support.pictures import make_jpeg
 
 TOOLS = [

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import anthropic
 import sqlalchemy as sa
 
 from bots.api_server import build_api_server
@@ -25,6 +24,7 @@ from tests.peers.supplier_tools import Called
 from tests.peers.suppliers import Answer as Says, FakeSupplier, Refuse
 from tests.support import service
 from tests.support.databases import TestClock
+from tests.support.official_clients import anthropic
 from tests.support.service import Service, World
 from tests.support.size import size
 
