@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import ExitStack
 
 import aiohttp
@@ -10,7 +11,14 @@ import pytest
 from bots import http
 from bots.config.settings import ApiConfig, Config
 from bots.demo import listen_for_programs
-from bots.http import HttpServer, PortInUse, ServerAddress, build_metrics_app, build_service_app
+from bots.http import (
+    HttpServer,
+    PortInUse,
+    ServerAddress,
+    build_metrics_app,
+    build_service_app,
+    open_listener,
+)
 from bots.http_connections import HttpLimits
 from tests.support import service
 from tests.support.databases import TestClock
@@ -77,6 +85,16 @@ async def test_a_port_that_is_taken_is_a_refusal(sqlite_url: str, clock: TestClo
                 ).start()
         finally:
             await first.stop()
+
+
+def test_no_part_of_an_answer_waits_for_its_reader_to_confirm_another() -> None:
+    with (
+        open_listener(ServerAddress("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()),
+    ):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_of_two_demos_that_begin_at_once_each_has_a_port() -> None:
