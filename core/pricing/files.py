@@ -6,6 +6,7 @@ carry costs. All that is wrong with it is reported at once, in words.
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from datetime import date
 from fractions import Fraction
@@ -130,8 +131,9 @@ class CatalogueFile(_StrictModel):
     cost: tuple[CostRow, ...] = ()
 
 
+@functools.cache
 def read_catalogue() -> CatalogueFile:
-    """The catalogue that ships."""
+    """The catalogue that ships; read once."""
     return CatalogueFile.model_validate(_read_shipped("catalogue.toml"))
 
 
