@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import string
 from collections import Counter
@@ -15,7 +16,7 @@ from babel.messages.pofile import read_po
 from bots.chat.i18n import LANGUAGES, find_nearest_language, load_translations, render
 from bots.chat.reply import say, say_count
 from core.money import Credits
-from tests.bots.chat.i18n_support import ROOT, list_texts
+from tests.bots.chat.i18n_support import ROOT, list_texts, parse_files_with
 
 TRANSLATED = [code for code in LANGUAGES if code != "en"]
 
@@ -132,12 +133,15 @@ def test_no_word_of_the_program_is_said() -> None:
     assert wrong == []
 
 
+@functools.cache
 def list_labels() -> set[str]:
     """What stands on buttons: Discord takes 80 characters, and shows about half of them."""
     found = set()
-    for file in ROOT.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "Choice"):
+    for nodes in parse_files_with("Choice("):
+        for node in nodes:
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                continue
+            if node.func.id != "Choice":
                 continue
             label = node.args[0] if node.args else None
             if isinstance(label, ast.Call) and isinstance(label.args[0], ast.Constant):
