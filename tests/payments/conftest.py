@@ -21,6 +21,7 @@ from core.ledger.types import Move, Submission
 from core.money import Credits, NanoUsd, parse_usd
 from core.pool.vault import Vault
 from payments.fulfillment import Fulfillment
+from payments.gateways import http
 from payments.gateways.base import Gateway
 from payments.offer import Offer
 from payments.orders import Orders
@@ -30,6 +31,12 @@ from payments.webhooks import WebhookInbox
 from tests.payments.nursery import Nursery, opened
 from tests.payments.order_services import OrderServices
 from tests.support.databases import TestClock
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may be repeated is tried again without a pause."""
+    monkeypatch.setattr(http, "_PAUSE_SECONDS", 0.0)
 
 
 @dataclass

@@ -18,11 +18,6 @@ from tests.peers.raw_supplier import RawAnswer, raw_supplier
 __all__ = ["peer"]
 
 
-@pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "_PAUSE_SECONDS", 0.0)
-
-
 async def ask(peer: Peer | str, *, again: bool = True) -> GatewayResponse:
     wire = GatewayClient("sandbox", peer if isinstance(peer, str) else peer.url)
     try:
