@@ -41,6 +41,7 @@ BADLY: tuple[After, ...] = ("close", "reset", "silent", "keep-alive")
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endings, "_AFTER_USAGE_SECONDS", 0.05)
     monkeypatch.setattr(endings, "_FOR_USAGE_SECONDS", 0.2)
+    monkeypatch.setattr(http, "_DRAIN_SECONDS", 0.05)
 
 
 async def read(
