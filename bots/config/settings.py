@@ -170,6 +170,8 @@ class TelegramTiming(Timing):
     album_seconds: float = 1.5
     #: Long poll.
     poll_seconds: int = 20
+    #: After a poll that failed, or updates that could not be taken, the next one waits so long.
+    fetch_pause_seconds: float = 1.0
 
 
 class DiscordTiming(Timing):

@@ -26,7 +26,8 @@ Result = TypeVar("Result")
 RETRY_SECONDS_MAX = 900.0
 #: How long an answer's first message is tried before its supplier is asked all the same.
 HOLDER_RETRY_SECONDS_MAX = 10.0
-#: The longest pause after a failure for which the platform named no pause.
+#: The first and the longest pause after failures for which the platform named no pause.
+_BACKOFF_SECONDS = 0.5
 _BACKOFF_MAX_SECONDS = 30.0
 #: So many messages may go to a chat one right after the other.
 BURST: Final = 10
@@ -186,7 +187,7 @@ class _Backoff:
         """Pauses the chat, or raises `NotDelivered` when the limit would be exceeded."""
         seconds = wait.seconds
         if seconds is None:
-            grown = min(_BACKOFF_MAX_SECONDS, 0.5 * 2**self._count)
+            grown = min(_BACKOFF_MAX_SECONDS, _BACKOFF_SECONDS * 2**self._count)
             seconds = grown * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, no secret
         self._count += 1
         self._waited_seconds += seconds

@@ -247,6 +247,7 @@ class TelegramAdapter:
                     self._receive_update,
                     kinds=_UPDATES,
                     poll_seconds=self._config.timing.poll_seconds,
+                    pause_seconds=self._config.timing.fetch_pause_seconds,
                 )
                 await self._poller.start(attempts=_START_ATTEMPTS)
             else:

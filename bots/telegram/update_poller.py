@@ -23,8 +23,7 @@ from core.errors import describe_failure
 
 _log = logging.getLogger(__name__)
 
-#: After a failure the next poll waits so long, then twice as long each time.
-_PAUSE_SECONDS: Final = 1.0
+#: The longest pause after failures.
 _PAUSE_MAX_SECONDS: Final = 30.0
 #: So long a call may take beyond the time that it waits for updates.
 _MARGIN_SECONDS: Final = 10.0
@@ -42,9 +41,16 @@ class UpdatePoller:
     """The poller of one bot's updates: after `start` it runs in the background until `stop`."""
 
     def __init__(
-        self, bot: Bot, accept_update: AcceptUpdate, *, kinds: Sequence[str], poll_seconds: int
+        self,
+        bot: Bot,
+        accept_update: AcceptUpdate,
+        *,
+        kinds: Sequence[str],
+        poll_seconds: int,
+        pause_seconds: float,
     ) -> None:
-        """`kinds` are the updates that are asked for, `poll_seconds` how long a poll waits."""
+        """`kinds` are the updates that are asked for, `poll_seconds` how long a poll waits; after a
+        failure the next one waits `pause_seconds`, then twice as long each time."""
         self._bot, self._accept_update = bot, accept_update
         self._kinds, self._poll_seconds = json.dumps(list(kinds)), poll_seconds
         # One more connection than needed: a poll that was cut off may hold its own for a while.
@@ -56,7 +62,7 @@ class UpdatePoller:
             httpx_kwargs={"verify": load_authorities()},
         )
         self._offset = 0
-        self._pause = 0.0
+        self._first_pause, self._pause = pause_seconds, 0.0
         #: When Telegram last answered a poll.
         self._heard_at = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -72,7 +78,7 @@ class UpdatePoller:
             except TelegramError:
                 if attempt + 1 == attempts:
                     raise
-                await asyncio.sleep(_PAUSE_SECONDS * 2**attempt)
+                await asyncio.sleep(self._first_pause * 2**attempt)
             else:
                 break
         self._heard_at = asyncio.get_running_loop().time()
@@ -109,7 +115,7 @@ class UpdatePoller:
             try:
                 updates = await self._fetch(wait_seconds=self._poll_seconds, limit=100)
             except Exception as failure:  # noqa: BLE001 - whatever the library makes of an answer
-                self._pause = _next_pause(self._pause, failure)
+                self._pause = _next_pause(self._pause * 2 or self._first_pause, failure)
                 _log.warning("updates could not be fetched: %s", describe_failure(failure))
                 await asyncio.sleep(self._pause)
                 continue
@@ -117,7 +123,7 @@ class UpdatePoller:
             self._heard_at = asyncio.get_running_loop().time()
             if not await self._hand_over(updates):
                 slow = any(not task.done() for task in self._taken.values())
-                await asyncio.sleep(_SLOW_SECONDS if slow else _PAUSE_SECONDS)
+                await asyncio.sleep(_SLOW_SECONDS if slow else self._first_pause)
 
     async def _hand_over(self, updates: Sequence[dict[str, Any]]) -> bool:
         """All at once, so that they share a write; whether all were taken. From the first that
@@ -168,9 +174,9 @@ class UpdatePoller:
         return [one for one in told if isinstance(one, dict) and type(one.get("update_id")) is int]
 
 
-def _next_pause(pause: float, failure: Exception) -> float:
-    """Twice as long as before; as long as Telegram asks, where it does."""
-    grown = min(_PAUSE_MAX_SECONDS, pause * 2 or _PAUSE_SECONDS)
+def _next_pause(grown: float, failure: Exception) -> float:
+    """So long, within its limit; as long as Telegram asks, where it does."""
+    grown = min(_PAUSE_MAX_SECONDS, grown)
     if isinstance(failure, RetryAfter):
         asked = failure.retry_after
         seconds = asked if isinstance(asked, int) else asked.total_seconds()

@@ -14,6 +14,9 @@ _MODEL = MenuOption("model", "The model's name", completion="model")
 class DiscordFront(ScriptedFront):
     """Implements `ChatHandler`."""
 
+    def list_languages(self) -> Sequence[str]:
+        return ("en", "zh-CN")
+
     def build_menu(
         self, language: str, scope: Literal["private", "group", "admin"]
     ) -> list[MenuItem]:

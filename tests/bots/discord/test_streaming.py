@@ -18,7 +18,6 @@ from bots.chat.types import (
     Place,
     UndeliveredAnswer,
 )
-from bots.config.settings import DiscordTiming
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.inbound import mark_question
 from bots.discord.sender import DiscordRefused
@@ -403,7 +402,7 @@ async def test_stopping_waits_no_longer_than_told_and_leaves_no_stop_button(
     fake: FakeDiscord, front: DiscordFront
 ) -> None:
     front.script = Stream(20)
-    timing = DiscordTiming(stop_seconds=0.01)
+    timing = CONFIG.timing.model_copy(update={"stop_seconds": 0.01})
     async with running(fake, front, CONFIG.model_copy(update={"timing": timing})):
         fake.slash(fake.user(7), "/ask", {"question": "go"}, fake.text)
         growing = await fake.seen(fake.text, "word18")

@@ -38,6 +38,7 @@ CONFIG = TelegramConfig(
         join_seconds=0.05,
         album_seconds=0.2,
         stop_seconds=5,
+        fetch_pause_seconds=0.05,
     ),
 )
 

@@ -27,6 +27,7 @@ async def test_menus_and_descriptions_are_told_per_language_and_scope_once(
     fake: FakeTelegram, front: ScriptedFront
 ) -> None:
     fake.user(7)
+    front.languages = ("en", "zh-CN")
     async with running(fake, front) as telegram:
         assert telegram._menu_task is not None
         await telegram._menu_task
@@ -165,8 +166,12 @@ async def test_who_a_token_is(fake: FakeTelegram) -> None:
 
 
 async def test_the_token_is_in_no_log(
-    fake: FakeTelegram, front: ScriptedFront, caplog: pytest.LogCaptureFixture
+    fake: FakeTelegram,
+    front: ScriptedFront,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("bots.render.throttle._BACKOFF_SECONDS", 0.02)
     caplog.set_level(logging.DEBUG)
     async with running(fake, front):
         fake.fail_next("getUpdates", 500)

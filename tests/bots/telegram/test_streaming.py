@@ -17,7 +17,6 @@ from bots.chat.types import (
     Place,
     UndeliveredAnswer,
 )
-from bots.config.settings import TelegramTiming
 from bots.render.plain_text import FOOTER_MARK
 from bots.telegram.adapter import TelegramAdapter
 from bots.telegram.sender import TelegramRefused
@@ -286,8 +285,12 @@ async def test_a_429_in_the_middle_is_waited_out_as_told(
 
 
 async def test_a_broken_connection_is_tried_again(
-    fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
+    fake: FakeTelegram,
+    front: ScriptedFront,
+    telegram: TelegramAdapter,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("bots.render.throttle._BACKOFF_SECONDS", 0.02)
     fake.fail_next("sendMessage", 500, times=2)
     fake.says(fake.user(7), "hi")
     await fake.seen(7, "echo: hi")
@@ -365,7 +368,10 @@ async def test_a_saved_answer_is_landed_in_the_message_that_began_to_show_it(
     assert "blocked" in refused.value.reason
 
 
-async def test_stopping_lets_running_answers_end(fake: FakeTelegram, front: ScriptedFront) -> None:
+async def test_stopping_lets_running_answers_end(
+    fake: FakeTelegram, front: ScriptedFront, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bots.telegram.rate_limiter._PER_SECOND", 300.0)
     stream = front.script = Stream(20)
     async with running(fake, front) as telegram:
         for person in range(20):
@@ -395,7 +401,7 @@ async def test_stopping_ends_what_does_not_end_by_itself(
             ended.set()
 
     front.script = script
-    timing = TelegramTiming(stop_seconds=0.05)
+    timing = CONFIG.timing.model_copy(update={"stop_seconds": 0.05})
     async with running(fake, front, CONFIG.model_copy(update={"timing": timing})):
         fake.says(fake.user(7), "go")
         await fake.wait_for(lambda: front.started_in)
