@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import sqlalchemy as sa
+import stripe
 
 from core import chart, ids
 from core.admin.audit import audit_books
@@ -37,6 +38,7 @@ from tests.support.databases import TestClock
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What may be repeated is tried again without a pause."""
     monkeypatch.setattr(http, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(stripe.HTTPClient, "INITIAL_DELAY", 0.0)
 
 
 @dataclass

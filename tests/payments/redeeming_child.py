@@ -1,12 +1,9 @@
-"""A process that redeems a code for a person as soon as it reads a line.
-
-python -m tests.payments.redeeming_child DATABASE AT_MS PERSON CODE
-"""
+"""What a process does that redeems a code for a person as soon as it is told to."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
+from multiprocessing.connection import Connection
 
 from core.db.database import Database
 from core.ledger.ledger import Ledger
@@ -19,8 +16,13 @@ from payments.vouchers import Vouchers
 from tests.support.databases import TestClock
 
 
-async def main(database: str, at_ms: str, person: str, code: str) -> None:
-    clock = TestClock(int(at_ms))
+def work(database: str, at_ms: int, person: str, code: str, test: Connection) -> None:
+    """Tells the test that it is ready, waits for a word of it, and tells what became of it."""
+    asyncio.run(_work(database, at_ms, person, code, test))
+
+
+async def _work(database: str, at_ms: int, person: str, code: str, test: Connection) -> None:
+    clock = TestClock(at_ms)
     store = await Database.open(database, kind=None, clock=clock)
     ledger = Ledger(store, clock)
     await ledger.start()
@@ -29,16 +31,13 @@ async def main(database: str, at_ms: str, person: str, code: str) -> None:
     crediting = Fulfillment(orders=orders, ledger=ledger, offer=offer)
     codes = Vouchers(orders=orders, fulfillment=crediting, ledger=ledger)
     who = await find_person(store, person)
-    print("ready", flush=True)
-    await asyncio.to_thread(sys.stdin.readline)
+    test.send("ready")
+    await asyncio.to_thread(test.recv)
     try:
         order = await codes.redeem_code(who, "telegram:1:", code)
-        print(order.state)
+        said = order.state
     except CodeRefused as refused:
-        print(refused.reason)
+        said = refused.reason
+    test.send(said)
     await ledger.stop()
     await store.close()
-
-
-if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:5]))

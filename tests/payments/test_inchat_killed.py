@@ -4,7 +4,6 @@ heard, or only stands in the platform's list, each counts once."""
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import random
 import signal
 import time
@@ -21,15 +20,13 @@ from payments.gateways.discord_store import build_entitlement_message
 from payments.gateways.telegram_stars import StarPaymentUpdate
 from tests.payments import inchat, inchat_child
 from tests.payments.conftest import Shop
+from tests.payments.forks import FORKS
 from tests.payments.inchat import Counter
 from tests.peers.discord import FakeDiscord
 from tests.peers.telegram import FakeTelegram
 from tests.support.size import size
 
 _PATIENCE_S = 120.0
-#: Importing the product takes seconds: one process does, and those that are killed are its forks.
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload([inchat_child.__name__])
 PRICES = ("10", "90", "800")
 
 
@@ -74,7 +71,7 @@ class Market:
         """Works through inbox and list in a process of its own; its exit code."""
         packs = {sku: parse_usd(cash).units for sku, cash in self.packs.items()}
         told = (database, self.url, packs, self.shop.clock.now_ms(), dies_at)
-        process = _FORKS.Process(target=inchat_child.work, args=told)
+        process = FORKS.Process(target=inchat_child.work, args=told)
         await asyncio.to_thread(process.start)
         await asyncio.to_thread(process.join, _PATIENCE_S)
         assert process.exitcode is not None

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import stripe
 from aiohttp import web
 from pydantic import SecretStr
 
@@ -54,13 +53,7 @@ def tell(status: int) -> Any:
 
 
 @pytest.mark.parametrize("status", [200, 402, 404, 500])
-async def test_by_stripe(
-    peer: Peer,  # noqa: F811
-    logs: Everything,
-    status: int,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(stripe.HTTPClient, "INITIAL_DELAY", 0.01)
+async def test_by_stripe(peer: Peer, logs: Everything, status: int) -> None:  # noqa: F811
     peer.answers = [tell(status)]
     gateway = StripeGateway(
         api_key=SecretStr(fake.KEY),

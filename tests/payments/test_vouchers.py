@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -23,7 +22,9 @@ from payments.gateways.voucher import VOUCHER_GATEWAY, VoucherGateway
 from payments.offer import BadAmount
 from payments.promo_codes import CodeRefused
 from payments.vouchers import Vouchers, has_vouchers
+from tests.payments import redeeming_child
 from tests.payments.conftest import Shop
+from tests.payments.forks import FORKS
 from tests.payments.order_services import OrderServices
 from tests.support.size import size
 
@@ -102,30 +103,37 @@ async def test_it_counts_once_whoever_types_it_again(kiosk: Kiosk) -> None:
     await kiosk.shop.audited()
 
 
+def _redeem_at_once(shop: Shop, database: str, people: list[str], text: str) -> list[str]:
+    """What each of as many processes says; none begins before all are ready."""
+    children = []
+    for person in people:
+        ours, theirs = FORKS.Pipe()
+        told = (database, shop.clock.now_ms(), person, text, theirs)
+        child = FORKS.Process(target=redeeming_child.work, args=told)
+        child.start()
+        theirs.close()
+        children.append((child, ours))
+    assert [ours.recv() for _, ours in children] == ["ready"] * len(people)
+    for _, ours in children:
+        ours.send("go")
+    said = [ours.recv() for _, ours in children]
+    for child, ours in children:
+        child.join()
+        ours.close()
+        assert child.exitcode == 0
+        child.close()
+    return said
+
+
 async def test_on_two_processes_at_once_it_counts_once(kiosk: Kiosk, database_url: str) -> None:
     shop = kiosk.shop
     for number in range(size(small=2, full=20)):
         text, other = await kiosk.sells(), await kiosk.person()
         people = [kiosk.tom.id, other.id]
         before = [sum((await shop.has(person)).values()) for person in people]
-        children = [
-            await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tests.payments.redeeming_child"),
-                *(database_url, str(shop.clock.now_ms()), person, text),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-            )
-            for person in people
-        ]
         async with asyncio.timeout(60):
-            for child in children:
-                assert child.stdout is not None
-                assert await child.stdout.readline() == b"ready\n"
-            for child in children:
-                assert child.stdin is not None
-                child.stdin.write(b"go\n")
-            said = [await child.communicate() for child in children]
-        assert sorted(out for out, _ in said) == [b"credited\n", b"used\n"], number
+            said = await asyncio.to_thread(_redeem_at_once, shop, database_url, people, text)
+        assert sorted(said) == ["credited", "used"], number
         after = [sum((await shop.has(person)).values()) for person in people]
         assert sum(after) - sum(before) == 1_000
     await shop.audited()
