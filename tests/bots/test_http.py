@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from contextlib import ExitStack
 
 import aiohttp
 import pytest
+from starlette.applications import Starlette
 
 from bots import http
 from bots.config.settings import ApiConfig, Config
@@ -85,6 +87,16 @@ async def test_a_port_that_is_taken_is_a_refusal(sqlite_url: str, clock: TestClo
                 ).start()
         finally:
             await first.stop()
+
+
+async def test_it_ends_when_it_is_told_not_when_it_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_TICK_SECONDS", 3_600.0)
+    web = HttpServer(Starlette(), ServerAddress("127.0.0.1", 0), HttpLimits())
+    port = await web.start()
+    async with aiohttp.ClientSession() as client, asyncio.timeout(30):
+        async with client.get(f"http://127.0.0.1:{port}/") as answer:
+            assert (answer.status, "date" in answer.headers) == (404, True)
+        await web.stop()
 
 
 def test_no_part_of_an_answer_waits_for_its_reader_to_confirm_another() -> None:
