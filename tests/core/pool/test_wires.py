@@ -222,7 +222,7 @@ async def test_a_connection_that_fails_or_says_nothing(
 ) -> None:
     dropped, _ = await fault(fake, client, Drop())
     assert dropped.kind is Fault.NETWORK
-    monkeypatch.setattr(http, "READ_SECONDS", 0.05)
+    monkeypatch.setattr(http, "READ_SECONDS", 0.5)
     silent, seen = await fault(fake, client, Answer(chunks=("a", "b"), hangs_after=1))
     assert (silent.kind, seen) == (Fault.TIMEOUT, [TextDelta("a")])
     await fake.stop()
