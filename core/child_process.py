@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Final, Self
 
 #: As many as there are children that are talked to at once, and some that end.
@@ -28,6 +29,8 @@ class ChildProcess:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+        #: Seconds of the processor that it had had when its time was over; None: it isn't known.
+        self.cpu_seconds: float | None = None
 
     @classmethod
     async def start(cls, command: Sequence[str]) -> Self:
@@ -61,6 +64,7 @@ class ChildProcess:
             async with asyncio.timeout(seconds):
                 return await asyncio.shield(talk)
         except TimeoutError:
+            self.cpu_seconds = _measure_cpu(self.pid)
             return None
         finally:
             if not talk.done():
@@ -121,3 +125,14 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
         # what of each has a lower priority.
         process_group=0,
     )
+
+
+def _measure_cpu(pid: int) -> float | None:
+    """Seconds of the processor that a process has had; None where the system has no such file
+    (`proc_pid_stat(5)`)."""
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = told.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,6 +1,6 @@
 """Processes that wait for the next file, once there was a first: the service keeps two, which costs
 a third of a second of the processor, and tests that start it by the hundred read one file each.
-They have an idle priority: beside as many tests as there are processors they wait.
+Where nothing is idle a file is read once more, which tests needn't wait for as long.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from core.attachments import reader
 WAITING: Final = reader._WARM
 
 
+#: Beside as many tests as there are processors nothing is idle.
+_IDLE_SECONDS_MAX: Final = 4.0
 #: As nobody who sent a file would wait.
 _SECONDS_MAX: Final = 150.0
 
@@ -20,4 +22,5 @@ _SECONDS_MAX: Final = 150.0
 def start_without_waiting() -> None:
     """From here on a process is started when there is a file for it, and may take its time."""
     reader._WARM = 0
+    reader.IDLE_SECONDS_MAX = _IDLE_SECONDS_MAX  # type: ignore[misc]
     reader.READ_SECONDS_MAX = _SECONDS_MAX  # type: ignore[misc]

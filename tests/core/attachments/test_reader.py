@@ -168,7 +168,45 @@ async def test_a_file_that_takes_too_long_is_given_up(
 ) -> None:
     sleeper = (sys.executable, "-c", "import time; time.sleep(600)")
     monkeypatch.setattr(module, "_COMMAND", sleeper)
+    monkeypatch.setattr(module, "IDLE_SECONDS_MAX", 0.2)
     monkeypatch.setattr(module, "READ_SECONDS_MAX", 0.2)
+    with pytest.raises(FileUnreadable) as raised:
+        await files.read_document(b"anything at all")
+    assert raised.value.problem is FileProblem.SLOW
+
+
+#: One that has no turn of the processor, unless it is urgent; and one that has it all the time.
+_HELD_UP = """
+import os, sys, time
+if "--urgent" not in sys.argv:
+    time.sleep(600)
+os.execv(sys.executable, [sys.executable, "-I", "-m", "core.attachments.worker", *sys.argv[1:]])
+"""
+_BUSY = """
+import sys
+while "--urgent" not in sys.argv:
+    pass
+print("it was asked twice")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it doesn't tell what a process had")
+@pytest.mark.usefixtures("waiting")
+async def test_a_file_is_read_though_others_want_the_processor(
+    files: FileReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_COMMAND", (sys.executable, "-c", _HELD_UP))
+    monkeypatch.setattr(module, "IDLE_SECONDS_MAX", 0.2)
+    assert (await files.read_document(make_docx(["The sky is blue."]))).text == "The sky is blue."
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it doesn't tell what a process had")
+async def test_a_file_that_takes_the_processor_all_the_time_is_read_once(
+    files: FileReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_COMMAND", (sys.executable, "-c", _BUSY))
+    monkeypatch.setattr(module, "IDLE_SECONDS_MAX", 2.0)
+    monkeypatch.setattr(module, "_IDLE_SHARE_MIN", 0.01)  # tests share it with others
     with pytest.raises(FileUnreadable) as raised:
         await files.read_document(b"anything at all")
     assert raised.value.problem is FileProblem.SLOW
@@ -273,6 +311,22 @@ print(os.sched_getscheduler(0) == os.SCHED_IDLE, os.getsid(0), os.getpgid(0) == 
     answer = await process.exchange(b"", seconds=60, bytes_max=1_000)
     assert answer is not None
     assert answer.decode().split() == ["True", str(os.getsid(0)), "True"]
+    await process.end()
+
+
+async def test_an_urgent_reader_has_a_share_of_the_processor() -> None:
+    script = """
+import os
+from core.process_limits import lower_priority
+before = os.nice(0)
+lower_priority(is_urgent=True)
+print(os.sched_getscheduler(0) == os.SCHED_OTHER if hasattr(os, "SCHED_OTHER") else True)
+print(os.nice(0) - before)
+"""
+    process = await ChildProcess.start((sys.executable, "-c", script))
+    answer = await process.exchange(b"", seconds=60, bytes_max=1_000)
+    assert answer is not None
+    assert answer.decode().split() == ["True", "10"]
     await process.end()
 
 
