@@ -23,6 +23,9 @@ from tests.bots.api.api_support import MODEL, SECRET, SIGNATURE, Api, FakeRun, s
 from tests.support.official_clients import anthropic, openai
 from tests.support.pictures import make_jpeg
 
+#: Both clients take seconds to be imported.
+pytestmark = pytest.mark.slow
+
 TOOLS = [
     {
         "type": "function",

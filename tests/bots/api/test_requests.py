@@ -62,6 +62,7 @@ def _list_fields(*kinds: str) -> set[str]:
     return {name for kind in kinds for name in typing.get_type_hints(pkgutil.resolve_name(kind))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rules", "kinds", "headers"),
     [

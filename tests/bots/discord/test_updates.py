@@ -412,6 +412,7 @@ async def test_an_event_that_can_not_be_read_ends_nothing(
     assert not discord._connection_task.done()
 
 
+@pytest.mark.slow
 async def test_a_channel_with_much_to_send_is_one_turn_ahead_of_another(
     fake: FakeDiscord, front: DiscordFront, monkeypatch: pytest.MonkeyPatch
 ) -> None:

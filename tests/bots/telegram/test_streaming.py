@@ -260,6 +260,7 @@ async def test_where_no_file_may_be_sent_the_answer_comes_in_messages(
     assert messages[-1].labels == ["Again"]
 
 
+@pytest.mark.slow
 async def test_a_429_in_the_middle_is_waited_out_as_told(
     fake: FakeTelegram, front: ScriptedFront, telegram: TelegramAdapter
 ) -> None:
@@ -368,6 +369,7 @@ async def test_a_saved_answer_is_landed_in_the_message_that_began_to_show_it(
     assert "blocked" in refused.value.reason
 
 
+@pytest.mark.slow
 async def test_stopping_lets_running_answers_end(
     fake: FakeTelegram, front: ScriptedFront, monkeypatch: pytest.MonkeyPatch
 ) -> None:

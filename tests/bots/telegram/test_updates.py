@@ -374,6 +374,7 @@ async def test_a_press_replaces_the_card_and_the_spinner_stops(
     await fake.seen(7, "second")
 
 
+@pytest.mark.slow
 async def test_thirty_commands_in_a_group_are_answered_at_the_groups_pace(
     fake: FakeTelegram, front: ScriptedFront
 ) -> None:
