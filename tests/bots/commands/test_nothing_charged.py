@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 import sqlalchemy as sa
 
 from bots.chat.attachments import SentAttachment
@@ -18,6 +20,7 @@ from core.asks import streaming
 from core.asks.unpaid_work import CONTENT_REFUSALS_MAX, PICTURE_REFUSALS_MAX, UnpaidWork
 from core.attachments.types import PICTURES_MAX
 from core.db import schema
+from core.pool.types import KeyRecord
 from core.users.limits import Allowance
 from tests.bots.chat.i18n_support import list_texts
 from tests.bots.commands.commands_support import button, text_of
@@ -182,30 +185,30 @@ async def send_after_refused_pictures(_: Service, tom: Service) -> str:
     return await send_pictures(make_jpeg(64, 48))(tom, tom)
 
 
-async def send_where_contributed_keys_serve(_: Service, tom: Service) -> str:
-    """Every key of the operator's own becomes somebody's who lets pictures pass."""
+@contextmanager
+def change_keys(tom: Service, **changes: object) -> Iterator[None]:
+    """The operator's own keys are others meanwhile: they aren't read anew, as they are now and
+    then."""
     pool = tom.app.services.pool.pool
     records = [one for one in pool._records.values() if one.contributor is None]
-    for record in records:
-        record.contributor, record.takes_files = "per_ann", True
-    try:
-        return await send_pictures(make_jpeg(64, 48))(tom, tom)
-    finally:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(KeyRecord, "refresh_from", lambda *_, **__: None)
         for record in records:
-            record.contributor, record.takes_files = None, False
+            for name, value in changes.items():
+                patched.setattr(record, name, value)
+        yield
+
+
+async def send_where_contributed_keys_serve(_: Service, tom: Service) -> str:
+    """Every key of the operator's own becomes somebody's who lets pictures pass."""
+    with change_keys(tom, contributor="per_ann", takes_files=True):
+        return await send_pictures(make_jpeg(64, 48))(tom, tom)
 
 
 async def send_to_blind_models_alone(_: Service, tom: Service) -> str:
     """The only model that sees has no key."""
-    records = tom.app.services.pool.pool._records.values()
-    states = [(record, record.state) for record in records]
-    for record in records:
-        record.state = "paused"
-    try:
+    with change_keys(tom, state="paused"):
         return await send_pictures(make_jpeg(64, 48), text="/ask claude-3 why?")(tom, tom)
-    finally:
-        for record, state in states:
-            record.state = state
 
 
 async def ask_without_key(_: Service, tom: Service) -> str:

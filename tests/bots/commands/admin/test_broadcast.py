@@ -68,10 +68,10 @@ async def test_the_card_that_it_began_with_tells_how_far_it_is(
     await begun(owner, people)
     await ended(owner)
     await rounds(owner, 2)
-    assert chats.replaced == [
-        ("1", "900", f"Sent to {WAITING_MAX} of {people}"),
-        ("1", "900", f"Sent to {people} of {people}"),
-    ]
+    first, last = chats.replaced
+    assert last == ("1", "900", f"Sent to {people} of {people}")
+    # What it tells is how far it is when it is shown: beside the service's own chores all may be.
+    assert first in {last, ("1", "900", f"Sent to {WAITING_MAX} of {people}")}
 
 
 async def test_everybody_is_told_once(owner: Service) -> None:
