@@ -287,8 +287,6 @@ class Pool:
     ) -> bool:
         """Whether some healthy key with money can serve this model now, with such pictures and
         files in the question."""
-        if not self.has_key(model):  # most often, and at once
-            return False
         request = router.RoutingRequest(
             model, *_SMALL_ASK, audio=_SHORT_AUDIO, pictures=pictures, has_files=has_files
         )

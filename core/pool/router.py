@@ -66,12 +66,12 @@ class _OpenRoute(NamedTuple):
     #: The whole prompt's tokens as they are bounded there, pictures included.
     input: Tokens
     hold: NanoUsd
-    records: Iterable[KeyRecord]
+    records: Collection[KeyRecord]
 
 
 def choose_key(
     request: RoutingRequest,
-    keys: Mapping[str, Iterable[KeyRecord]],
+    keys: Mapping[str, Collection[KeyRecord]],
     circuits: Mapping[str, Circuit],
     costs: Costs,
     now_ms: int,
@@ -100,7 +100,7 @@ def choose_key(
 
 def choose_resting_key(
     request: RoutingRequest,
-    keys: Mapping[str, Iterable[KeyRecord]],
+    keys: Mapping[str, Collection[KeyRecord]],
     circuits: Mapping[str, Circuit],
     costs: Costs,
     now_ms: int,
@@ -127,7 +127,7 @@ def choose_resting_key(
 
 def max_affordable_tokens(
     request: RoutingRequest,
-    keys: Mapping[str, Iterable[KeyRecord]],
+    keys: Mapping[str, Collection[KeyRecord]],
     circuits: Mapping[str, Circuit],
     costs: Costs,
     now_ms: int,
@@ -149,15 +149,18 @@ def max_affordable_tokens(
 
 def _list_open_routes(
     request: RoutingRequest,
-    keys: Mapping[str, Iterable[KeyRecord]],
+    keys: Mapping[str, Collection[KeyRecord]],
     circuits: Mapping[str, Circuit],
     costs: Costs,
     now_ms: int,
 ) -> Iterator[_OpenRoute]:
-    """The routes whose supplier has keys and may be called, and which see all the pictures."""
+    """The routes that a key has, whose supplier may be called, and which see all the pictures."""
     for route in request.model.routes:
-        records = keys.get(route.provider)
-        if records is None or not circuits[route.provider].allows_call(now_ms):
+        records = keys.get(route.provider, ())
+        # What most models lack is looked for first: the rest is reckoned.
+        if not any(record.lists_model(route.model) for record in records):
+            continue
+        if not circuits[route.provider].allows_call(now_ms):
             continue
         pictures = route.count_pictures(request.pictures)
         if pictures is None:
@@ -291,7 +294,7 @@ class Router:
     def has_key(self, model: Model) -> bool:
         """Whether a key that serves lists the model, or hasn't been asked for its list yet."""
         return any(
-            record.models is None or route.model in record.models
+            record.lists_model(route.model)
             for route in model.routes
             for record in self._keys.get(route.provider, ())
         )

@@ -400,6 +400,10 @@ class KeyRecord:
         rest = self.resting_models.get(model)
         if rest is not None and rest.until_ms > now_ms:
             return False
+        return self.lists_model(model)
+
+    def lists_model(self, model: str) -> bool:
+        """Whether the key's list has a supplier's model, or it hasn't been asked for that yet."""
         return self.models is None or model in self.models
 
     def find_answer_room(self, model: str, input: Tokens, now_ms: int) -> Tokens | None:  # noqa: A002
