@@ -21,6 +21,8 @@ from typing import Final, Self
 #: As many as there are children that are talked to at once, and some that end.
 _THREADS: Final = ThreadPoolExecutor(12, thread_name_prefix="children")
 _CHUNK_BYTES: Final = 1 << 16
+#: Where a status tells the time of the processor, its own and the system's for it, in ticks.
+_USER, _SYSTEM = 11, 12
 
 
 class ChildProcess:
@@ -127,12 +129,20 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def _measure_cpu(pid: int) -> float | None:
-    """Seconds of the processor that a process has had; None where the system has no such file
-    (`proc_pid_stat(5)`)."""
+def read_status(pid: int) -> list[str]:
+    """What stands behind the last bracket of `/proc/<pid>/stat`; nothing where a system has no such
+    file, or no such process.
+    https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+    """
     try:
-        told = Path(f"/proc/{pid}/stat").read_text()
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
+        return []
+
+
+def _measure_cpu(pid: int) -> float | None:
+    """Seconds of the processor that a process has had; None where that isn't told."""
+    status = read_status(pid)
+    if not status:
         return None
-    fields = told.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return (int(status[_USER]) + int(status[_SYSTEM])) / os.sysconf("SC_CLK_TCK")

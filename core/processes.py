@@ -17,12 +17,12 @@ from typing import Final
 import sqlalchemy as sa
 
 from core import ids
+from core.child_process import read_status
 from core.db.database import Database
 
 _PROC: Final = Path("/proc")
 _BOOT_ID: Final = _PROC / "sys/kernel/random/boot_id"
-#: What stands behind the last bracket of `/proc/<pid>/stat`: the state, and when it began in ticks.
-#: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+#: Where a process's status tells its state, and when it began in ticks.
 _STATE, _BEGUN = 0, 19
 _ENDED: Final = "ZXx"
 
@@ -31,7 +31,7 @@ def make_process_id(at_ms: int) -> str:
     """A name that no other process has: `<id>@<host>`, and how its end is seen from the same
     machine where that can be told."""
     pid = os.getpid()
-    stat = _read_stat(pid)
+    stat = read_status(pid)
     sign = f"/{_find_machine()}.{pid}.{stat[_BEGUN]}" if stat and _find_machine() else ""
     return f"{ids.new_id('proc', at_ms)}@{socket.gethostname()[:32]}:{pid}{sign}"
 
@@ -48,7 +48,7 @@ def is_process_gone(process_id: str) -> bool:
         return True
     except OSError:  # somebody else's
         return False
-    stat = _read_stat(int(pid))
+    stat = read_status(int(pid))
     return bool(stat) and (stat[_BEGUN] != begun or stat[_STATE] in _ENDED)
 
 
@@ -78,10 +78,3 @@ def _find_machine() -> str:
     except OSError:
         return ""
     return hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
-
-
-def _read_stat(pid: int) -> list[str]:
-    try:
-        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
