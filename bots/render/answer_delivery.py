@@ -191,35 +191,34 @@ class AnswerStreams(Generic[StreamT]):
         """`new_stream` makes a stream to their place, of an ask."""
         self._delivery, self._place, self._asker = delivery, place, asker
         self._new_stream = new_stream
-        self._streams: dict[str, StreamT] = {}
-        #: Asks whose place refused before anything was asked: they are shown in private.
-        self._refusals: dict[str, ChatRefused] = {}
+        #: By ask, each with its place's refusal where that came before anything was asked: such an
+        #: answer is shown in private.
+        self._streams: dict[str, tuple[StreamT, ChatRefused | None]] = {}
 
     async def show_progress(self, progress: AnswerProgress) -> None:
         """Shows what there is of an answer; raises as `AnswerDelivery.begin_stream` does."""
         ask = progress.ask
         if ask not in self._streams:
-            self._streams[ask], refused = await self._delivery.begin_stream(
+            self._streams[ask] = await self._delivery.begin_stream(
                 self._new_stream(ask), progress, self._place, self._asker
             )
-            if refused is not None:
-                self._refusals[ask] = refused
-        self._streams[ask].show_progress(progress)
+        self._streams[ask][0].show_progress(progress)
 
     async def show_answer(self, answer: Answer) -> StreamT:
         """Shows a whole answer; gives its stream, which has ended. Raises `NotDelivered` or
         `ChatRefused`."""
         ask, place, asker = answer.ask, self._place, self._asker
         if ask not in self._streams:
-            self._streams[ask] = self._new_stream(ask)
-        stream = self._streams[ask]
-        if (refused := self._refusals.get(ask)) is not None:
+            self._streams[ask] = self._new_stream(ask), None
+        stream, refused = self._streams[ask]
+        if refused is not None:
             await self._delivery.show_in_private(answer, place, asker, refused, stream=stream)
         else:
             await self._delivery.show_answer(stream, answer, place, asker)
-        return self._streams.pop(ask)
+        del self._streams[ask]
+        return stream
 
     async def abandon(self) -> None:
         """Ends those whose answers won't come."""
-        for stream in self._streams.values():
+        for stream, _ in self._streams.values():
             await stream.abandon()
