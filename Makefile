@@ -10,7 +10,9 @@ export PYTHONDONTWRITEBYTECODE :=
 # Tests wait for disks and processes more than they reckon: one more of them than two cores.
 WORKERS ?= 3
 # A file's tests share a worker; files begin in the order that tests/conftest.py gives them.
-SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+BY_FILE := --dist loadfile --no-loadscope-reorder
+SPREAD := -n $(WORKERS) $(BY_FILE)
+SPREAD_TWICE := -n $$((2 * $(WORKERS))) $(BY_FILE)
 # What pip says meanwhile (of an index that isn't there, say) is kept, and shown when it fails. Such an
 # index costs half a second a package: with pip's own five tries it would be seven.
 install = $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 2 install $(1) \
@@ -41,8 +43,7 @@ test: $(DEVELOP) ## every test, small sizes
 	@$(BIN)/python -m pytest -q $(SPREAD)
 
 unit: $(DEVELOP) ## the inner loop: tests that need neither a database nor a process
-	@$(BIN)/python -m pytest -q -n $$((2 * $(WORKERS))) --dist loadfile --no-loadscope-reorder \
-		--ignore=tests/system -m "unit and not slow"
+	@$(BIN)/python -m pytest -q $(SPREAD_TWICE) --ignore=tests/system -m "unit and not slow"
 
 coverage: $(DEVELOP) ## what no test reaches, by tests/uncovered.toml; takes half as long again as the tests
 	@rm -f .coverage .coverage.*
@@ -53,8 +54,7 @@ coverage: $(DEVELOP) ## what no test reaches, by tests/uncovered.toml; takes hal
 
 flaky: $(DEVELOP) ## every test five times, on twice as many workers as usual: names what failed
 	@for round in 1 2 3 4 5; do \
-		$(BIN)/python -m pytest -q -n $$((2 * $(WORKERS))) --dist loadfile --no-loadscope-reorder \
-			2>&1 | grep -E "^(FAILED|ERROR)|passed|failed" | sed "s/^/round $$round: /"; \
+		$(BIN)/python -m pytest -q $(SPREAD_TWICE) 2>&1 | grep -E "^(FAILED|ERROR)|passed|failed" | sed "s/^/round $$round: /"; \
 	done
 
 soak: $(DEVELOP) ## the same tests at full size
