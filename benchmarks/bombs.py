@@ -80,9 +80,7 @@ class _Load:
         """The same beside as many files that are notes: what so many messages at once cost others
         by themselves."""
         first = _NOTES_FROM + PEOPLE * next(self.rounds)  # the same senders each time
-        sent = asyncio.gather(
-            *(_send_file(self.app, first + number, "a.txt", _NOTE) for number in range(notes))
-        )
+        sent = self._send_at_once(first, notes, "a.txt", _NOTE)
         took = await self.measure_alone(people)
         assert all("Read with it" in one for one in await sent)
         return took
@@ -90,15 +88,19 @@ class _Load:
     async def measure_beside_bombs(self, people: int, bombs: int, content: bytes) -> list[float]:
         """The same while that many files are read that were sent at one instant."""
         first = _BOMBS_FROM + PEOPLE * next(self.rounds)
-        exploding = asyncio.gather(
-            *(_send_file(self.app, first + number, "a.pdf", content) for number in range(bombs))
-        )
+        exploding = self._send_at_once(first, bombs, "a.pdf", content)
         began = time.perf_counter()
         took = await self.measure(people, exploding)
         said = await exploding
         assert all("is damaged" in one for one in said), said
         self.bomb_seconds = max(self.bomb_seconds, time.perf_counter() - began)
         return took
+
+    def _send_at_once(
+        self, first: int, count: int, name: str, content: bytes
+    ) -> asyncio.Future[list[str]]:
+        numbers = range(first, first + count)
+        return asyncio.gather(*(_send_file(self.app, one, name, content) for one in numbers))
 
 
 async def _send_file(app: App, number: int, name: str, content: bytes) -> str:

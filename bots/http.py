@@ -102,7 +102,12 @@ class _HostedServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.must_end = asyncio.Event()
+        self._must_end = asyncio.Event()
+
+    def end(self) -> None:
+        """Has it finish what is being answered, and end."""
+        self.should_exit = True
+        self._must_end.set()
 
     async def main_loop(self) -> None:
         """The library's own looks ten times a second whether to end, and dates answers each
@@ -110,7 +115,7 @@ class _HostedServer(uvicorn.Server):
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TICK_SECONDS):
-                    await self.must_end.wait()
+                    await self._must_end.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -152,8 +157,7 @@ class HttpServer:
 
     async def stop(self) -> None:
         """Finishes what is being answered, then ends."""
-        self._server.should_exit = True
-        self._server.must_end.set()
+        self._server.end()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
         if self._socket is not None:

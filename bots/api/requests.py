@@ -46,9 +46,9 @@ PREFIX_ENDS_MAX: Final = 4
 ANSWER_LIMIT_MAX: Final = 10_000_000
 TOOL_NAME_PATTERN: Final = r"^[a-zA-Z0-9_-]{1,128}$"
 PICTURE_TYPES: Final = ("image/jpeg", "image/png", "image/gif", "image/webp")
-#: Of a picture that nobody has looked into yet.
 #: When a picture may be sent again that there was no time to read.
 _BUSY_SECONDS: Final = 30
+#: Of a picture that nobody has looked into yet.
 _UNREAD: Final = PictureSize(0, 0)
 #: What says nothing, as much as a field that isn't there.
 _NO_VALUE: Final[tuple[Any, ...]] = (None, "", [], {})

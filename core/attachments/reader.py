@@ -83,10 +83,10 @@ class FileReader:
             raise FileUnreadable(FileProblem.TOO_LARGE)
         async with self._slots:
             process = await self._take_process()
-            answer = await _ask(process, job, content, IDLE_SECONDS_MAX)
+            answer = await _run_job(process, job, content, IDLE_SECONDS_MAX)
             if answer is None and _was_held_up(process):
                 urgent = await ChildProcess.start((*_COMMAND, URGENT))
-                answer = await _ask(urgent, job, content, READ_SECONDS_MAX)
+                answer = await _run_job(urgent, job, content, READ_SECONDS_MAX)
         if answer is None:
             raise FileUnreadable(FileProblem.SLOW)
         if not answer:
@@ -126,7 +126,7 @@ class FileReader:
             self._warm.append(process)
 
 
-async def _ask(process: ChildProcess, job: str, content: bytes, seconds: float) -> bytes | None:
+async def _run_job(process: ChildProcess, job: str, content: bytes, seconds: float) -> bytes | None:
     """What a process answers before it ends; empty where it just ends, None where it takes longer
     than so many seconds."""
     answer = None

@@ -23,9 +23,9 @@ class PostgresRelay:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
         self._muted: set[socket.socket] = set()
-        self._port = self._listening.getsockname()[1]
+        here = self._listening.getsockname()[1]
         self.url = address._replace(
-            netloc=f"{address.netloc.rpartition('@')[0]}@127.0.0.1:{self._port}", query=""
+            netloc=f"{address.netloc.rpartition('@')[0]}@127.0.0.1:{here}", query=""
         ).geturl()
 
     def __enter__(self) -> Self:
