@@ -43,7 +43,7 @@ test: $(DEVELOP) ## every test, small sizes
 	@$(BIN)/python -m pytest -q $(SPREAD)
 
 unit: $(DEVELOP) ## the inner loop: tests that need neither a database nor a process
-	@$(BIN)/python -m pytest -q $(SPREAD_TWICE) --ignore=tests/system -m "unit and not slow"
+	@$(BIN)/python -m pytest -q $(SPREAD) --ignore=tests/system -m "unit and not slow"
 
 coverage: $(DEVELOP) ## what no test reaches, by tests/uncovered.toml; takes half as long again as the tests
 	@rm -f .coverage .coverage.*

@@ -1,5 +1,5 @@
-"""What a process that reads a stranger's file takes from itself before it does: resources, the
-network, a place before the service.
+"""What a process that reads a stranger's file takes from itself before it does: resources and the
+network.
 
 Nothing but the standard library is imported: such a process starts once a file.
 """
@@ -8,14 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import sys
 from typing import Final
 
-#: Where there is no idle priority.
-_NICE: Final = 19
-#: A tenth of a processor that somebody else wants the whole time.
-_URGENT_NICE: Final = 10
 #: `unshare(2)`: a user namespace, which an ordinary user may make, and in it one without a network.
 _NO_NETWORK: Final = 0x10000000 | 0x40000000
 
@@ -44,22 +39,3 @@ def leave_network() -> None:
     """Has no network from then on, where the kernel lets it part with that."""
     with contextlib.suppress(OSError, AttributeError):  # where there is no such call
         ctypes.CDLL(None).unshare(_NO_NETWORK)
-
-
-def lower_priority(*, is_urgent: bool = False) -> None:
-    """Behind whatever the service does: it has the processor where nobody else wants it, and gives
-    it up at once (`sched(7)`, SCHED_IDLE). What `is_urgent` has a tenth of it, whoever wants it.
-
-    It must be of the service's own session for that: Linux shares the processors between sessions
-    first. With a lower priority alone (`nice`), as a session of its own, two such processes on two
-    processors let people wait four to six times as long as without them (the 99th percentile of
-    `benchmarks/bombs.py`), and twice as long at the median.
-    """
-    if is_urgent:
-        os.nice(_URGENT_NICE)
-        return
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # where a container forbids it
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-            return
-    os.nice(_NICE)

@@ -23,14 +23,13 @@ from core.attachments.wire import (
     ANSWER_BYTES_MAX,
     DOCUMENT_JOB,
     PICTURE_JOB,
-    URGENT,
     name_pages_job,
     parse_answer,
     parse_document,
     parse_pages,
     parse_picture,
 )
-from core.child_process import ChildProcess
+from core.child_process import ChildProcess, Priority
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +84,8 @@ class FileReader:
             process = await self._take_process()
             answer = await _run_job(process, job, content, IDLE_SECONDS_MAX)
             if answer is None and _was_held_up(process):
-                urgent = await ChildProcess.start((*_COMMAND, URGENT))
-                answer = await _run_job(urgent, job, content, READ_SECONDS_MAX)
+                again = await ChildProcess.start(_COMMAND, Priority.LOW)
+                answer = await _run_job(again, job, content, READ_SECONDS_MAX)
         if answer is None:
             raise FileUnreadable(FileProblem.SLOW)
         if not answer:
@@ -113,13 +112,13 @@ class FileReader:
                 await waiting.end()
         if self._warming is None or self._warming.done():
             self._warming = asyncio.create_task(self._warm_up(), name="warm-file-readers")
-        return process or await ChildProcess.start(_COMMAND)
+        return process or await ChildProcess.start(_COMMAND, Priority.IDLE)
 
     async def _warm_up(self) -> None:
         """Keeps processes ready for the next files."""
         while len(self._warm) < _WARM and not self._is_closed:
             try:
-                process = await ChildProcess.start(_COMMAND)
+                process = await ChildProcess.start(_COMMAND, Priority.IDLE)
             except OSError as error:
                 log.warning("no process for reading files: %s", type(error).__name__)
                 return

@@ -32,8 +32,6 @@ DOCUMENT_JOB: Final = "document"
 PICTURE_JOB: Final = "picture"
 #: With how many of them after a space.
 PAGES_JOB: Final = "pages"
-#: A process that was started with this takes its share of a processor that others want, too.
-URGENT: Final = "--urgent"
 #: No line of a job is longer.
 JOB_BYTES_MAX: Final = 32
 

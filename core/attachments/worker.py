@@ -4,8 +4,6 @@ It is started afresh for each file, with an empty environment and no descriptor 
 before it takes the file it gives up what it doesn't need: memory, time of the processor, writing,
 descriptors, and the network where the kernel lets it. Nothing of the service is imported.
 
-Started with `--urgent` it doesn't wait until nobody else wants the processor.
-
 Wire: on standard input a line that names the job (`document`, `picture`, `pages <count>`), then the
 file up to its end; one line of JSON on standard output.
 """
@@ -24,12 +22,11 @@ from core.attachments.wire import (
     JOB_BYTES_MAX,
     PAGES_JOB,
     PICTURE_JOB,
-    URGENT,
     Reading,
     describe_problem,
     describe_reading,
 )
-from core.process_limits import leave_network, limit_resources, lower_priority
+from core.process_limits import leave_network, limit_resources
 
 _MEMORY_BYTES_MAX: Final = 768 << 20
 _CPU_SECONDS_MAX: Final = 10
@@ -66,8 +63,6 @@ def _answer(job: str, content: bytes) -> dict[str, object]:
 
 def main() -> None:
     """Reads one file."""
-    # Before anything that takes long: people's questions come first.
-    lower_priority(is_urgent=URGENT in sys.argv)
     # The largest libraries are ready before the file comes.
     import pypdfium2
 

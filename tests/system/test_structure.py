@@ -38,6 +38,7 @@ SHORT_MODULES = {
     *("core/db/tables/admin.py", "core/db/tables/chat.py", "core/db/tables/jobs.py"),
     *("core/db/tables/pool.py", "payments/gateways/stripe_client.py"),
     *("core/ledger/day_correction.py", "core/pool/providers/transcription.py"),
+    "core/process_limits.py",
     *("bots/telegram/rate_limiter.py", "bots/render/pace.py"),
 }
 DOCSTRING_WORDS_LEAST = 6

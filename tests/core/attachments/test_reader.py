@@ -175,16 +175,19 @@ async def test_a_file_that_takes_too_long_is_given_up(
     assert raised.value.problem is FileProblem.SLOW
 
 
-#: One that has no turn of the processor, unless it is urgent; and one that has it all the time.
+#: One that has no turn of the processor where it is idle, and one that has it all the time then.
+#: They look when there is a job: whoever starts them has said by then what priority they have.
 _HELD_UP = """
-import os, sys, time
-if "--urgent" not in sys.argv:
+import os, select, sys, time
+select.select([0], [], [])
+if os.sched_getscheduler(0) == os.SCHED_IDLE:
     time.sleep(600)
-os.execv(sys.executable, [sys.executable, "-I", "-m", "core.attachments.worker", *sys.argv[1:]])
+os.execv(sys.executable, [sys.executable, "-I", "-m", "core.attachments.worker"])
 """
 _BUSY = """
-import sys
-while "--urgent" not in sys.argv:
+import os, select
+select.select([0], [], [])
+while os.sched_getscheduler(0) == os.SCHED_IDLE:
     pass
 print("it was asked twice")
 """
@@ -295,39 +298,6 @@ except OSError as error:
     assert (written, allocated) == ("can't write", "can't allocate")
     # 101: there is no network; 111: there is one, but nobody listens.
     assert network in {"101", "111"}
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="it has no idle priority")
-async def test_a_reader_is_behind_the_service() -> None:
-    """In its own session, between which Linux shares the processors first."""
-    script = """
-import os, sys
-from core.process_limits import lower_priority
-lower_priority()
-sys.stdin.read()
-print(os.sched_getscheduler(0) == os.SCHED_IDLE, os.getsid(0), os.getpgid(0) == os.getpid())
-"""
-    process = await ChildProcess.start((sys.executable, "-c", script))
-    answer = await process.exchange(b"", seconds=60, bytes_max=1_000)
-    assert answer is not None
-    assert answer.decode().split() == ["True", str(os.getsid(0)), "True"]
-    await process.end()
-
-
-async def test_an_urgent_reader_has_a_share_of_the_processor() -> None:
-    script = """
-import os
-from core.process_limits import lower_priority
-before = os.nice(0)
-lower_priority(is_urgent=True)
-print(os.sched_getscheduler(0) == os.SCHED_OTHER if hasattr(os, "SCHED_OTHER") else True)
-print(os.nice(0) - before)
-"""
-    process = await ChildProcess.start((sys.executable, "-c", script))
-    answer = await process.exchange(b"", seconds=60, bytes_max=1_000)
-    assert answer is not None
-    assert answer.decode().split() == ["True", "10"]
-    await process.end()
 
 
 def _ignore_file_size_signal() -> None:
