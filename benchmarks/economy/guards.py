@@ -15,7 +15,7 @@ from core.admin.abuse_check import ScenarioName
 from core.earnings.types import EarningPolicy
 from core.money import Credits, NanoUsd
 from payments.offer import Offer
-from tests.core.earnings import unguarded as off
+from tests.core.earnings import removed_guards as off
 
 
 @dataclass(frozen=True, slots=True)

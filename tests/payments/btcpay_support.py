@@ -13,7 +13,7 @@ from payments.gateways.btcpay.checkout import SIGNATURE_HEADER
 from payments.types import Order
 from tests.payments import conftest
 from tests.payments.conftest import Shop
-from tests.payments.ours import gateway_of
+from tests.payments.gateway_clients import gateway_of
 from tests.peers.btcpay import FakeBtcPay, signature
 
 

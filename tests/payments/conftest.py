@@ -29,7 +29,7 @@ from payments.orders import Orders
 from payments.payment_reader import PaymentReader
 from payments.types import Cash, InvalidSignature, Order, Payment
 from payments.webhooks import WebhookInbox
-from tests.payments.nursery import Nursery, opened
+from tests.payments.fork_server import ForkServer, open_fork_server
 from tests.payments.order_services import OrderServices
 from tests.support.databases import TestClock
 
@@ -247,7 +247,7 @@ def shop(store: Database, ledger: Ledger, clock: TestClock) -> Shop:
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    """Where a module's child processes are born."""
-    with opened() as one:
+def fork_server() -> Iterator[ForkServer]:
+    """What forks a module's child processes."""
+    with open_fork_server() as one:
         yield one

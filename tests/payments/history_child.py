@@ -28,8 +28,8 @@ from payments.offer import Offer
 from payments.orders import Orders
 from payments.services import order_tags
 from payments.webhooks import WebhookInbox
+from tests.payments.gateway_clients import MASTER, gateway_of
 from tests.payments.order_services import OrderServices
-from tests.payments.ours import MASTER, gateway_of
 from tests.support.databases import TestClock
 
 #: Whoever forks this has it loaded: its library takes a second.

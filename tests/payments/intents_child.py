@@ -22,8 +22,8 @@ from payments.offer import Offer
 from payments.orders import Orders
 from payments.payouts import Payouts
 from tests.payments import inchat
+from tests.payments.gateway_clients import MASTER, disburser_of, gateway_of, withdrawals_on
 from tests.payments.order_services import OrderServices
-from tests.payments.ours import MASTER, disburser_of, gateway_of, withdrawals_on
 from tests.support.databases import TestClock
 
 #: What each kind of intent asks of its outside party.

@@ -17,7 +17,7 @@ from payments.fulfillment import Fulfillment
 from payments.offer import Offer
 from payments.orders import Orders
 from payments.webhooks import WebhookInbox
-from tests.payments.ours import gateway_of
+from tests.payments.gateway_clients import gateway_of
 from tests.support.databases import TestClock
 
 

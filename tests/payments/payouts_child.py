@@ -16,7 +16,7 @@ from core.earnings.payouts import PayoutMethod
 from core.ledger.ledger import Ledger
 from core.pool.vault import Vault
 from payments.payouts import Payouts
-from tests.payments.ours import MASTER, disburser_of, withdrawals_on
+from tests.payments.gateway_clients import MASTER, disburser_of, withdrawals_on
 from tests.support.databases import TestClock
 
 

@@ -12,7 +12,7 @@ from core.pool.vault import Vault
 from payments.types import Order
 from tests.payments import conftest
 from tests.payments.conftest import Shop
-from tests.payments.ours import gateway_of
+from tests.payments.gateway_clients import gateway_of
 from tests.peers.paypal import FakePayPal
 from tests.peers.paypal_webhooks import event, headers
 

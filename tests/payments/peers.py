@@ -16,7 +16,7 @@ from payments.gateways.btcpay.checkout import SIGNATURE_HEADER as BTCPAY_SIGNATU
 from payments.gateways.sandbox import SIGNATURE_HEADER, sign_message
 from payments.types import Order
 from tests.payments.conftest import Message
-from tests.payments.ours import SANDBOX_SECRET
+from tests.payments.gateway_clients import SANDBOX_SECRET
 from tests.peers import btcpay, paypal_webhooks, stripe
 from tests.peers.btcpay import FakeBtcPay
 from tests.peers.paypal import FakePayPal

@@ -18,7 +18,7 @@ from payments.refunds import NothingToRefund
 from payments.types import GatewayUnavailable, InvalidSignature, Refund, RefundDeclined
 from tests.payments import conftest
 from tests.payments.btcpay_support import Counter, counter
-from tests.payments.ours import OUR_URL, disburser_of
+from tests.payments.gateway_clients import OUR_URL, disburser_of
 from tests.peers import btcpay as fake
 from tests.peers.btcpay import RATE, STORE, signature
 

@@ -33,10 +33,10 @@ from payments.offer import from_cents, to_cents
 from payments.services import order_tags
 from payments.types import GatewayUnavailable, Order, UnknownOrder
 from tests.payments.conftest import Counter, Shop
+from tests.payments.database_copies import Copy, RestorableWorld, copy_database
+from tests.payments.fork_server import ForkServer
+from tests.payments.gateway_clients import gateway_of
 from tests.payments.gateway_money import BtcPayMoney, Money, PayPalMoney, StripeMoney, Wire
-from tests.payments.nursery import Nursery
-from tests.payments.ours import gateway_of
-from tests.payments.restored import Copy, RestorableWorld, copy_database
 from tests.peers.btcpay import FakeBtcPay
 from tests.peers.paypal import FakePayPal
 from tests.peers.stripe import FakeStripe
@@ -56,10 +56,10 @@ class World(RestorableWorld):
     """Our two processes at one gateway, and the database that they share."""
 
     def __init__(
-        self, url: str, clock: TestClock, name: str, peer_url: str, nursery: Nursery
+        self, url: str, clock: TestClock, name: str, peer_url: str, fork_server: ForkServer
     ) -> None:
         super().__init__(url, clock)
-        self._name, self._peer_url, self._nursery = name, peer_url, nursery
+        self._name, self._peer_url, self._fork_server = name, peer_url, fork_server
         self._chance = random.Random(f"{name}/answers")
         self._spends: Iterator[int] = itertools.count()
         self.counters: list[Counter] = []
@@ -91,7 +91,7 @@ class World(RestorableWorld):
         """Another process does what there is to do, and `wish`, until a step or a time at which it
         is killed; whether it was."""
         told = (self.url, self._name, self._peer_url, self.clock.now_ms(), dies_at, fuse_us)
-        code = await self._nursery.run("tests.payments.history_child", *told, json.dumps(wish))
+        code = await self._fork_server.run("tests.payments.history_child", *told, json.dumps(wish))
         assert code in {0, -signal.SIGKILL}
         return code != 0
 
@@ -320,14 +320,14 @@ async def compare_people(shop: Shop, histories: list[History]) -> None:
 
 
 async def play_histories(
-    url: str, clock: TestClock, folder: Path, name: str, seeds: range, nursery: Nursery
+    url: str, clock: TestClock, folder: Path, name: str, seeds: range, fork_server: ForkServer
 ) -> None:
     clock.at_ms = int(time.time() * 1000)
     peers = {"stripe": FakeStripe, "paypal": FakePayPal, "btcpay": FakeBtcPay}
     async with peers[name]() as peer:
         if isinstance(peer, FakeStripe):
             peer.now = lambda: clock.now_ms() / 1_000
-        world, money = World(url, clock, name, peer.url, nursery), _model_of(peer)
+        world, money = World(url, clock, name, peer.url, fork_server), _model_of(peer)
         await world.open()
         histories: list[History] = []
         try:
@@ -388,8 +388,13 @@ FEW = [("sqlite", "stripe"), ("postgresql", "paypal"), ("sqlite", "btcpay")]
 )
 @pytest.mark.parametrize("start", range(FIRST, size(small=50, full=500), HISTORIES))
 async def test_the_books_are_what_the_gateway_says(
-    database_url: str, clock: TestClock, tmp_path: Path, nursery: Nursery, name: str, start: int
+    database_url: str,
+    clock: TestClock,
+    tmp_path: Path,
+    fork_server: ForkServer,
+    name: str,
+    start: int,
 ) -> None:
     await play_histories(
-        database_url, clock, tmp_path, name, range(start, start + HISTORIES), nursery
+        database_url, clock, tmp_path, name, range(start, start + HISTORIES), fork_server
     )

@@ -32,6 +32,7 @@ from payments.refunds import refundable_cash
 from payments.types import GatewayUnavailable
 from payments.unmatched import NotUnmatched
 from tests.payments import inchat
+from tests.payments.database_copies import Copy, RestorableWorld, copy_database
 from tests.payments.inchat_money import (
     PACK_PRICES,
     STAR_PRICES,
@@ -40,7 +41,6 @@ from tests.payments.inchat_money import (
     StarsMoney,
     Told,
 )
-from tests.payments.restored import Copy, RestorableWorld, copy_database
 from tests.peers.discord import FakeDiscord
 from tests.peers.telegram import FakeTelegram
 from tests.support.databases import TestClock

@@ -20,7 +20,7 @@ from payments.gateways.discord_store import build_entitlement_message
 from payments.gateways.telegram_stars import StarPaymentUpdate
 from tests.payments import inchat, inchat_child
 from tests.payments.conftest import Shop
-from tests.payments.forks import FORKS
+from tests.payments.fork_context import FORK_CONTEXT
 from tests.payments.inchat import Counter
 from tests.peers.discord import FakeDiscord
 from tests.peers.telegram import FakeTelegram
@@ -71,7 +71,7 @@ class Market:
         """Works through inbox and list in a process of its own; its exit code."""
         packs = {sku: parse_usd(cash).units for sku, cash in self.packs.items()}
         told = (database, self.url, packs, self.shop.clock.now_ms(), dies_at)
-        process = FORKS.Process(target=inchat_child.work, args=told)
+        process = FORK_CONTEXT.Process(target=inchat_child.work, args=told)
         await asyncio.to_thread(process.start)
         await asyncio.to_thread(process.join, _PATIENCE_S)
         assert process.exitcode is not None

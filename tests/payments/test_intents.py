@@ -19,18 +19,18 @@ from payments.gateways.base import Gateway, SupportsConsumption, SupportsDispute
 from payments.payouts import PayoutProvider
 from payments.refunds import REFUND_FINISHED
 from payments.types import Order
-from tests.payments.booths import SkusBooth, skus_booth
+from tests.payments.chat_shops import SkusShop, skus_shop
 from tests.payments.conftest import Counter, Shop
+from tests.payments.fork_server import ForkServer
+from tests.payments.gateway_clients import MASTER, gateway_of
 from tests.payments.intents_child import CALLS
-from tests.payments.nursery import Nursery
-from tests.payments.ours import MASTER, gateway_of
-from tests.payments.paying import Desk, bank_of
+from tests.payments.payout_desks import Desk, bank_of
 from tests.payments.peers import Peer, peer_of
 from tests.peers.discord_world import User as Member
 from tests.peers.stripe import FakeStripe
 from tests.support.size import size
 
-__all__ = ["skus_booth"]
+__all__ = ["skus_shop"]
 
 CHILD = "tests.payments.intents_child"
 WHEN = ["before", "after"]
@@ -63,14 +63,14 @@ class Killed:
 
     counter: Counter
     peer: Peer
-    nursery: Nursery
+    fork_server: ForkServer
 
     @property
     def shop(self) -> Shop:
         return self.counter.shop
 
     async def dies(self, database: str, kind: str, when: str, subject: str) -> None:
-        code = await self.nursery.run(
+        code = await self.fork_server.run(
             CHILD,
             database,
             self.peer.url,
@@ -99,14 +99,14 @@ class Killed:
 
 @pytest_asyncio.fixture
 async def killed(
-    shop: Shop, nursery: Nursery, request: pytest.FixtureRequest
+    shop: Shop, fork_server: ForkServer, request: pytest.FixtureRequest
 ) -> AsyncIterator[Killed]:
     shop.clock.at_ms = int(time.time() * 1000)
     vault = await Vault.open([MASTER], shop.store, shop.ledger)
     name = request.param
     async with peer_of(name) as peer:
         gateway = gateway_of(name, peer.url, clock=shop.clock)
-        yield Killed(Counter(shop, gateway, vault), peer, nursery)
+        yield Killed(Counter(shop, gateway, vault), peer, fork_server)
         await gateway.close()
 
 
@@ -218,18 +218,18 @@ async def test_an_acceptance(killed: Killed, database_url: str, when: str) -> No
 @pytest.mark.parametrize("when", WHEN)
 @pytest.mark.parametrize("method", ["paypal", "sandbox", "btcpay"][: size(small=1, full=3)])
 async def test_a_payout(
-    shop: Shop, nursery: Nursery, database_url: str, method: Any, when: str
+    shop: Shop, fork_server: ForkServer, database_url: str, method: Any, when: str
 ) -> None:
     vault = await Vault.open([MASTER], shop.store, shop.ledger)
     async with bank_of(method) as bank:
         desk = Desk(shop, vault)
         one = await desk.approved(method)
         told = (database_url, bank.url, shop.clock.now_ms(), "payout", method)
-        assert await nursery.run(CHILD, *told, when, "") == -signal.SIGKILL
+        assert await fork_server.run(CHILD, *told, when, "") == -signal.SIGKILL
         for _ in range(3):
             shop.clock.advance(seconds=7_200)
             told = (database_url, bank.url, shop.clock.now_ms(), "payout", method)
-            code = await nursery.run(CHILD, *told, "never", "")
+            code = await fork_server.run(CHILD, *told, "never", "")
             assert code == 0
             if bank.has():
                 bank.arrives(one)
@@ -241,18 +241,18 @@ async def test_a_payout(
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("when", WHEN)
 async def test_a_consumption(
-    skus_booth: SkusBooth, nursery: Nursery, database_url: str, when: str
+    skus_shop: SkusShop, fork_server: ForkServer, database_url: str, when: str
 ) -> None:
     member = Member(70, "Ann")
-    await skus_booth.buys(member, "Starter")
-    bought = skus_booth.discord.store.buys(member, skus_booth.skus["Starter"], told=False)
-    packs = ",".join(f"{sku}={cash.units}" for sku, cash in skus_booth.gateway._packs.items())
-    clock = skus_booth.shop.clock
-    told = (database_url, skus_booth.discord.api_url, clock.now_ms(), "consumption", "skus")
-    assert await nursery.run(CHILD, *told, when, packs) == -signal.SIGKILL
-    assert await skus_booth.has(member) == {"bought": 1_000}
+    await skus_shop.buys(member, "Starter")
+    bought = skus_shop.discord.store.buys(member, skus_shop.skus["Starter"], told=False)
+    packs = ",".join(f"{sku}={cash.units}" for sku, cash in skus_shop.gateway._packs.items())
+    clock = skus_shop.shop.clock
+    told = (database_url, skus_shop.discord.api_url, clock.now_ms(), "consumption", "skus")
+    assert await fork_server.run(CHILD, *told, when, packs) == -signal.SIGKILL
+    assert await skus_shop.has(member) == {"bought": 1_000}
     clock.advance(seconds=120)
-    await skus_booth.counter.services.reconciliation.reconcile_orders()
-    assert skus_booth.consumed(bought)
-    assert await skus_booth.has(member) == {"bought": 1_000}
-    await skus_booth.shop.audited()
+    await skus_shop.counter.services.reconciliation.reconcile_orders()
+    assert skus_shop.consumed(bought)
+    assert await skus_shop.has(member) == {"bought": 1_000}
+    await skus_shop.shop.audited()

@@ -18,7 +18,7 @@ from core.users.service import Users, find_survivor
 from core.users.types import Person, WelcomeGift
 from payments.payment_reader import PaymentReader
 from payments.types import Order, Refund
-from tests.core.users.aged import nothing
+from tests.core.users.merges_support import nothing
 from tests.payments.conftest import Shop
 from tests.support.size import size
 

@@ -16,8 +16,8 @@ import pytest_asyncio
 from core.money import parse_usd
 from core.pool.vault import Vault
 from tests.payments.conftest import Counter, Shop
-from tests.payments.nursery import Nursery
-from tests.payments.ours import gateway_of
+from tests.payments.fork_server import ForkServer
+from tests.payments.gateway_clients import gateway_of
 from tests.payments.peers import Peer, peer_of
 from tests.support.size import size
 
@@ -30,7 +30,7 @@ class Till:
 
     counter: Counter
     peer: Peer
-    nursery: Nursery
+    fork_server: ForkServer
     expected: int = 0
 
     async def sell(self, person: str, times: int) -> None:
@@ -49,17 +49,19 @@ class Till:
         """Works through the inbox in a process of its own; its exit code."""
         at_ms = self.counter.shop.clock.now_ms()
         told = (url, self.peer.name, self.peer.url, at_ms, dies_at)
-        return await self.nursery.run("tests.payments.killed_child", *told)
+        return await self.fork_server.run("tests.payments.killed_child", *told)
 
 
 @pytest_asyncio.fixture(params=GATEWAYS)
-async def till(shop: Shop, nursery: Nursery, request: pytest.FixtureRequest) -> AsyncIterator[Till]:
+async def till(
+    shop: Shop, fork_server: ForkServer, request: pytest.FixtureRequest
+) -> AsyncIterator[Till]:
     # Gateways look at the wall's clock, so this shop does too.
     shop.clock.at_ms = int(time.time() * 1000)
     vault = await Vault.open([bytes(32)], shop.store, shop.ledger)
     async with peer_of(request.param) as peer:
         gateway = gateway_of(peer.name, peer.url)
-        yield Till(Counter(shop, gateway, vault), peer, nursery)
+        yield Till(Counter(shop, gateway, vault), peer, fork_server)
         await gateway.close()
 
 

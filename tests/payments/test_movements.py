@@ -22,16 +22,16 @@ from payments.gateways.base import SupportsTransactionList
 from payments.movements import _KEPT_DAYS, DIFFERENCE, REVERSIBLE_DAYS, GatewaySums, audit_movements
 from payments.payment_reader import PaymentReader
 from payments.types import GatewayUnavailable, Order, Payment
-from tests.payments.booths import SkusBooth, StarsBooth, skus_booth, stars_booth
+from tests.payments.chat_shops import SkusShop, StarsShop, skus_shop, stars_shop
 from tests.payments.conftest import Counter, Shop
-from tests.payments.ours import gateway_of
+from tests.payments.gateway_clients import gateway_of
 from tests.payments.peers import Peer, peer_of
 from tests.peers.discord_world import User as Member
 from tests.peers.paypal import FakePayPal
 from tests.peers.stripe import FakeStripe
 from tests.support.size import size
 
-__all__ = ["skus_booth", "stars_booth"]
+__all__ = ["skus_shop", "stars_shop"]
 
 DAY = 86_400
 
@@ -320,19 +320,19 @@ async def test_everything_is_reconciled_at_once(shop: Shop, name: str) -> None:
         await gateway.close()
 
 
-async def test_stars_are_compared_in_stars(stars_booth: StarsBooth) -> None:
+async def test_stars_are_compared_in_stars(stars_shop: StarsShop) -> None:
     """Telegram's own list: what was paid, what an app's store took back, what the operator took
     out."""
-    shop, telegram = stars_booth.shop, stars_booth.telegram
+    shop, telegram = stars_shop.shop, stars_shop.telegram
     shop.clock.at_ms = int(time.time() * 1000)
     users = [telegram.user(7), telegram.user(8)]
     people = [await shop.person() for _ in users]
     for user, person in zip(users, people, strict=True):
-        order = await stars_booth.buys(person, "10", user)
-        charge = stars_booth.receives(user, order).charge
+        order = await stars_shop.buys(person, "10", user)
+        charge = stars_shop.receives(user, order).charge
     telegram.stars.gives_back(charge)
     telegram.stars.withdraws(100)
-    reconciliation = stars_booth.counter.services.reconciliation
+    reconciliation = stars_shop.counter.services.reconciliation
     await reconciliation.reconcile_orders()
     shop.clock.advance(days=2)
     (sums,) = await reconciliation.reconcile_everything()
@@ -343,20 +343,20 @@ async def test_stars_are_compared_in_stars(stars_booth: StarsBooth) -> None:
     assert [await shop.has(person) for person in people] == [{"bought": 1_000}, {}]
 
 
-async def test_entitlements_are_compared_as_they_were_booked(skus_booth: SkusBooth) -> None:
+async def test_entitlements_are_compared_as_they_were_booked(skus_shop: SkusShop) -> None:
     """Granted, consumed and deleted, as Discord lists them; it tells no price."""
-    shop, store = skus_booth.shop, skus_booth.discord.store
+    shop, store = skus_shop.shop, skus_shop.discord.store
     members = [Member(70, "Ann"), Member(71, "Bob")]
     for member in members:
-        await skus_booth.buys(member, "Starter")
-        bought = store.buys(member, skus_booth.skus["Starter"], told=False)
-    reconciliation = skus_booth.counter.services.reconciliation
+        await skus_shop.buys(member, "Starter")
+        bought = store.buys(member, skus_shop.skus["Starter"], told=False)
+    reconciliation = skus_shop.counter.services.reconciliation
     await reconciliation.reconcile_orders()
-    assert skus_booth.consumed(bought)
+    assert skus_shop.consumed(bought)
     store.takes_back(bought, told=False)
     # What is asked for the pack tomorrow changes nothing of what was paid.
-    for sku in skus_booth.gateway._packs:
-        skus_booth.gateway._packs[sku] = parse_usd("12")
+    for sku in skus_shop.gateway._packs:
+        skus_shop.gateway._packs[sku] = parse_usd("12")
     for _ in range(3):
         shop.clock.advance(days=2)
         sums = await reconciliation.reconcile_everything()
@@ -364,7 +364,7 @@ async def test_entitlements_are_compared_as_they_were_booked(skus_booth: SkusBoo
     ten = parse_usd("10").units
     assert (found.count, found.came_in, found.went_out, found.booked) == (3, 2 * ten, ten, ten)
     assert (found.differences, found.on_the_way) == ([], [])
-    assert [await skus_booth.has(member) for member in members] == [{"bought": 1_000}, {}]
+    assert [await skus_shop.has(member) for member in members] == [{"bought": 1_000}, {}]
 
 
 async def test_what_moved_is_forgotten_once_money_can_not_go_back(account: Account) -> None:

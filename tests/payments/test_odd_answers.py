@@ -19,8 +19,8 @@ from payments.gateways.paypal.checkout import PayPalGateway
 from payments.refunds import RefundOutcomeUnknown
 from payments.types import GatewayUnavailable, InvalidSignature, Order, RefundDeclined
 from tests.payments import btcpay_support, paypal_support, stripe_support
-from tests.payments.ours import disburser_of, gateway_of
-from tests.payments.paying import payout_of
+from tests.payments.gateway_clients import disburser_of, gateway_of
+from tests.payments.payout_desks import payout_of
 from tests.peers.btcpay import STORE
 from tests.peers.paypal import FakePayPal
 

@@ -18,7 +18,7 @@ from payments.fulfillment import ARRIVED_NOT, ON_ITS_WAY, PAID
 from payments.orders import OPEN_ORDERS_MAX
 from payments.types import Order, TooManyOrders
 from tests.payments.conftest import Counter, Shop
-from tests.payments.ours import gateway_of
+from tests.payments.gateway_clients import gateway_of
 from tests.peers.btcpay import FakeBtcPay
 from tests.peers.paypal import FakePayPal
 from tests.peers.stripe import FakeStripe

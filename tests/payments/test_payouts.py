@@ -25,8 +25,8 @@ from core.pool.vault import Vault
 from payments.payouts import _ADDRESS_LOST_AFTER_SENDING, PayoutStatus
 from payments.types import Dispute, GatewayUnavailable, Refund
 from tests.payments.conftest import Shop
-from tests.payments.ours import disburser_of
-from tests.payments.paying import Bank, Counter, Desk, counter
+from tests.payments.gateway_clients import disburser_of
+from tests.payments.payout_desks import Bank, Counter, Desk, counter
 
 __all__ = ["counter"]
 

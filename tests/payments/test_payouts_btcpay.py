@@ -15,8 +15,8 @@ from core.money import parse_usd
 from payments.gateways.btcpay.payouts import BtcPayPayoutProvider
 from payments.payouts import PayoutStatus
 from payments.types import GatewayUnavailable
-from tests.payments.ours import disburser_of
-from tests.payments.paying import payout_of
+from tests.payments.gateway_clients import disburser_of
+from tests.payments.payout_desks import payout_of
 from tests.peers.btcpay import PERMISSIONS, RATE, STORE, FakeBtcPay
 
 BOB = SecretStr("bc1qcanary0000000000000000000000000000bob")

@@ -16,9 +16,9 @@ from core.earnings.payouts import Payout
 from core.money import NanoUsd, sum_amounts
 from core.pool.vault import Vault
 from tests.payments.conftest import Shop
-from tests.payments.nursery import Nursery
-from tests.payments.ours import MASTER
-from tests.payments.paying import GATEWAYS, Bank, Desk, bank_of
+from tests.payments.fork_server import ForkServer
+from tests.payments.gateway_clients import MASTER
+from tests.payments.payout_desks import GATEWAYS, Bank, Desk, bank_of
 from tests.support.size import size
 
 
@@ -28,12 +28,12 @@ class Street:
 
     desk: Desk
     bank: Bank
-    nursery: Nursery
+    fork_server: ForkServer
 
     async def child(self, url: str, dies_at: int = 0) -> int:
         """The chore once, in a process of its own; its exit code."""
         told = (url, self.bank.method, self.bank.url, self.desk.shop.clock.now_ms(), dies_at)
-        return await self.nursery.run("tests.payments.payouts_child", *told)
+        return await self.fork_server.run("tests.payments.payouts_child", *told)
 
     async def settled(self, url: str, ours: Sequence[Payout]) -> None:
         """Everything arrives, and the ledger says so of exactly what the gateway paid."""
@@ -54,11 +54,11 @@ class Street:
 
 @pytest_asyncio.fixture(params=GATEWAYS[: size(small=2, full=3)])
 async def street(
-    shop: Shop, nursery: Nursery, request: pytest.FixtureRequest
+    shop: Shop, fork_server: ForkServer, request: pytest.FixtureRequest
 ) -> AsyncIterator[Street]:
     vault = await Vault.open([MASTER], shop.store, shop.ledger)
     async with bank_of(request.param) as bank:
-        yield Street(Desk(shop, vault), bank, nursery)
+        yield Street(Desk(shop, vault), bank, fork_server)
 
 
 @pytest.mark.timeout(900)

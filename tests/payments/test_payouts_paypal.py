@@ -13,8 +13,8 @@ from core.money import parse_usd
 from payments.gateways.paypal.payouts import PayPalPayoutProvider
 from payments.payouts import UNFUNDED_PREFIX, PayoutStatus
 from payments.types import GatewayUnavailable
-from tests.payments.ours import disburser_of
-from tests.payments.paying import payout_of
+from tests.payments.gateway_clients import disburser_of
+from tests.payments.payout_desks import payout_of
 from tests.peers.paypal import FakePayPal
 
 BOB = SecretStr("bob@canary.example")

@@ -22,8 +22,8 @@ from core.pool.vault import Vault
 from payments.payouts import PayoutStatus
 from payments.types import GatewayUnavailable
 from tests.payments.conftest import Shop
-from tests.payments.ours import MASTER, disburser_of
-from tests.payments.paying import Desk, bank_of, desk
+from tests.payments.gateway_clients import MASTER, disburser_of
+from tests.payments.payout_desks import Desk, bank_of, desk
 from tests.peers.paypal import FakePayPal
 
 __all__ = ["desk"]

@@ -15,8 +15,8 @@ from core.money import parse_usd
 from payments.gateways.sandbox import SandboxGateway, SandboxPayoutProvider
 from payments.payouts import PayoutStatus
 from payments.types import GatewayUnavailable
-from tests.payments.ours import SANDBOX_SECRET, disburser_of
-from tests.payments.paying import payout_of
+from tests.payments.gateway_clients import SANDBOX_SECRET, disburser_of
+from tests.payments.payout_desks import payout_of
 
 ONE = payout_of()
 FEE = parse_usd("0.25")

@@ -10,7 +10,7 @@ from core.money import parse_usd
 from payments.refunds import NothingToRefund
 from payments.types import GatewayUnavailable, InvalidSignature, RefundDeclined
 from tests.payments import conftest
-from tests.payments.ours import OUR_URL
+from tests.payments.gateway_clients import OUR_URL
 from tests.payments.paypal_support import Counter, counter
 from tests.peers import paypal as fake
 from tests.peers.paypal_webhooks import event, headers

@@ -21,21 +21,21 @@ from payments.mismatches import UNPROCESSED
 from payments.types import GatewayUnavailable, Order
 from payments.unmatched import UNMATCHED, NotUnmatched, UnmatchedPayment, UnmatchedPayments
 from tests.payments import inchat
-from tests.payments.booths import SkusBooth, StarsBooth, skus_booth, stars_booth
+from tests.payments.chat_shops import SkusShop, StarsShop, skus_shop, stars_shop
 from tests.payments.conftest import Shop
-from tests.payments.ours import gateway_of
+from tests.payments.gateway_clients import gateway_of
 from tests.peers.btcpay import FakeBtcPay
 from tests.peers.discord_world import User as Member
 from tests.peers.paypal import FakePayPal
 from tests.peers.stripe import FakeStripe
 
-__all__ = ["skus_booth", "stars_booth"]
+__all__ = ["skus_shop", "stars_shop"]
 
 
 @pytest_asyncio.fixture
-async def booth(stars_booth: StarsBooth) -> AsyncIterator[StarsBooth]:
-    stars_booth.shop.clock.at_ms = int(time.time() * 1000) + 60_000
-    yield stars_booth
+async def chat_shop(stars_shop: StarsShop) -> AsyncIterator[StarsShop]:
+    stars_shop.shop.clock.at_ms = int(time.time() * 1000) + 60_000
+    yield stars_shop
 
 
 async def lose(shop: Shop, order: Order) -> None:
@@ -44,29 +44,29 @@ async def lose(shop: Shop, order: Order) -> None:
         await shop.ledger.record(Delete(table, {name: order.id}))
 
 
-def is_born(booth: StarsBooth, at_ms: int) -> None:
+def is_born(chat_shop: StarsShop, at_ms: int) -> None:
     async def read_birth() -> int:
         return at_ms
 
-    setattr(booth.counter.services.unmatched, "_read_birth", read_birth)  # noqa: B010
+    setattr(chat_shop.counter.services.unmatched, "_read_birth", read_birth)  # noqa: B010
 
 
 async def heard(shop: Shop) -> list[str]:
     return [kind for kind, _ in await shop.told(OPERATORS)]
 
 
-async def test_a_payment_whose_order_was_lost_is_credited(booth: StarsBooth) -> None:
+async def test_a_payment_whose_order_was_lost_is_credited(chat_shop: StarsShop) -> None:
     """It was ordered here, for the id says so, and paid after this database was born."""
-    shop, ann = booth.shop, booth.telegram.user(7)
-    people = booth.counter.people
+    shop, ann = chat_shop.shop, chat_shop.telegram.user(7)
+    people = chat_shop.counter.people
     person = (await people.get_or_create("telegram", "7", language="en")).id
-    is_born(booth, shop.clock.now_ms() - 86_400_000)
-    order = await booth.buys(person, "10", ann)
-    booth.receives(ann, order)
+    is_born(chat_shop, shop.clock.now_ms() - 86_400_000)
+    order = await chat_shop.buys(person, "10", ann)
+    chat_shop.receives(ann, order)
     await lose(shop, order)
     for _ in range(3):
         shop.clock.advance(seconds=120)
-        await booth.counter.services.reconciliation.reconcile_orders()
+        await chat_shop.counter.services.reconciliation.reconcile_orders()
     # A Star more or less: what 770 of them bring.
     assert await shop.has(person) == {"bought": 1_001}
     assert (await shop.orders.get(order.id)).state == "credited"
@@ -75,65 +75,65 @@ async def test_a_payment_whose_order_was_lost_is_credited(booth: StarsBooth) -> 
 
 
 @pytest.mark.parametrize("why", ["older", "foreign"])
-async def test_an_owner_decides_about_others_once(booth: StarsBooth, why: str) -> None:
-    shop, ann = booth.shop, booth.telegram.user(7)
-    people, unmatched = booth.counter.people, booth.counter.services.unmatched
+async def test_an_owner_decides_about_others_once(chat_shop: StarsShop, why: str) -> None:
+    shop, ann = chat_shop.shop, chat_shop.telegram.user(7)
+    people, unmatched = chat_shop.counter.people, chat_shop.counter.services.unmatched
     person = (await people.get_or_create("telegram", "7", language="en")).id
-    order = await booth.buys(person, "10", ann)
+    order = await chat_shop.buys(person, "10", ann)
     if why == "older":
-        is_born(booth, shop.clock.now_ms() + 60_000)
-        booth.receives(ann, order)
+        is_born(chat_shop, shop.clock.now_ms() + 60_000)
+        chat_shop.receives(ann, order)
     else:
-        is_born(booth, 0)
-        booth.telegram.stars.receives(ann, f"{order.id[:-1]}!", 770)
+        is_born(chat_shop, 0)
+        chat_shop.telegram.stars.receives(ann, f"{order.id[:-1]}!", 770)
     await lose(shop, order)
     for _ in range(3):
         shop.clock.advance(seconds=120)
-        await booth.counter.services.reconciliation.reconcile_orders()
+        await chat_shop.counter.services.reconciliation.reconcile_orders()
     assert await shop.has(person) == {}
     assert await heard(shop) == [UNMATCHED]
     (payment,) = await unmatched.list_open()
     assert (payment.payer, payment.amount.units) == ("telegram:7", 770)
-    credited = await unmatched.credit(booth.gateway, payment.id, "stars")
+    credited = await unmatched.credit(chat_shop.gateway, payment.id, "stars")
     assert (credited.state, credited.bought.units) == ("credited", 1_001)
     assert await shop.has(person) == {"bought": 1_001}
     with pytest.raises(NotUnmatched):
-        await unmatched.credit(booth.gateway, payment.id, "stars")
+        await unmatched.credit(chat_shop.gateway, payment.id, "stars")
     assert await unmatched.list_open() == []
     await shop.audited()
 
 
-async def test_a_history_of_another_database_is_told_once(booth: StarsBooth) -> None:
-    shop, ann = booth.shop, booth.telegram.user(7)
-    is_born(booth, shop.clock.now_ms() + 600_000)
+async def test_a_history_of_another_database_is_told_once(chat_shop: StarsShop) -> None:
+    shop, ann = chat_shop.shop, chat_shop.telegram.user(7)
+    is_born(chat_shop, shop.clock.now_ms() + 600_000)
     for number in range(30):
-        booth.telegram.stars.receives(ann, f"ord_of_another_{number}", 770)
-    await booth.counter.services.reconciliation.reconcile_orders()
+        chat_shop.telegram.stars.receives(ann, f"ord_of_another_{number}", 770)
+    await chat_shop.counter.services.reconciliation.reconcile_orders()
     assert await heard(shop) == [UNMATCHED]
     table = schema.unmatched_payment
     assert len(await shop.store.fetch(sa.select(table.c.external))) == 30
-    unmatched = booth.counter.services.unmatched
+    unmatched = chat_shop.counter.services.unmatched
     for payment in await unmatched.list_open():
         await unmatched.dismiss("stars", payment.id)
     assert len(await unmatched.list_open()) == 10
     assert UNPROCESSED not in await heard(shop)
 
 
-async def test_what_discord_says_was_delivered_and_the_books_lack(skus_booth: SkusBooth) -> None:
+async def test_what_discord_says_was_delivered_and_the_books_lack(skus_shop: SkusShop) -> None:
     """Bought, credited, consumed; then a copy of before is restored."""
-    shop, member = skus_booth.shop, Member(70, "Ann")
-    bought = skus_booth.discord.store.buys(member, skus_booth.skus["Starter"], told=False)
-    await skus_booth.gateway.consume_purchase(str(bought))
-    reconciliation = skus_booth.counter.services.reconciliation
-    unmatched = skus_booth.counter.services.unmatched
+    shop, member = skus_shop.shop, Member(70, "Ann")
+    bought = skus_shop.discord.store.buys(member, skus_shop.skus["Starter"], told=False)
+    await skus_shop.gateway.consume_purchase(str(bought))
+    reconciliation = skus_shop.counter.services.reconciliation
+    unmatched = skus_shop.counter.services.unmatched
     for _ in range(3):
         shop.clock.advance(days=2)
         await reconciliation.reconcile_orders()
-    assert await skus_booth.has(member) == {}
+    assert await skus_shop.has(member) == {}
     assert await heard(shop) == [UNMATCHED]
     (payment,) = await unmatched.list_open()
-    await unmatched.credit(skus_booth.gateway, payment.id, "skus")
-    assert await skus_booth.has(member) == {"bought": 1_000}
+    await unmatched.credit(skus_shop.gateway, payment.id, "skus")
+    assert await skus_shop.has(member) == {"bought": 1_000}
     for _ in range(3):
         shop.clock.advance(days=2)
         sums = await reconciliation.reconcile_everything()
@@ -141,24 +141,29 @@ async def test_what_discord_says_was_delivered_and_the_books_lack(skus_booth: Sk
     await shop.audited()
 
 
-async def test_what_was_credited_and_consumed_here_is_nothing_new(skus_booth: SkusBooth) -> None:
-    shop, member = skus_booth.shop, Member(70, "Ann")
-    await skus_booth.buys(member, "Starter")
-    skus_booth.discord.store.buys(member, skus_booth.skus["Starter"], told=False)
+async def test_what_was_credited_and_consumed_here_is_nothing_new(skus_shop: SkusShop) -> None:
+    shop, member = skus_shop.shop, Member(70, "Ann")
+    await skus_shop.buys(member, "Starter")
+    skus_shop.discord.store.buys(member, skus_shop.skus["Starter"], told=False)
     for _ in range(4):
         shop.clock.advance(days=2)
-        await skus_booth.counter.services.reconciliation.reconcile_orders()
-    assert await skus_booth.has(member) == {"bought": 1_000}
+        await skus_shop.counter.services.reconciliation.reconcile_orders()
+    assert await skus_shop.has(member) == {"bought": 1_000}
     assert await heard(shop) == []
 
 
-async def test_ids_of_another_database_are_not_ours(booth: StarsBooth) -> None:
-    person = await booth.shop.person()
-    order = await booth.buys(person, "10", booth.telegram.user(7))
-    orders = booth.counter.orders
+async def test_ids_of_another_database_are_not_ours(chat_shop: StarsShop) -> None:
+    person = await chat_shop.shop.person()
+    order = await chat_shop.buys(person, "10", chat_shop.telegram.user(7))
+    orders = chat_shop.counter.orders
     assert orders.is_own_id(order.id)
     assert len(order.id) == 30
-    for other in (order.id[:-1] + "!", order.id[:-1], "ord_", booth.shop.orders.offer.to_json()):
+    for other in (
+        order.id[:-1] + "!",
+        order.id[:-1],
+        "ord_",
+        chat_shop.shop.orders.offer.to_json(),
+    ):
         assert not orders.is_own_id(other)
     changed = order.id[:-8] + ("0" if order.id[-8] != "0" else "1") + order.id[-7:]
     assert not orders.is_own_id(changed)
@@ -240,15 +245,15 @@ async def test_a_lost_order_of_which_no_message_came_waits_for_an_owner(
 
 
 async def test_of_two_owners_who_decide_at_once_one_is_told_that_it_is_over(
-    booth: StarsBooth, monkeypatch: pytest.MonkeyPatch
+    chat_shop: StarsShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop, ann = booth.shop, booth.telegram.user(7)
-    unmatched = booth.counter.services.unmatched
-    await booth.counter.people.get_or_create("telegram", "7", language="en")
-    is_born(booth, shop.clock.now_ms() + 60_000)
-    booth.telegram.stars.receives(ann, "ord_of_another", 770)
+    shop, ann = chat_shop.shop, chat_shop.telegram.user(7)
+    unmatched = chat_shop.counter.services.unmatched
+    await chat_shop.counter.people.get_or_create("telegram", "7", language="en")
+    is_born(chat_shop, shop.clock.now_ms() + 60_000)
+    chat_shop.telegram.stars.receives(ann, "ord_of_another", 770)
     shop.clock.advance(seconds=120)
-    await booth.counter.services.reconciliation.reconcile_orders()
+    await chat_shop.counter.services.reconciliation.reconcile_orders()
     (payment,) = await unmatched.list_open()
     get = UnmatchedPayments.get
 

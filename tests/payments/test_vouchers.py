@@ -22,9 +22,9 @@ from payments.gateways.voucher import VOUCHER_GATEWAY, VoucherGateway
 from payments.offer import BadAmount
 from payments.promo_codes import CodeRefused
 from payments.vouchers import Vouchers, has_vouchers
-from tests.payments import redeeming_child
+from tests.payments import voucher_child
 from tests.payments.conftest import Shop
-from tests.payments.forks import FORKS
+from tests.payments.fork_context import FORK_CONTEXT
 from tests.payments.order_services import OrderServices
 from tests.support.size import size
 
@@ -107,9 +107,9 @@ def _redeem_at_once(shop: Shop, database: str, people: list[str], text: str) -> 
     """What each of as many processes says; none begins before all are ready."""
     children = []
     for person in people:
-        ours, theirs = FORKS.Pipe()
+        ours, theirs = FORK_CONTEXT.Pipe()
         told = (database, shop.clock.now_ms(), person, text, theirs)
-        child = FORKS.Process(target=redeeming_child.work, args=told)
+        child = FORK_CONTEXT.Process(target=voucher_child.work, args=told)
         child.start()
         theirs.close()
         children.append((child, ours))

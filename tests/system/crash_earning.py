@@ -22,7 +22,7 @@ from payments.payment_reader import PaymentReader
 from tests.core.earnings.world import THOUSAND
 from tests.peers.suppliers import FakeSupplier, Hang
 from tests.support.databases import NOON_MS
-from tests.system.processes_driver import Child, Nursery
+from tests.system.processes_driver import Child, ServiceProcesses
 from tests.system.processes_earning import ask_id
 
 #: Twenty average requests: 100 Credits, 10 of them the fee.
@@ -112,15 +112,17 @@ class Life:
 class World:
     """One database, one supplier, and a service after the other."""
 
-    def __init__(self, nursery: Nursery, supplier: FakeSupplier, store: Database) -> None:
-        self._nursery, self._supplier, self._store = nursery, supplier, store
+    def __init__(
+        self, processes: ServiceProcesses, supplier: FakeSupplier, store: Database
+    ) -> None:
+        self._processes, self._supplier, self._store = processes, supplier, store
         self._now = NOON_MS
         self._lives: list[Life] = []
         self.kills: Counter[str] = Counter()
         supplier.always(THOUSAND)
 
     async def begin(self) -> Child:
-        child = await self._nursery.child(self._now)
+        child = await self._processes.start_child(self._now)
         await child.does("still", "still")
         return child
 

@@ -18,7 +18,7 @@ from tests.peers.suppliers import Answer as Says, FakeSupplier, Used
 from tests.support import brief
 from tests.support.databases import NOON_MS
 from tests.system.processes_books import Books
-from tests.system.processes_driver import Child, Nursery
+from tests.system.processes_driver import Child, ServiceProcesses
 
 FIRST, MORE = "word " * 1_000, "more " * 1_000
 #: "why?" as it is counted, and what is charged for a whole answer, by the supplier's usage.
@@ -67,15 +67,15 @@ class Journal:
 class World:
     """One database, one supplier, and a service after the other."""
 
-    def __init__(self, nursery: Nursery, supplier: FakeSupplier, books: Books) -> None:
-        self._nursery, self._supplier, self._books = nursery, supplier, books
+    def __init__(self, processes: ServiceProcesses, supplier: FakeSupplier, books: Books) -> None:
+        self._processes, self._supplier, self._books = processes, supplier, books
         self._now = NOON_MS
         self._messages = 0
         self._journal = Journal()
         self.kills: Counter[str] = Counter()
 
     async def begin(self) -> Child:
-        return await self._nursery.child(self._now)
+        return await self._processes.start_child(self._now)
 
     # --- until the kill -----------------------------------------------------------------------
 
@@ -229,7 +229,7 @@ class World:
 
     async def _all_is_true(self) -> None:
         """Every ask ever admitted: charged as it must be, once; shown as often as it must be."""
-        journal, books, children = self._journal, self._books, self._nursery.children
+        journal, books, children = self._journal, self._books, self._processes.children
         usage = await books.usage()
         assert {ask: row.charge for ask, row in usage.items()} == journal.charge
         for who in (LANDER, STREAMER, VICTIM):

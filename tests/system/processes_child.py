@@ -261,7 +261,7 @@ async def _service(opening: Command, clock: TestClock) -> App:
 
 async def _live(line: Line) -> None:
     commands = line.commands(asyncio.get_running_loop())
-    line.tell("born", pid=os.getpid())
+    line.tell("started", pid=os.getpid())
     opening = await commands.get()
     clock = TestClock(opening["at_ms"])
     points = Points(line.tell)

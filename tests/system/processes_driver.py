@@ -25,14 +25,14 @@ PATIENCE_S = 90.0
 
 Event = dict[str, Any]
 #: The process that services are forked from.
-Cradle = subprocess.Popen[str]
+ForkServer = subprocess.Popen[str]
 
 
 @pytest.fixture(scope="session")
-def cradle() -> Iterator[Cradle]:
+def fork_server() -> Iterator[ForkServer]:
     """One for the session: it takes two seconds to be ready."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.system.processes_nursery"],
+        [sys.executable, "-m", "tests.system.processes_fork_server"],
         stdin=subprocess.PIPE,
         text=True,
     ) as process:
@@ -116,39 +116,39 @@ class Child:
         await self._gone()
 
 
-class Nursery:
-    """Gives birth to services on one database and one supplier."""
+class ServiceProcesses:
+    """Starts services on one database and one supplier."""
 
-    def __init__(self, cradle: Cradle, socket_path: str, opening: Event) -> None:
-        self._cradle, self._path, self._opening = cradle, socket_path, opening
-        self._born: asyncio.Queue[Child] = asyncio.Queue()
+    def __init__(self, fork_server: ForkServer, socket_path: str, opening: Event) -> None:
+        self._fork_server, self._path, self._opening = fork_server, socket_path, opening
+        self._started: asyncio.Queue[Child] = asyncio.Queue()
         self._first = True
         self.children: list[Child] = []
 
     async def admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A child that was just born."""
+        """A child that was just started."""
         child = Child(reader, writer)
         self.children.append(child)
-        child.pid = (await child.until("born"))["pid"]
-        self._born.put_nowait(child)
+        child.pid = (await child.until("started"))["pid"]
+        self._started.put_nowait(child)
 
-    async def child(self, at_ms: int) -> Child:
+    async def start_child(self, at_ms: int) -> Child:
         """A service that runs; its clock stands at `at_ms`. The first one sets the prices."""
-        assert self._cradle.poll() is None
-        assert self._cradle.stdin is not None
-        self._cradle.stdin.write(f"{self._path}\n")
-        self._cradle.stdin.flush()
+        assert self._fork_server.poll() is None
+        assert self._fork_server.stdin is not None
+        self._fork_server.stdin.write(f"{self._path}\n")
+        self._fork_server.stdin.flush()
         async with asyncio.timeout(PATIENCE_S):
-            child = await self._born.get()
+            child = await self._started.get()
         first, self._first = self._first, False
         await child.does("open", "ready", **self._opening, at_ms=at_ms, first=first)
         return child
 
 
 @contextlib.asynccontextmanager
-async def nursery(
-    cradle: Cradle, url: str, supplier: str, **world: object
-) -> AsyncIterator[Nursery]:
+async def open_services(
+    fork_server: ForkServer, url: str, supplier: str, **world: object
+) -> AsyncIterator[ServiceProcesses]:
     """`world`: welcome, budget and keys, as of `tests.support.service.running`; whether
     contributions are taken."""
     usual = {"welcome": 1_000_000, "budget": "100000", "keys": 1, "contributions": False}
@@ -156,12 +156,14 @@ async def nursery(
     # Socket paths are short by law.
     with tempfile.TemporaryDirectory(prefix="cb-") as folder:
         path = str(Path(folder) / "line")
-        made = Nursery(cradle, path, {**opening, "url": url, "supplier": supplier})
-        server = await asyncio.start_unix_server(made.admit, path, limit=1 << 24)
+        processes = ServiceProcesses(
+            fork_server, path, {**opening, "url": url, "supplier": supplier}
+        )
+        server = await asyncio.start_unix_server(processes.admit, path, limit=1 << 24)
         try:
-            yield made
+            yield processes
         finally:
-            for child in made.children:
+            for child in processes.children:
                 await child.end()
             server.close()
             await server.wait_closed()

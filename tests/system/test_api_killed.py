@@ -22,9 +22,9 @@ from tests.support.config import KEYS
 from tests.support.databases import NOON_MS, TestClock
 from tests.support.size import size
 from tests.system.processes_books import Books
-from tests.system.processes_driver import Child, Cradle, cradle, nursery
+from tests.system.processes_driver import Child, ForkServer, fork_server, open_services
 
-__all__ = ["cradle"]
+__all__ = ["fork_server"]
 
 ROUNDS = size(small=2, full=60)
 #: Of each round, over both services: as many as both take at once of one person.
@@ -75,12 +75,12 @@ async def serve(child: Child) -> int:
 
 
 async def test_whatever_moment_a_process_is_killed_at_nothing_is_charged_that_was_not_settled(
-    cradle: Cradle, postgres_url: str, supplier: FakeSupplier, store: Database
+    fork_server: ForkServer, postgres_url: str, supplier: FakeSupplier, store: Database
 ) -> None:
     dice, books, now = random.Random("killed"), Books(store), NOON_MS
     wholes = calls = killed_calls = 0
-    async with nursery(cradle, postgres_url, supplier.url, welcome=WELCOME) as born:
-        children = [await born.child(now), await born.child(now)]
+    async with open_services(fork_server, postgres_url, supplier.url, welcome=WELCOME) as processes:
+        children = [await processes.start_child(now), await processes.start_child(now)]
         ports = [await serve(child) for child in children]
         token = await children[0].does("token", "token", who="7", per_day=WELCOME)
         for round_ in range(ROUNDS):
@@ -126,7 +126,7 @@ async def test_whatever_moment_a_process_is_killed_at_nothing_is_charged_that_wa
                     # One that never was admitted is asked now; one that was lost, anew.
                     assert again == "whole", again
             wholes += len(supplier.calls) - asks
-            children[victim] = await born.child(now)
+            children[victim] = await processes.start_child(now)
             ports[victim] = await serve(children[victim])
             await books.are_clean()
         charges = [row.charge for row in (await books.usage()).values() if row.charge]

@@ -15,9 +15,9 @@ from tests.support.databases import TestClock
 from tests.support.size import size
 from tests.system.crash_world import World
 from tests.system.processes_books import Books
-from tests.system.processes_driver import Cradle, cradle, nursery
+from tests.system.processes_driver import ForkServer, fork_server, open_services
 
-__all__ = ["cradle"]
+__all__ = ["fork_server"]
 
 POINTS = (
     *("hold begun", "hold written", "hold committed", "call"),
@@ -36,12 +36,14 @@ FEW = {
 
 
 @pytest_asyncio.fixture
-async def world(database_url: str, clock: TestClock, cradle: Cradle) -> AsyncIterator[World]:
+async def world(
+    database_url: str, clock: TestClock, fork_server: ForkServer
+) -> AsyncIterator[World]:
     store = await Database.open(database_url, kind=None, clock=clock)
     async with FakeSupplier("openai", models=["gpt-4"], strict=False) as supplier:
         supplier.allow(*KEYS)
-        async with nursery(cradle, database_url, supplier.url) as born:
-            yield World(born, supplier, Books(store))
+        async with open_services(fork_server, database_url, supplier.url) as processes:
+            yield World(processes, supplier, Books(store))
     await store.close()
 
 

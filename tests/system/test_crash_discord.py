@@ -22,9 +22,15 @@ from tests.support.databases import NOON_MS, TestClock
 from tests.support.size import size
 from tests.system.crash_world import LATER_MS, MOMENT_MS, WELCOME
 from tests.system.processes_books import Books
-from tests.system.processes_driver import Child, Cradle, Nursery, cradle, nursery
+from tests.system.processes_driver import (
+    Child,
+    ForkServer,
+    ServiceProcesses,
+    fork_server,
+    open_services,
+)
 
-__all__ = ["cradle"]
+__all__ = ["fork_server"]
 
 FIRST = "word " * 150
 WHOLE = Says(chunks=(FIRST, FIRST), usage=Used(20, 300))
@@ -42,7 +48,7 @@ CHARGE = 2
 class World:
     """One database, one Discord, and a process after the other."""
 
-    nursery: Nursery
+    processes: ServiceProcesses
     supplier: FakeSupplier
     books: Books
     fake: FakeDiscord
@@ -50,8 +56,8 @@ class World:
     #: Where the bot is, and where only its users are.
     places: dict[str, int]
 
-    async def born(self, now: int) -> Child:
-        child = await self.nursery.child(now)
+    async def start_child(self, now: int) -> Child:
+        child = await self.processes.start_child(now)
         urls = {"api_url": self.fake.api_url, "gateway_url": self.fake.gateway_url}
         await child.does("discord", "connected", token=TOKEN, **urls)
         return child
@@ -65,7 +71,9 @@ class World:
 
 
 @pytest_asyncio.fixture
-async def world(database_url: str, clock: TestClock, cradle: Cradle) -> AsyncIterator[World]:
+async def world(
+    database_url: str, clock: TestClock, fork_server: ForkServer
+) -> AsyncIterator[World]:
     async with contextlib.AsyncExitStack() as stack:
         store = await Database.open(database_url, kind=None, clock=clock)
         stack.push_async_callback(store.close)
@@ -79,7 +87,9 @@ async def world(database_url: str, clock: TestClock, cradle: Cradle) -> AsyncIte
         tom = fake.user(7)
         abroad = fake.add_channel(fake.add_guild(bot=False))
         places = {"home": fake.text, "abroad": abroad, "alone": fake.dm(tom).id}
-        made = await stack.enter_async_context(nursery(cradle, database_url, supplier.url))
+        made = await stack.enter_async_context(
+            open_services(fork_server, database_url, supplier.url)
+        )
         yield World(made, supplier, Books(store), fake, tom, places)
 
 
@@ -140,9 +150,9 @@ async def test_what_was_asked_lands_and_is_charged_once(
     world: World, case: str, again: str
 ) -> None:
     point, place, over, lands = CASES[case]
-    ask, asked = await _killed_at(world, await world.born(NOON_MS), point, place)
+    ask, asked = await _killed_at(world, await world.start_child(NOON_MS), point, place)
     fake, now = world.fake, NOON_MS + MOMENT_MS
-    child = await world.born(now)
+    child = await world.start_child(now)
     assert len(world.answers()) == (1 if point == "landing begun" else 0)
     if over:
         fake.shift(900)

@@ -15,9 +15,9 @@ from tests.support.config import KEYS
 from tests.support.databases import TestClock
 from tests.support.size import size
 from tests.system.crash_earning import POINTS, World
-from tests.system.processes_driver import Cradle, cradle, nursery
+from tests.system.processes_driver import ForkServer, fork_server, open_services
 
-__all__ = ["cradle"]
+__all__ = ["fork_server"]
 
 #: Small sizes: what would show if a step were two, and on the other database what moves Credits.
 FEW = {
@@ -35,13 +35,15 @@ FEW = {
 
 
 @pytest_asyncio.fixture
-async def world(database_url: str, clock: TestClock, cradle: Cradle) -> AsyncIterator[World]:
+async def world(
+    database_url: str, clock: TestClock, fork_server: ForkServer
+) -> AsyncIterator[World]:
     store = await Database.open(database_url, kind=None, clock=clock)
     async with FakeSupplier("openai", models=["gpt-4"], strict=False) as supplier:
         supplier.allow(*KEYS)
         earning = {"welcome": 0, "contributions": True}
-        async with nursery(cradle, database_url, supplier.url, **earning) as born:
-            yield World(born, supplier, store)
+        async with open_services(fork_server, database_url, supplier.url, **earning) as processes:
+            yield World(processes, supplier, store)
     await store.close()
 
 

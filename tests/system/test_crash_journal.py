@@ -22,8 +22,8 @@ from core.pool.vault import Vault
 from payments.fulfillment import Fulfillment
 from payments.offer import Offer, from_cents
 from payments.orders import Orders
+from tests.payments.gateway_clients import gateway_of
 from tests.payments.order_services import OrderServices
-from tests.payments.ours import gateway_of
 from tests.peers import stripe as fake_stripe
 from tests.peers.stripe import FakeStripe
 from tests.peers.suppliers import Answer, FakeSupplier, Used

@@ -18,7 +18,7 @@ from core.clock import SystemClock
 from core.money import Credits
 from payments.gateways.btcpay.checkout import SIGNATURE_HEADER
 from payments.webhooks import build_payment_routes
-from tests.payments.ours import gateway_of
+from tests.payments.gateway_clients import gateway_of
 from tests.peers.btcpay import FakeBtcPay, signature
 from tests.peers.paypal import FakePayPal
 from tests.peers.paypal_webhooks import event, headers

@@ -15,9 +15,15 @@ from tests.support.config import KEYS
 from tests.support.databases import NOON_MS, TestClock
 from tests.support.size import size
 from tests.system.processes_books import Books
-from tests.system.processes_driver import Child, Cradle, Nursery, cradle, nursery
+from tests.system.processes_driver import (
+    Child,
+    ForkServer,
+    ServiceProcesses,
+    fork_server,
+    open_services,
+)
 
-__all__ = ["cradle"]
+__all__ = ["fork_server"]
 
 PROCESSES = 4
 ASKS = size(small=100, full=1_000)
@@ -41,10 +47,13 @@ async def books(postgres_url: str, clock: TestClock) -> AsyncIterator[Books]:
     await store.close()
 
 
-async def services(born: Nursery) -> list[Child]:
+async def services(processes: ServiceProcesses) -> list[Child]:
     """The first makes the world, the others come to it at once."""
-    first = await born.child(NOON_MS)
-    return [first, *await asyncio.gather(*(born.child(NOON_MS) for _ in range(PROCESSES - 1)))]
+    first = await processes.start_child(NOON_MS)
+    return [
+        first,
+        *await asyncio.gather(*(processes.start_child(NOON_MS) for _ in range(PROCESSES - 1))),
+    ]
 
 
 @dataclass(frozen=True)
@@ -80,15 +89,15 @@ async def charged(children: list[Child]) -> int:
 
 
 async def test_exactly_as_many_asks_as_the_balance_holds_are_admitted_by_all_processes(
-    cradle: Cradle, postgres_url: str, supplier: FakeSupplier, books: Books
+    fork_server: ForkServer, postgres_url: str, supplier: FakeSupplier, books: Books
 ) -> None:
     """Balance k·h + 1: k are admitted over all, the rest are told need, have and reserved."""
     most = ASKS // 4
     balance = most * HOLD + 1
     gate = asyncio.Event()
     supplier.always(Says("word " * 1_000, usage=Used(16, 1_000), before=gate))
-    async with nursery(cradle, postgres_url, supplier.url, welcome=balance) as born:
-        children = await services(born)
+    async with open_services(fork_server, postgres_url, supplier.url, welcome=balance) as processes:
+        children = await services(processes)
         came = await crowd(children, ASKS)
         assert came.admitted == [HOLD] * most
         assert len(came.refused) == ASKS - most
@@ -112,7 +121,7 @@ async def test_exactly_as_many_asks_as_the_balance_holds_are_admitted_by_all_pro
 
 
 async def test_no_key_is_drawn_past_its_quota_by_all_processes(
-    cradle: Cradle, postgres_url: str, supplier: FakeSupplier, books: Books
+    fork_server: ForkServer, postgres_url: str, supplier: FakeSupplier, books: Books
 ) -> None:
     """Two keys with room for so many asks each: no more are admitted, over all."""
     room = ASKS // 10
@@ -121,8 +130,10 @@ async def test_no_key_is_drawn_past_its_quota_by_all_processes(
     gate = asyncio.Event()
     supplier.always(Says("word " * 1_000, usage=Used(16, 1_000), before=gate))
     dollars = f"{budget // 10**9}.{budget % 10**9:09}"
-    async with nursery(cradle, postgres_url, supplier.url, budget=dollars, keys=2) as born:
-        children = await services(born)
+    async with open_services(
+        fork_server, postgres_url, supplier.url, budget=dollars, keys=2
+    ) as processes:
+        children = await services(processes)
         came = await crowd(children, ASKS)
         assert came.admitted == [HOLD] * 2 * room
         assert came.unserved == ASKS - 2 * room
@@ -138,13 +149,13 @@ async def test_no_key_is_drawn_past_its_quota_by_all_processes(
 
 
 async def test_the_same_update_to_all_processes_is_answered_and_charged_once(
-    cradle: Cradle, postgres_url: str, supplier: FakeSupplier, books: Books
+    fork_server: ForkServer, postgres_url: str, supplier: FakeSupplier, books: Books
 ) -> None:
     """A webhook that is sent again lands on another process."""
     messages = [str(number) for number in range(size(small=10, full=100))]
     supplier.always(Says("word " * 1_000, usage=Used(16, 1_000)))
-    async with nursery(cradle, postgres_url, supplier.url) as born:
-        children = await services(born)
+    async with open_services(fork_server, postgres_url, supplier.url) as processes:
+        children = await services(processes)
         for child in children:
             for message in messages:
                 child.send("says", who="7", message=message, at_ms=NOON_MS, text="why?")

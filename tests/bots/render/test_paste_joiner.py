@@ -10,7 +10,7 @@ from bots.chat.attachments import QuotedText, SentAttachment
 from bots.chat.audio import AudioAttachment
 from bots.chat.types import IncomingMessage, Place, Sender
 from bots.render.paste_joiner import PasteJoiner
-from tests.bots.render.virtual import run
+from tests.bots.render.virtual_time import run
 
 HERE = Place("telegram", "7")
 

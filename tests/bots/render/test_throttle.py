@@ -17,7 +17,7 @@ from bots.render.throttle import (
     RetryLater,
     ThrottledStream,
 )
-from tests.bots.render.virtual import run
+from tests.bots.render.virtual_time import run
 from tests.support.size import size
 
 CLOSE = 1e-6

@@ -30,7 +30,6 @@ from core.attachments.types import (
 )
 from core.attachments.wire import PICTURE_JOB, parse_answer, parse_picture
 from tests.support.documents import make_pdf
-from tests.support.inherited import list_inherited, read_environment
 from tests.support.pictures import (
     GREEN,
     RED,
@@ -52,6 +51,7 @@ from tests.support.pictures import (
     open_picture,
     save,
 )
+from tests.support.process_descriptors import list_inherited, read_environment
 from tests.support.random_pictures import make_random_picture
 from tests.support.size import size
 from tests.support.waiting_readers import WAITING

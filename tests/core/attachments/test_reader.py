@@ -35,7 +35,7 @@ from tests.support.documents import (
     make_pdf,
     make_xlsx,
 )
-from tests.support.inherited import list_inherited
+from tests.support.process_descriptors import list_inherited
 from tests.support.waiting_readers import WAITING
 
 #: Nearly all of them start processes.

@@ -20,7 +20,7 @@ from core.pricing.formula import PAR
 from core.pricing.promotions import Promotion
 from tests.core.earnings.attacks_support import SMALL
 from tests.core.earnings.inviting_contributors_support import comes
-from tests.core.earnings.unguarded import (
+from tests.core.earnings.removed_guards import (
     attack,
     dollars_go_alone,
     gifts_are_cash,

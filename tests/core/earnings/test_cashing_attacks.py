@@ -22,7 +22,7 @@ from core.earnings.payouts import (
 )
 from core.money import Credits, NanoUsd, parse_usd
 from tests.core.earnings.attacks_support import SMALL
-from tests.core.earnings.unguarded import (
+from tests.core.earnings.removed_guards import (
     attack,
     debtors_are_paid,
     guarded,

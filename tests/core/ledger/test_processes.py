@@ -24,7 +24,7 @@ PATIENCE_S = 120
 
 async def peer(url: str, name: str, asks: int, phase: str = "") -> Process:
     started = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.core.ledger.peer", url, name, str(asks), phase),
+        *(sys.executable, "-m", "tests.core.ledger.ledger_process", url, name, str(asks), phase),
         stdin=PIPE,
         stdout=PIPE,
     )

@@ -18,7 +18,7 @@ from core.pool.vault import Vault
 from core.users.links import AlreadyLinked, LinkRefused, Links
 from core.users.service import Users
 from core.users.types import Person, TooManyAttempts, WelcomeGift
-from tests.core.users.aged import nothing
+from tests.core.users.merges_support import nothing
 from tests.support.databases import TestClock
 
 

@@ -21,7 +21,7 @@ from core.users.referrals import Referrals
 from core.users.service import Users
 from core.users.types import Person, WelcomeGift
 from payments.payment_reader import PaymentReader
-from tests.core.users.aged import nothing
+from tests.core.users.merges_support import nothing
 from tests.support.databases import TestClock
 
 

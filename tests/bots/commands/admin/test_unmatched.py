@@ -13,7 +13,7 @@ from core.users.types import Person
 from payments.types import Payment
 from tests.bots.commands.commands_support import text_of
 from tests.core.earnings.world import BRIEFS
-from tests.payments.ours import gateway_of
+from tests.payments.gateway_clients import gateway_of
 from tests.support import service
 from tests.support.databases import TestClock
 from tests.support.service import Service

@@ -20,7 +20,7 @@ from core.money import Credits, parse_usd
 from core.pool.vault import Vault
 from payments.payouts import PayoutProvider, Payouts
 from tests.payments.conftest import Shop
-from tests.payments.ours import MASTER, SANDBOX_SECRET, disburser_of, withdrawals_on
+from tests.payments.gateway_clients import MASTER, SANDBOX_SECRET, disburser_of, withdrawals_on
 from tests.peers.btcpay import FakeBtcPay
 from tests.peers.paypal import FakePayPal
 

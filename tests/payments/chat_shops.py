@@ -31,7 +31,7 @@ PACKS = {"Starter": "10", "Pro": "90", "Enterprise": "800"}
 
 
 @dataclass
-class StarsBooth:
+class StarsShop:
     """A shop that sells for Stars, and the Telegram that it is on."""
 
     shop: Shop
@@ -69,10 +69,10 @@ class StarsBooth:
 
 
 @pytest_asyncio.fixture
-async def stars_booth(shop: Shop) -> AsyncIterator[StarsBooth]:
+async def stars_shop(shop: Shop) -> AsyncIterator[StarsShop]:
     telegram = FakeTelegram()
     gateway = inchat.stars(await telegram.start(), shop.clock)
-    yield StarsBooth(
+    yield StarsShop(
         shop,
         telegram,
         gateway,
@@ -98,7 +98,7 @@ def forgeries(told: StarPaymentUpdate, chance: random.Random) -> list[StarPaymen
 
 
 @dataclass
-class SkusBooth:
+class SkusShop:
     """A shop that sells in Discord's store."""
 
     shop: Shop
@@ -145,22 +145,22 @@ class SkusBooth:
         return found
 
 
-async def opened(shop: Shop, discord: FakeDiscord, *, test_purchases: bool = False) -> SkusBooth:
+async def opened(shop: Shop, discord: FakeDiscord, *, test_purchases: bool = False) -> SkusShop:
     skus = {name: discord.store.sku(name) for name in PACKS}
     packs = {str(skus[name]): parse_usd(cash) for name, cash in PACKS.items()}
     gateway = inchat.skus(discord.api_url, shop.clock, packs, test_purchases=test_purchases)
     counter = await inchat.counter(gateway, shop.store, shop.ledger, shop.clock)
     till = StorePurchases(gateway=gateway, inbox=counter.inbox, clock=shop.clock)
-    return SkusBooth(shop, discord, skus, gateway, counter, till)
+    return SkusShop(shop, discord, skus, gateway, counter, till)
 
 
 @pytest_asyncio.fixture
-async def skus_booth(shop: Shop) -> AsyncIterator[SkusBooth]:
+async def skus_shop(shop: Shop) -> AsyncIterator[SkusShop]:
     # Ids of Discord's are times of the wall's clock, so this shop looks at it too.
     shop.clock.at_ms = int(time.time() * 1000)
     discord = FakeDiscord()
     await discord.start()
-    booth = await opened(shop, discord)
-    yield booth
-    await booth.gateway.close()
+    chat_shop = await opened(shop, discord)
+    yield chat_shop
+    await chat_shop.gateway.close()
     await discord.stop()

@@ -1,4 +1,5 @@
-"""Where services of system tests are born: `python -m tests.system.processes_nursery`.
+"""The server that forks the services of system tests, by
+`python -m tests.system.processes_fork_server`.
 
 Importing the product takes two seconds of processor time; a test that kills fifty processes would
 spend its life there. So one process imports and does nothing else: no thread, no event loop, no

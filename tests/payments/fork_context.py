@@ -8,5 +8,5 @@ from __future__ import annotations
 import multiprocessing
 from typing import Final
 
-FORKS: Final = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.payments.inchat_child", "tests.payments.redeeming_child"])
+FORK_CONTEXT: Final = multiprocessing.get_context("forkserver")
+FORK_CONTEXT.set_forkserver_preload(["tests.payments.inchat_child", "tests.payments.voucher_child"])

@@ -1,4 +1,5 @@
-"""A process of its own that uses a ledger: `python -m tests.core.ledger.peer URL NAME ASKS PHASE`.
+"""A process of its own that uses a ledger, by
+`python -m tests.core.ledger.ledger_process URL NAME ASKS PHASE`.
 
 It holds and settles on shared accounts, and says what was acknowledged, a line each, after the
 acknowledgement: whoever reads that knows what must be there, whatever becomes of this process.

@@ -1,4 +1,4 @@
-"""Where the processes of payment tests are born: `python -m tests.payments.nursery`.
+"""The server that forks the processes of payment tests: `python -m tests.payments.fork_server`.
 
 Importing the product takes two seconds of processor time, more than most of these processes live.
 So one process imports what is asked of it and does nothing else: no thread, no event loop, no
@@ -32,7 +32,7 @@ CHILDREN = (
 )
 
 
-class Nursery:
+class ForkServer:
     """The test's side: children by module, any number at once."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -60,21 +60,21 @@ class Nursery:
 
 
 @contextlib.contextmanager
-def opened() -> Iterator[Nursery]:
-    """A nursery; its process ends with it."""
+def open_fork_server() -> Iterator[ForkServer]:
+    """A server; its process ends with it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.payments.nursery"],
+        [sys.executable, "-m", "tests.payments.fork_server"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdout is not None
     assert process.stdin is not None
-    nursery = Nursery(process)
-    reader = threading.Thread(target=nursery.read_codes, args=(process.stdout,), daemon=True)
+    fork_server = ForkServer(process)
+    reader = threading.Thread(target=fork_server.read_codes, args=(process.stdout,), daemon=True)
     reader.start()
     try:
-        yield nursery
+        yield fork_server
     finally:
         process.stdin.close()
         process.wait(30)
@@ -116,7 +116,7 @@ def _become(module: str, arguments: list[str]) -> None:
     status = 1
     try:
         signal.set_wakeup_fd(-1)
-        os.dup2(2, 1)  # stdout is the nursery's
+        os.dup2(2, 1)  # stdout is the server's
         sys.argv = [module, *arguments]
         del sys.modules[module]
         runpy.run_module(module, run_name="__main__")
