@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
+from core.attachments.office_text import Workbook, list_word_lines
 from core.attachments.pdf_pages import open_pdf
+from core.attachments.pdf_text import read_page
 from core.attachments.plain_text import decode_text, guess_text
 from core.attachments.types import (
     BEGINNING_PAGES,
@@ -32,6 +34,11 @@ _UNPACKED_RATIO_MAX: Final = 200
 #: Below so many bytes no ratio is suspicious: a table of equal cells packs well.
 _UNPACKED_BYTES_FREE: Final = 10_000_000
 
+#: Office files of before 2007, and in such a one those of today that have a password:
+#: https://learn.microsoft.com/openspecs/office_file_formats/ms-offcrypto
+_OLE_MARK: Final = bytes.fromhex("d0cf11e0a1b11ae1")
+_ENCRYPTED_PACKAGE: Final = "EncryptedPackage".encode("utf-16-le")
+
 
 def read_document(content: bytes) -> DocumentText:
     """The words of a file; raises `FileUnreadable`."""
@@ -41,6 +48,9 @@ def read_document(content: bytes) -> DocumentText:
         return _read_pdf(content)
     if is_zip(content):
         return _read_office(content)
+    if content.startswith(_OLE_MARK):
+        is_locked = _ENCRYPTED_PACKAGE in content
+        raise FileUnreadable(FileProblem.LOCKED if is_locked else FileProblem.UNKNOWN)
     return _read_text(content)
 
 
@@ -77,7 +87,7 @@ def _finish(
 ) -> DocumentText:
     words = text.join(separator)
     if not words.strip():
-        raise FileUnreadable(FileProblem.SCANNED if format_ == "PDF" else FileProblem.EMPTY)
+        raise FileUnreadable(FileProblem.EMPTY)
     is_cut = text.is_full or pages_read < pages
     return DocumentText(words, format_, pages, pages_read, is_cut, len(beginning))
 
@@ -86,25 +96,17 @@ def _finish(
 
 
 def _read_pdf(content: bytes) -> DocumentText:
-    import pypdfium2
-
     document, pages = open_pdf(content)
-    text, read = _Text(), 0
+    text, read, is_printed = _Text(), 0, False
     for number in range(min(pages, PAGES_MAX)):
-        try:
-            words = document[number].get_textpage().get_text_bounded()
-        except pypdfium2.PdfiumError:  # this page is damaged; others may not be
-            words = ""
-        read += 1
-        if not text.add(_clean(words)):
+        words = read_page(document, number)
+        read, is_printed = read + 1, is_printed or bool(words.printed)
+        if not text.add(words.join()):
             break
+    if not is_printed:  # whatever was put upon it
+        raise FileUnreadable(FileProblem.SCANNED)
     beginning = text.join("\n\n", BEGINNING_PAGES) if read > BEGINNING_PAGES else ""
     return _finish(text, "\n\n", "PDF", pages=pages, pages_read=read, beginning=beginning)
-
-
-def _clean(words: str) -> str:
-    """A page's words without what PDFium gives for signs that it can't name."""
-    return words.replace("\r\n", "\n").replace("￾", "").replace("\0", "").strip()
 
 
 # --- office -------------------------------------------------------------------------------------
@@ -117,9 +119,10 @@ def _read_office(content: bytes) -> DocumentText:
             names = set(archive.namelist())
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
         raise FileUnreadable(FileProblem.DAMAGED) from None
-    if "word/document.xml" in names:
+    # The document itself may have another name in either.
+    if any(name.startswith("word/") for name in names):
         return _read_word(content)
-    if "xl/workbook.xml" in names:
+    if any(name.startswith("xl/") for name in names) and "xl/workbook.bin" not in names:
         return _read_excel(content)
     raise FileUnreadable(FileProblem.UNKNOWN)
 
@@ -133,53 +136,23 @@ def _check_unpacked(archive: zipfile.ZipFile, packed: int) -> None:
 
 
 def _read_word(content: bytes) -> DocumentText:
-    import docx
-
     text = _Text()
-    for line in _list_word_lines(docx.Document(io.BytesIO(content))):
-        if not text.add(line):
-            break
+    _add_lines(text, list_word_lines(content))
     return _finish(text, "\n", "DOCX")
 
 
-def _list_word_lines(container: Any) -> Iterator[str]:
-    """Paragraphs and tables in their order; a table's row is a line with tabs."""
-    for part in container.iter_inner_content():
-        if hasattr(part, "rows"):
-            for row in part.rows:
-                cells = (" ".join(_list_word_lines(cell)) for cell in row.cells)
-                yield "\t".join(cells).rstrip()
-        elif part.text.strip():
-            yield part.text
-
-
 def _read_excel(content: bytes) -> DocumentText:
-    import openpyxl
-
-    book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+    book = Workbook(content)
     text, read = _Text(), 0
-    for sheet in book.worksheets:
+    for at in range(book.sheet_count):
         read += 1
-        if not _add_lines(text, _list_sheet_lines(sheet)):
+        if not _add_lines(text, book.list_sheet_lines(at)):
             break
-    return _finish(text, "\n", "XLSX", pages=len(book.worksheets), pages_read=read)
+    return _finish(text, "\n", "XLSX", pages=book.sheet_count, pages_read=read)
 
 
 def _add_lines(text: _Text, lines: Iterable[str]) -> bool:
     return all(text.add(line) for line in lines)
-
-
-def _list_sheet_lines(sheet: Any) -> Iterator[str]:
-    """The sheet's name, where it holds anything, and each row with tabs between its cells."""
-    is_named = False
-    for row in sheet.iter_rows(values_only=True):
-        line = "\t".join("" if value is None else str(value) for value in row).rstrip()
-        if not line:
-            continue
-        if not is_named:
-            is_named = True
-            yield f"{sheet.title}:"
-        yield line
 
 
 # --- text ---------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ def open_pdf(content: bytes) -> tuple[Any, int]:
 
     try:
         document = pypdfium2.PdfDocument(content)
+        if document.get_formtype():
+            document.init_forms()  # else its fields are neither read nor drawn
         return document, len(document)
     except pypdfium2.PdfiumError as error:
         is_locked = "password" in str(error).lower()

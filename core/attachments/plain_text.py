@@ -11,6 +11,8 @@ from typing import Final
 
 _MARKED_ENCODINGS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before the one that it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
@@ -40,10 +42,17 @@ def decode_text(content: bytes) -> str | None:
         text = content.decode("cp1252")
     if any(sign < " " and sign not in _TEXT_CONTROLS for sign in set(text)):
         return None
-    return text.replace("\r\n", "\n")
+    return _end_lines(text)
+
+
+def _end_lines(text: str) -> str:
+    """Lines end as here, whichever system wrote them."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 _BINARY_WITHIN: Final = 8_192
+#: Of text in UTF-16 at least so many signs are of ASCII or Latin-1; of other files, hardly any are.
+_ZEROS_SHARE_MIN: Final = 0.7
 #: So many bytes tell an encoding.
 _SAMPLE_BYTES: Final = 256 << 10
 #: With less than this the encoding can't be told from its letters.
@@ -55,7 +64,10 @@ _KANA_SHARE_MIN: Final = 0.2
 
 def guess_text(content: bytes) -> str | None:
     """The text of a file in whichever encoding gives a language; None where none does."""
-    if b"\0" in content[:_BINARY_WITHIN] or len(content) < _SAMPLE_BYTES_MIN:
+    if b"\0" in content[:_BINARY_WITHIN]:
+        text = _find_unmarked_utf16(content)
+        return None if text is None else _end_lines(text)
+    if len(content) < _SAMPLE_BYTES_MIN:
         return None
     text = _find_japanese(content)
     if text is None:
@@ -65,7 +77,23 @@ def guess_text(content: bytes) -> str | None:
         if best is None:
             return None
         text = content.decode(best.encoding, errors="replace")
-    return text.replace("\r\n", "\n")
+    return _end_lines(text)
+
+
+def _find_unmarked_utf16(content: bytes) -> str | None:
+    """The text if it is UTF-16 without its mark, as Windows' programs write it: of most signs one
+    byte is zero, and always the same."""
+    sample = content[:_BINARY_WITHIN]
+    for encoding, zeros, others in (
+        ("utf-16-le", sample[1::2], sample[0::2]),
+        ("utf-16-be", sample[0::2], sample[1::2]),
+    ):
+        if zeros.count(0) > len(zeros) * _ZEROS_SHARE_MIN and not others.count(0):
+            try:
+                return content.decode(encoding)
+            except UnicodeDecodeError:
+                return None
+    return None
 
 
 def _find_japanese(content: bytes) -> str | None:

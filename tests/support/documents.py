@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 def make_pdf(pages: Sequence[str]) -> bytes:
@@ -69,6 +69,55 @@ def _join_objects(objects: Sequence[bytes], trailer: str = "") -> bytes:
     size = len(objects) + 1
     written.write(f"trailer\n<< /Size {size} /Root 1 0 R {trailer} >>\n".encode())
     written.write(f"startxref\n{table}\n%%EOF".encode())
+    return written.getvalue()
+
+
+def make_form_pdf(printed: str = "Application") -> bytes:
+    """A PDF of one page that was filled in, typed upon and remarked on."""
+    written = f"BT /F1 9 Tf 20 700 Td ({printed}) Tj ET" if printed else ""
+    widget = "<< /Type /Annot /Subtype /Widget"
+    objects = [
+        (
+            "<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [6 0 R 7 0 R 8 0 R 9 0 R]"
+            " /DR << /Font << /F1 5 0 R >> >> >> >>"
+        ),
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        (
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R"
+            " /Resources << /Font << /F1 5 0 R >> >>"
+            " /Annots [6 0 R 7 0 R 8 0 R 10 0 R 11 0 R 12 0 R 13 0 R] >>"
+        ),
+        f"<< /Length {len(written)} >>\nstream\n{written}\nendstream",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        f"{widget} /FT /Tx /T (f1) /TU (Full name) /V (Ann Lee) /Rect [60 650 160 670] >>",
+        f"{widget} /FT /Btn /T (agreed) /V /Yes /AS /Yes /Rect [60 600 70 610] >>",
+        f"{widget} /FT /Btn /T (member) /V /Off /AS /Off /Rect [60 580 70 590] >>",
+        "<< /FT /Tx /T (address) /V (Main Street 5) /Kids [10 0 R] >>",
+        f"{widget} /Parent 9 0 R /Rect [60 550 160 570] >>",
+        (
+            "<< /Type /Annot /Subtype /FreeText /Contents (as of May) /Rect [60 500 160 515]"
+            " /DA (/F1 9 Tf) >>"
+        ),
+        (
+            "<< /Type /Annot /Subtype /Text /Contents (Is this right?) /T (Bob)"
+            " /Rect [60 400 80 415] >>"
+        ),
+        (
+            "<< /Type /Annot /Subtype /Popup /Contents (Is this right?) /Parent 12 0 R"
+            " /Rect [90 400 190 415] >>"
+        ),
+    ]
+    return _join_objects([one.encode("latin-1") for one in objects])
+
+
+def edit_part(content: bytes, name: str, change: Callable[[bytes], bytes]) -> bytes:
+    """An office file of which one part is another, or is missing where nothing is left of it."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(written, "w") as new:
+        for part in old.namelist():
+            changed = change(old.read(part)) if part == name else old.read(part)
+            if changed:
+                new.writestr(part, changed)
     return written.getvalue()
 
 
