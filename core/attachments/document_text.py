@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterable
 from typing import Final
 
-from core.attachments.office_text import Workbook, list_word_lines
+from core.attachments.excel_text import Workbook
 from core.attachments.pdf_pages import open_pdf
 from core.attachments.pdf_text import read_page
 from core.attachments.plain_text import decode_text, guess_text
@@ -27,6 +27,7 @@ from core.attachments.types import (
     is_pdf,
     is_zip,
 )
+from core.attachments.word_text import list_word_lines
 
 #: An office file unpacks to so many bytes at most, and to so many times its size.
 _UNPACKED_BYTES_MAX: Final = 200_000_000

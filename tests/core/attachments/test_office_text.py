@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from datetime import date
+from datetime import date, datetime, time
 from typing import Any
 
 import docx
@@ -188,6 +188,18 @@ def test_a_formula_stands_where_no_value_was_computed() -> None:
     assert read_document(computed).text.endswith("sum\t210")
 
 
+def test_values_are_as_excel_shows_them() -> None:
+    row = [
+        0.1 + 0.2,
+        59.97000000000001,
+        1200.0,
+        datetime.combine(date(2026, 5, 1), time(9, 30)),
+        date(2026, 5, 1),
+    ]
+    text = read_document(make_xlsx("Sums", [row])).text
+    assert text == "Sums:\n0.3\t59.97\t1200\t2026-05-01 09:30:00\t2026-05-01"
+
+
 def test_formulas_of_several_cells_and_hidden_sheets() -> None:
     book = openpyxl.Workbook()
     sheet = book.active
@@ -197,7 +209,7 @@ def test_formulas_of_several_cells_and_hidden_sheets() -> None:
     hidden.sheet_state = "hidden"
     hidden["A1"] = "x"
     found = read_document(_save(book))
-    assert found.text == "Sheet:\n2026-05-01 00:00:00\t=A1:A2*2\nHidden:\nx"
+    assert found.text == "Sheet:\n2026-05-01\t=A1:A2*2\nHidden:\nx"
     assert found.pages == 2
 
 
