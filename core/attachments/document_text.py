@@ -102,7 +102,7 @@ def _read_pdf(content: bytes) -> DocumentText:
     for number in range(min(pages, PAGES_MAX)):
         words = read_page(document, number)
         read, is_printed = read + 1, is_printed or bool(words.printed)
-        if not text.add(words.join()):
+        if not text.add(words.join_lines()):
             break
     if not is_printed:  # whatever was put upon it
         raise FileUnreadable(FileProblem.SCANNED)

@@ -15,7 +15,7 @@ class PageWords(NamedTuple):
     #: Lines of a form that was filled in, words that were typed onto the page, remarks.
     added: tuple[str, ...] = ()
 
-    def join(self) -> str:
+    def join_lines(self) -> str:
         """All of it; what was added stands where the page ends, since it may stand anywhere."""
         return "\n".join(filter(None, (self.printed, *self.added)))
 

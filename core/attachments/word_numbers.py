@@ -59,7 +59,7 @@ class _Level:
     #: Whether all numbers in it are decimals.
     is_legal: bool
 
-    def spell(self, number: int) -> str:
+    def spell_number(self, number: int) -> str:
         """A number of this level."""
         if self.format not in _FORMATS or not 0 < number <= _SPELLED_MAX:
             return str(number)
@@ -75,7 +75,7 @@ class _List:
     numbers: dict[int, int]
     restarts: dict[int, int] = field(default_factory=dict)
 
-    def count(self, at: int) -> str:
+    def count_item(self, at: int) -> str:
         """The number of the next item of a level, as it is written."""
         for level, start in self.restarts.items():
             self.numbers[level] = start - 1
@@ -91,7 +91,7 @@ class _List:
         for level in [level for level in self.levels if level <= at]:
             number = self.numbers.setdefault(level, self.levels[level].start)
             is_legal = self.levels[at].is_legal
-            spelled = str(number) if is_legal else self.levels[level].spell(number)
+            spelled = str(number) if is_legal else self.levels[level].spell_number(number)
             written = written.replace(f"%{level + 1}", spelled)
         return written.strip()
 
@@ -106,7 +106,7 @@ class Numbering:
             find_attribute(style, "styleId"): style for style in list_children(styles, "style")
         }
 
-    def count(self, paragraph: Any) -> str:
+    def count_paragraph(self, paragraph: Any) -> str:
         """The number of the next paragraph; empty where it has none."""
         list_, level = "", ""
         holder = paragraph
@@ -119,7 +119,7 @@ class Numbering:
             holder = self._styles[style]
         if list_ not in self._lists:
             return ""
-        return self._lists[list_].count(_read_number(level, 0))
+        return self._lists[list_].count_item(_read_number(level, 0))
 
 
 def _list_lists(numbering: Any) -> Iterator[tuple[str, _List]]:

@@ -67,7 +67,7 @@ class _WordReader:
                 yield f"[^{letter}{find_attribute(note, 'id')}]: {said}"
 
     def _list_paragraph(self, paragraph: Any) -> Iterator[str]:
-        number = self._numbering.count(paragraph)
+        number = self._numbering.count_paragraph(paragraph)
         pieces: list[str] = []
         boxes: list[Any] = []
         _add_pieces(paragraph, pieces, boxes)

@@ -130,4 +130,4 @@ def test_letters_and_roman_numbers_go_on() -> None:
 def test_a_file_without_lists_has_no_numbers() -> None:
     content = edit_part(make_docx(["word"]), "word/numbering.xml", lambda old: b"")
     assert read_document(content).text == "word"
-    assert Numbering(None, None).count(None) == ""
+    assert Numbering(None, None).count_paragraph(None) == ""
