@@ -5,6 +5,7 @@ figures say what words don't.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any, Final
 
 from core.attachments.types import (
@@ -27,13 +28,15 @@ def open_pdf(content: bytes) -> tuple[Any, int]:
 
     try:
         document = pypdfium2.PdfDocument(content)
-        if document.get_formtype():
-            document.init_forms()  # else its fields are neither read nor drawn
-        return document, len(document)
+        pages = len(document)
     except pypdfium2.PdfiumError as error:
         is_locked = "password" in str(error).lower()
         problem = FileProblem.LOCKED if is_locked else FileProblem.DAMAGED
         raise FileUnreadable(problem) from None
+    with suppress(pypdfium2.PdfiumError):  # a damaged form hides nothing but itself
+        if document.get_formtype():
+            document.init_forms()  # else its fields are neither read nor drawn
+    return document, pages
 
 
 def render_pages(content: bytes, count: int) -> PageReading:
