@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterable
 from typing import Final
 
-from core.attachments.excel_text import Workbook
+from core.attachments.excel_text import Workbook, strip_formatting
 from core.attachments.pdf_pages import open_pdf
 from core.attachments.pdf_text import read_page
 from core.attachments.plain_text import decode_text, guess_text
@@ -143,7 +143,15 @@ def _read_word(content: bytes) -> DocumentText:
 
 
 def _read_excel(content: bytes) -> DocumentText:
-    book = Workbook(content)
+    try:
+        return _read_workbook(Workbook(content))
+    except FileUnreadable:
+        raise
+    except Exception:  # noqa: BLE001 - its library refuses something beside the values
+        return _read_workbook(Workbook(strip_formatting(content)))
+
+
+def _read_workbook(book: Workbook) -> DocumentText:
     text, read = _Text(), 0
     for at in range(book.sheet_count):
         read += 1

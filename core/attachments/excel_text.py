@@ -8,10 +8,47 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
 from datetime import datetime, time
 from typing import Any, Final
+
+#: What follows a sheet's rows: filters, checks, layout.
+_AFTER_ROWS: Final = re.compile(rb"(</(?:\w+:)?sheetData>).*(</(?:\w+:)?worksheet>)", re.DOTALL)
+#: Of styles, all that values need: which of them are dates.
+_STYLES_KEPT: Final = frozenset({"numFmts", "cellXfs"})
+
+
+def strip_formatting(content: bytes) -> bytes:
+    """An Excel file with its values alone. Its library takes everything else as strictly, and many
+    programs write colours, checks or dates of their own that it refuses."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(written, "w") as new:
+        for name in old.namelist():
+            if name == "xl/styles.xml":
+                new.writestr(name, _strip_styles(old.read(name)))
+            elif name.startswith("xl/worksheets/"):
+                new.writestr(name, _AFTER_ROWS.sub(rb"\1\2", old.read(name)))
+            elif not name.startswith("docProps/"):
+                new.writestr(name, old.read(name))
+    return written.getvalue()
+
+
+def _strip_styles(part: bytes) -> bytes:
+    from openpyxl.xml.functions import fromstring, tostring
+
+    styles = fromstring(part)
+    for child in list(styles):
+        if str(child.tag).rpartition("}")[2] not in _STYLES_KEPT:
+            styles.remove(child)
+            continue
+        for one in child:
+            for detail in list(one):
+                one.remove(detail)
+    stripped: bytes = tostring(styles)
+    return stripped
+
 
 #: A cell with a formula and no value: whatever wrote it computes nothing.
 _UNCOMPUTED: Final = re.compile(rb"(?:</f>|<f[^<>]*/>)(?:<v></v>|<v */>)?</c>")
@@ -76,7 +113,9 @@ def _format_value(value: object) -> str:
 def _open_workbook(content: bytes, *, computed: bool) -> Any:
     import openpyxl
 
-    return openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=computed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of formatting that it doesn't know or misses
+        return openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=computed)
 
 
 def _open_sheet(book: Any, at: int) -> Iterator[tuple[object, ...]]:

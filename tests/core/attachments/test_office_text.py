@@ -213,6 +213,39 @@ def test_formulas_of_several_cells_and_hidden_sheets() -> None:
     assert found.pages == 2
 
 
+@pytest.mark.parametrize(
+    ("part", "usual", "other"),
+    [
+        ("xl/styles.xml", rb"<fills.*?</fills>", b"<fills><!-- none --><fill/><fill/></fills>"),
+        ("xl/styles.xml", rb'<family val="2"', b'<family val="99"'),
+        ("xl/styles.xml", rb"<cellXfs", b"<!-- a remark --><cellXfs"),
+        ("docProps/core.xml", rb">\d{4}-[^<]*<", b">yesterday<"),
+        (_SHEET, rb"<pageMargins", b'<pageSetup orientation="askew"/><pageMargins'),
+        (
+            _SHEET,
+            rb"<pageMargins",
+            (
+                b'<dataValidations><dataValidation type="any" sqref="A1"/></dataValidations>'
+                b"<pageMargins"
+            ),
+        ),
+        (
+            _SHEET,
+            rb"<pageMargins",
+            (
+                b'<conditionalFormatting sqref="A1"><cfRule type="any" priority="1"/>'
+                b"</conditionalFormatting><pageMargins"
+            ),
+        ),
+    ],
+)
+def test_values_are_read_beside_whatever_formatting(part: str, usual: bytes, other: bytes) -> None:
+    content = make_xlsx("Sums", [["tea", date(2026, 5, 1)], ["milk", 1.5]])
+    changed = edit_part(content, part, lambda old: re.sub(usual, other, old, flags=re.DOTALL))
+    assert changed != edit_part(content, part, lambda old: old)
+    assert read_document(changed).text == "Sums:\ntea\t2026-05-01\nmilk\t1.5"
+
+
 # --- neither ------------------------------------------------------------------------------------
 
 _OLD = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(504)
