@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 import pytest_asyncio
@@ -306,8 +307,35 @@ def _ignore_file_size_signal() -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
 
+@pytest.mark.parametrize(
+    ("processors", "at_once"), [(1, 1), (2, 1), (3, 2), (64, 2)], ids=str
+)
+async def test_a_processor_is_left_for_questions(
+    monkeypatch: pytest.MonkeyPatch, processors: int, at_once: int
+) -> None:
+    monkeypatch.setattr(module, "_count_processors", lambda: processors)
+    reader, reading, most = FileReader(), 0, 0
+
+    async def run_job(*_: object) -> bytes:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        for _ in range(20):  # others may begin meanwhile
+            await asyncio.sleep(0)
+        reading -= 1
+        return b""
+
+    monkeypatch.setattr(module, "_run_job", run_job)
+    monkeypatch.setattr(module.ChildProcess, "start", AsyncMock())
+    files = [reader.read_document(b"anything at all") for _ in range(6)]
+    refused = await asyncio.gather(*files, return_exceptions=True)
+    assert [type(one) for one in refused] == [FileUnreadable] * 6
+    assert most == at_once
+    await reader.close()
+
+
 @pytest.mark.usefixtures("waiting")
-async def test_many_files_at_once_share_two_processes(files: FileReader) -> None:
+async def test_many_files_at_once_take_turns(files: FileReader) -> None:
     contents = [make_pdf([f"Page of {number}."]) for number in range(6)]
     found = await asyncio.gather(*map(files.read_document, contents))
     assert [one.text for one in found] == [f"Page of {number}." for number in range(6)]
