@@ -15,7 +15,9 @@ from datetime import datetime, time
 from typing import Any, Final
 
 #: What follows a sheet's rows: filters, checks, layout.
-_AFTER_ROWS: Final = re.compile(rb"(</(?:\w+:)?sheetData>).*(</(?:\w+:)?worksheet>)", re.DOTALL)
+_AFTER_ROWS: Final = re.compile(
+    rb"(</(?:\w+:)?sheetData>|<(?:\w+:)?sheetData ?/>).*(</(?:\w+:)?worksheet>)", re.DOTALL
+)
 #: Of styles, all that values need: which of them are dates.
 _STYLES_KEPT: Final = frozenset({"numFmts", "cellXfs"})
 

@@ -246,6 +246,17 @@ def test_values_are_read_beside_whatever_formatting(part: str, usual: bytes, oth
     assert read_document(changed).text == "Sums:\ntea\t2026-05-01\nmilk\t1.5"
 
 
+def test_an_empty_sheet_has_formatting_too() -> None:
+    book = openpyxl.load_workbook(io.BytesIO(make_xlsx("Sums", [["tea", 1.5]])))
+    book.create_sheet("Empty", 0)
+    askew = b'<pageSetup orientation="askew"/><pageMargins'
+    content = edit_part(_save(book), _SHEET, lambda old: old.replace(b"<pageMargins", askew))
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert b"<sheetData" in archive.read(_SHEET)
+        assert b"askew" in archive.read(_SHEET)
+    assert read_document(content).text == "Sums:\ntea\t1.5"
+
+
 # --- neither ------------------------------------------------------------------------------------
 
 _OLD = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(504)

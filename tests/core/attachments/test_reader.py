@@ -307,9 +307,7 @@ def _ignore_file_size_signal() -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
 
-@pytest.mark.parametrize(
-    ("processors", "at_once"), [(1, 1), (2, 1), (3, 2), (64, 2)], ids=str
-)
+@pytest.mark.parametrize(("processors", "at_once"), [(1, 1), (2, 1), (3, 2), (64, 2)], ids=str)
 async def test_a_processor_is_left_for_questions(
     monkeypatch: pytest.MonkeyPatch, processors: int, at_once: int
 ) -> None:
