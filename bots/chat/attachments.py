@@ -100,12 +100,18 @@ _TEXT_ENDINGS: Final = frozenset({
 # fmt: on
 
 
+_OPEN_XML: Final = "application/vnd.openxmlformats-officedocument"
+#: Each with macros and as a template, too: https://www.iana.org/assignments/media-types
 _DOCUMENT_MIMES: Final = {
     "application/pdf",
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    *(f"{_OPEN_XML}.wordprocessingml.{kind}" for kind in ("document", "template")),
+    *(f"{_OPEN_XML}.spreadsheetml.{kind}" for kind in ("sheet", "template")),
+    *(f"application/vnd.ms-word.{kind}.macroenabled.12" for kind in ("document", "template")),
+    *(f"application/vnd.ms-excel.{kind}.macroenabled.12" for kind in ("sheet", "template")),
 }
-_DOCUMENT_ENDINGS: Final = {"pdf", "docx", "xlsx"}
+_DOCUMENT_ENDINGS: Final = {
+    *("pdf", "docx", "docm", "dotx", "dotm", "xlsx", "xlsm", "xltx", "xltm"),
+}
 
 
 #: Of pictures whose media type nobody told; which formats are seen is found out by their content.
