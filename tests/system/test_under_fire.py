@@ -219,11 +219,11 @@ def no_key_was_drawn_too_far(cards: dict[str, KeySummary], openai: FakeSupplier)
 
 
 def healthy_keys_are_used_alike(cards: dict[str, KeySummary], openai: FakeSupplier) -> None:
-    """Within ten points of the mean, and one answer (some four points): all but those that have no
-    money, were refused twice, were refused lately and had no time to catch up, or were left alone
-    for long: the first calls that hang keep others away until they are given up, 120 seconds
-    later."""
-    began, refused = openai.calls[0].at, Counter[str]()
+    """Within ten points of the mean, and one answer (some four points), and what could not be
+    caught up with: all but those that have no money, were refused twice, were refused lately, or
+    were left alone for long: the first calls that hang keep others away until they are given up,
+    120 seconds later, and sooner where the machine is slow: the hanging takes real time."""
+    began, ended, refused = openai.calls[0].at, openai.calls[-1].at, Counter[str]()
     for one in openai.refusals:
         if one.status in {401, 403}:
             refused[one.key] += 1 if one.at < began + SECONDS * 3 / 5 else 2
@@ -233,19 +233,24 @@ def healthy_keys_are_used_alike(cards: dict[str, KeySummary], openai: FakeSuppli
     hung = {
         key for key, at in times.items() if max(b - a for a, b in pairwise(at)) > HANGING_SECONDS
     }
-    shares = [
-        100 * card.used.units / card.budget.units
+    shares = {
+        secret: 100 * card.used.units / card.budget.units
         for secret, card in cards.items()
         if card.state in {"active", "cooling"} and refused[secret] < 2 and secret not in hung
-    ]
-    mean, answers = sum(shares) / len(shares), len(openai.calls) / len(cards)
+    }
+    mean, answers = sum(shares.values()) / len(shares), len(openai.calls) / len(cards)
     assert len(shares) >= KEYS // 3
-    assert max(abs(share - mean) for share in shares) <= 10 + mean / answers, sorted(shares)
+    for secret, share in shares.items():
+        # A key that was left alone may be called twice as often afterwards: it needs as long again.
+        gaps = pairwise((*times[secret], ended))
+        missed = max((after - before) - (ended - after) for before, after in gaps)
+        allowed = 10 + mean / answers + mean * max(0.0, missed) / SECONDS
+        assert abs(share - mean) <= allowed, (secret, share, mean, allowed)
 
 
 def refused_keys_were_left_alone(openai: FakeSupplier) -> None:
-    """Two calls at most reach a key after its first refusal, until it is looked at again: they were
-    on their way."""
+    """Only calls that were on their way reach a key after its first refusal, until it is looked at
+    again: at most those of all others who ask at once."""
     first: dict[str, Refused] = {}
     for one in openai.refusals:
         if one.status in {401, 403}:
@@ -257,7 +262,7 @@ def refused_keys_were_left_alone(openai: FakeSupplier) -> None:
             for call in openai.calls[refused.calls :]
             if call.key == secret and call.at < refused.at + RECHECK_SECONDS
         ]
-        assert len(since) <= 2, secret
+        assert len(since) < AT_ONCE, secret
 
 
 async def owners_heard(made: Fire) -> None:
