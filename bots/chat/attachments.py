@@ -109,9 +109,7 @@ _DOCUMENT_MIMES: Final = {
     *(f"application/vnd.ms-word.{kind}.macroenabled.12" for kind in ("document", "template")),
     *(f"application/vnd.ms-excel.{kind}.macroenabled.12" for kind in ("sheet", "template")),
 }
-_DOCUMENT_ENDINGS: Final = {
-    *("pdf", "docx", "docm", "dotx", "dotm", "xlsx", "xlsm", "xltx", "xltm"),
-}
+_DOCUMENT_ENDINGS: Final = {"pdf", "docx", "docm", "dotx", "dotm", "xlsx", "xlsm", "xltx", "xltm"}
 
 
 #: Of pictures whose media type nobody told; which formats are seen is found out by their content.

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, time
 from typing import Any, Final
 
+from core.attachments.office_parts import find_name
+
 #: What follows a sheet's rows: filters, checks, layout.
 _AFTER_ROWS: Final = re.compile(
     rb"(</(?:\w+:)?sheetData>|<(?:\w+:)?sheetData ?/>).*(</(?:\w+:)?worksheet>)", re.DOTALL
@@ -42,7 +44,7 @@ def _strip_styles(part: bytes) -> bytes:
 
     styles = fromstring(part)
     for child in list(styles):
-        if str(child.tag).rpartition("}")[2] not in _STYLES_KEPT:
+        if find_name(child) not in _STYLES_KEPT:
             styles.remove(child)
             continue
         for one in child:

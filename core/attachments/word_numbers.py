@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from core.attachments.word_parts import find_attribute, find_child, find_value, list_children
+from core.attachments.office_parts import find_attribute, find_child, find_value, list_children
 
 _BULLET: Final = "•"
 #: A style is based on another one, and so on; whatever a file says, that has an end.
@@ -108,10 +108,9 @@ class Numbering:
 
     def count_paragraph(self, paragraph: Any) -> str:
         """The number of the next paragraph; empty where it has none."""
-        list_, level = "", ""
-        holder = paragraph
+        list_, level, holder = "", "", paragraph
         for _ in range(_STYLES_MAX):
-            list_ = list_ or find_value(holder, "pPr", "numPr", "numId")
+            list_ = find_value(holder, "pPr", "numPr", "numId")
             level = level or find_value(holder, "pPr", "numPr", "ilvl")
             style = find_value(holder, "pPr", "pStyle") or find_value(holder, "basedOn")
             if list_ or style not in self._styles:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from core.attachments.office_parts import WordPackage, find_attribute, find_name
 from core.attachments.word_numbers import Numbering
-from core.attachments.word_parts import WordPackage, find_attribute, find_name
 
 #: Words that were deleted or moved away, how signs are read, and older twins of text boxes.
 _SKIPPED: Final = frozenset({"del", "moveFrom", "rt", "Fallback"})

@@ -1,5 +1,5 @@
-"""The parts of a Word file and their elements, found by the ends of their names: the format has two
-forms, which differ in all else of a name.
+"""The parts of office files and their elements, found by the ends of their names: the format has
+two forms, which differ in all else of a name.
 """
 
 from __future__ import annotations
