@@ -121,6 +121,13 @@ def edit_part(content: bytes, name: str, change: Callable[[bytes], bytes]) -> by
     return written.getvalue()
 
 
+def add_to_docx(content: bytes, xml: str) -> bytes:
+    """A Word file with more elements at the end of its body."""
+    end = b"<w:sectPr"
+    added = xml.encode() + end
+    return edit_part(content, "word/document.xml", lambda old: old.replace(end, added, 1))
+
+
 def make_docx(paragraphs: Sequence[str], row: Sequence[str] = ()) -> bytes:
     """A Word file with these paragraphs, and a table of one row."""
     import docx

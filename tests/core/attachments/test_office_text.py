@@ -15,7 +15,7 @@ from openpyxl.worksheet.formula import ArrayFormula
 
 from core.attachments.document_text import read_document
 from core.attachments.types import FileProblem, FileUnreadable
-from tests.support.documents import edit_part, make_docx, make_xlsx
+from tests.support.documents import add_to_docx, edit_part, make_docx, make_xlsx
 
 _FORMATS = "http://schemas.openxmlformats.org"
 _W = f"{_FORMATS}/wordprocessingml/2006/main"
@@ -45,11 +45,7 @@ def _run(words: str) -> str:
 
 def _make_word(xml: str) -> bytes:
     """A Word file with a paragraph, and what is given behind it."""
-    return edit_part(
-        make_docx(["First."]),
-        "word/document.xml",
-        lambda old: old.replace(b"<w:sectPr", f"{xml}<w:sectPr".encode(), 1),
-    )
+    return add_to_docx(make_docx(["First."]), xml)
 
 
 def _relate(content: bytes, kind: str, target: str) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 
 from core.attachments.document_text import read_document
 from core.attachments.word_numbers import Numbering
-from tests.support.documents import edit_part, make_docx
+from tests.support.documents import add_to_docx, edit_part, make_docx
 
 _W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 
@@ -79,11 +79,7 @@ def _read(properties: Sequence[str]) -> list[str]:
     paragraphs = "".join(
         f"<w:p><w:pPr>{one}</w:pPr><w:r><w:t>word</w:t></w:r></w:p>" for one in properties
     )
-    content = edit_part(
-        make_docx([]),
-        "word/document.xml",
-        lambda old: old.replace(b"<w:sectPr", f"{paragraphs}<w:sectPr".encode(), 1),
-    )
+    content = add_to_docx(make_docx([]), paragraphs)
     content = edit_part(content, "word/numbering.xml", lambda old: _NUMBERING.encode())
     content = edit_part(content, "word/styles.xml", lambda old: _STYLES.encode())
     lines = read_document(content).text.split("\n")
